@@ -1,0 +1,75 @@
+# The menu. Everything that CI runs stands here; CI has no logic of its own.
+# Compiled things, clusters and tools lie outside the clone, so that a second clone starts warm.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE := $(or $(NEURALOPS_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/neuralops)
+RUSTC := $(shell rustc --version 2>/dev/null | tr -c 'A-Za-z0-9.\n' '-')
+# Keyed by the compiler; cargo itself knows what else a target was made of.
+export CARGO_TARGET_DIR ?= $(CACHE)/target/$(RUSTC)
+export NEURALOPS_CACHE := $(CACHE)
+export RUST_BACKTRACE ?= 1
+WITH := tests/cluster/with
+REPORT := tests/report
+CARGO := cargo
+
+.PHONY: help demo check test long cluster cluster-down bench generate fmt clippy doc unit doctor deny
+
+help: ## What can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: doctor ## A control plane on this machine, the operator, and a first Playbook
+	@tests/demo
+
+doctor: ## Name everything that this machine lacks
+	@tests/cluster/doctor
+
+fmt: ## Formatting
+	@$(CARGO) fmt --check
+
+clippy: ## Lints, on everything
+	@$(CARGO) clippy --locked --all-targets --quiet -- -D warnings
+
+doc: ## The crate's documentation, without warnings
+	@RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --quiet
+
+unit: ## Everything that needs no cluster
+	@$(CARGO) test --locked --lib --test floors --test drift --test cli
+
+check: ## Fast, without a cluster: fmt, clippy, doc, unit tests, floors, drift
+	@$(REPORT) check fmt clippy doc unit
+
+test: ## check, then everything on the control plane; what CI runs
+	@$(REPORT) test doctor fmt clippy doc unit on-cluster on-kubelet
+
+long: ## Runs of ten minutes and more, version legs, cargo-deny
+	@$(REPORT) long deny on-1.33 on-1.34 on-1.37
+
+cluster: doctor ## Start a control plane that stays, and say what to source
+	@tests/cluster/session up
+
+cluster-down: ## End it
+	@tests/cluster/session down
+
+generate: ## Write everything that is generated: crds/, docs/reference/
+	@$(CARGO) run --quiet --locked -- crds --output-dir crds
+	@$(CARGO) run --quiet --locked -- reference --output-dir docs/reference
+
+deny: ## Licences, bans, sources and advisories of all dependencies
+	@tests/tools/deny
+
+.PHONY: on-cluster on-kubelet on-1.33 on-1.34 on-1.37
+CLUSTER_TESTS := $(CARGO) test --locked --test cluster -- --test-threads=8
+on-cluster: ## The cluster tests on the default control plane
+	@$(CARGO) build --locked --bin neuralops
+	@$(CARGO) test --locked --test cluster --no-run
+	@$(WITH) $(CLUSTER_TESTS)
+
+on-kubelet: ## Real pods on a real kubelet (as root)
+	@if [ "$$(id -u)" = 0 ]; then tests/cluster/doctor --pods kubelet; E2E_PODS=kubelet $(WITH) tests/cluster/probe-kubelet; \
+	else tests/report-skip on-kubelet 'a kubelet needs root'; fi
+
+on-1.33: ; @E2E_APISERVER_FLAGS=--emulated-version=1.33 $(WITH) $(CLUSTER_TESTS)
+on-1.34: ; @K8S=1.34 $(WITH) $(CLUSTER_TESTS)
+on-1.37: ; @K8S=1.37 $(WITH) $(CLUSTER_TESTS)

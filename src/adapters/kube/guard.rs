@@ -1,0 +1,216 @@
+//! Floor 2: the admission guard. Identities are only proven while the policies, bindings and kinds that we ship are
+//! installed unaltered; this compares them with what the API server holds. It reports; what follows is decided above.
+
+use k8s_openapi::{
+    api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api, Client, Resource,
+    api::{ApiResource, DynamicObject},
+};
+use serde_json::{Value, json};
+
+use crate::api::crds;
+
+/// The policies as they are installed: the very files of `config/admission`.
+const POLICIES: [&str; 9] = [
+    include_str!("../../../config/admission/decision-identity.yaml"),
+    include_str!("../../../config/admission/decision-gate.yaml"),
+    include_str!("../../../config/admission/decision-record.yaml"),
+    include_str!("../../../config/admission/orchestration-requester.yaml"),
+    include_str!("../../../config/admission/playbook-account.yaml"),
+    include_str!("../../../config/admission/freeze-by.yaml"),
+    include_str!("../../../config/admission/operator-writes.yaml"),
+    include_str!("../../../config/admission/gate-origin.yaml"),
+    include_str!("../../../config/admission/keep.yaml"),
+];
+
+/// The guard could not be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum GuardError {
+    /// What we ship does not read; a defect that a unit test catches.
+    #[error("a shipped policy is unreadable: {0}")]
+    Shipped(String),
+    /// The API server did not answer.
+    #[error("could not read {what}")]
+    Read {
+        /// Which object.
+        what: String,
+        /// Why.
+        #[source]
+        source: Box<kube::Error>,
+    },
+}
+
+/// One object that must be installed as it is here.
+#[derive(Clone, Debug)]
+pub struct Guarded {
+    resource: ApiResource,
+    name: String,
+    spec: Value,
+}
+
+impl Guarded {
+    /// `ValidatingAdmissionPolicy/keep.neuralops.io`
+    pub fn describe(&self) -> String {
+        format!("{}/{}", self.resource.kind, self.name)
+    }
+}
+
+/// Everything that must be installed.
+pub fn shipped() -> Result<Vec<Guarded>, GuardError> {
+    let mut all = Vec::new();
+    for crd in crds::all() {
+        all.push(guarded(
+            &serde_json::to_value(crd).map_err(|error| GuardError::Shipped(error.to_string()))?,
+        )?);
+    }
+    for file in POLICIES {
+        let documents: Vec<Value> = serde_saphyr::from_multiple(file)
+            .map_err(|error| GuardError::Shipped(error.to_string()))?;
+        for document in &documents {
+            all.push(guarded(document)?);
+        }
+    }
+    Ok(all)
+}
+
+fn guarded(object: &Value) -> Result<Guarded, GuardError> {
+    let resource = match object.get("kind").and_then(Value::as_str) {
+        Some("CustomResourceDefinition") => ApiResource::erase::<CustomResourceDefinition>(&()),
+        Some("ValidatingAdmissionPolicy") => ApiResource::erase::<ValidatingAdmissionPolicy>(&()),
+        Some("ValidatingAdmissionPolicyBinding") => {
+            ApiResource::erase::<ValidatingAdmissionPolicyBinding>(&())
+        }
+        other => {
+            return Err(GuardError::Shipped(format!(
+                "{other:?} is no kind of the guard"
+            )));
+        }
+    };
+    let name = object.pointer("/metadata/name").and_then(Value::as_str);
+    match (name, object.get("spec")) {
+        (Some(name), Some(spec)) => Ok(Guarded {
+            resource,
+            name: name.to_owned(),
+            spec: spec.clone(),
+        }),
+        _ => Err(GuardError::Shipped(format!(
+            "{object} has no name or no spec"
+        ))),
+    }
+}
+
+/// What is missing or altered, each in a sentence; empty: the guard is whole.
+pub async fn problems(client: &Client, shipped: &[Guarded]) -> Result<Vec<String>, GuardError> {
+    let mut problems = Vec::new();
+    for guarded in shipped {
+        let api: Api<DynamicObject> = Api::all_with(client.clone(), &guarded.resource);
+        match api.get_opt(&guarded.name).await {
+            Ok(None) => problems.push(format!("{} is missing", guarded.describe())),
+            Ok(Some(live)) => {
+                if live.meta().deletion_timestamp.is_some() {
+                    problems.push(format!("{} is being deleted", guarded.describe()));
+                } else if let Some(place) = altered(
+                    &guarded.spec,
+                    live.data.get("spec").unwrap_or(&Value::Null),
+                    "spec",
+                ) {
+                    problems.push(format!("{} is altered at {place}", guarded.describe()));
+                }
+            }
+            Err(source) => {
+                return Err(GuardError::Read {
+                    what: guarded.describe(),
+                    source: Box::new(source),
+                });
+            }
+        }
+    }
+    Ok(problems)
+}
+
+/// Where the live object differs from ours. What the API server fills in by itself and changes nothing is no difference.
+fn altered(ours: &Value, live: &Value, place: &str) -> Option<String> {
+    match (ours, live) {
+        (Value::Object(ours), Value::Object(live)) => {
+            for (name, value) in ours {
+                let place = format!("{place}.{name}");
+                match live.get(name) {
+                    Some(other) => {
+                        if let Some(found) = altered(value, other, &place) {
+                            return Some(found);
+                        }
+                    }
+                    None => return Some(place),
+                }
+            }
+            live.iter()
+                .find(|(name, value)| !ours.contains_key(*name) && !is_default(name, value))
+                .map(|(name, _)| format!("{place}.{name}"))
+        }
+        (Value::Array(ours), Value::Array(live)) if ours.len() == live.len() => ours
+            .iter()
+            .zip(live)
+            .enumerate()
+            .find_map(|(index, (a, b))| altered(a, b, &format!("{place}[{index}]"))),
+        // The API server writes a bound of 16 as 16, our types as 16.0.
+        (Value::Number(ours), Value::Number(live)) if ours.as_f64() == live.as_f64() => None,
+        _ if ours == live => None,
+        _ => Some(place.to_owned()),
+    }
+}
+
+fn is_default(name: &str, value: &Value) -> bool {
+    match name {
+        "conversion" => *value == json!({ "strategy": "None" }),
+        "namespaceSelector" | "objectSelector" => *value == json!({}),
+        "matchPolicy" => value == "Equivalent",
+        "failurePolicy" => value == "Fail",
+        "scope" => value == "*",
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_that_we_ship_reads() {
+        let shipped = shipped().unwrap();
+        assert_eq!(shipped.len(), 7 + 9 * 2);
+    }
+
+    #[test]
+    fn defaults_are_no_difference_and_all_else_is() {
+        let ours = json!({"a": 1, "rules": [{"x": "y"}]});
+        let same = json!({"a": 1, "rules": [{"x": "y", "scope": "*"}], "matchPolicy": "Equivalent", "conversion": {"strategy": "None"}});
+        assert_eq!(altered(&ours, &same, "spec"), None);
+        for (live, place) in [
+            (json!({"a": 2, "rules": [{"x": "y"}]}), "spec.a"),
+            (json!({"rules": [{"x": "y"}]}), "spec.a"),
+            (json!({"a": 1, "rules": []}), "spec.rules"),
+            (json!({"a": 1, "rules": [{"x": "z"}]}), "spec.rules[0].x"),
+            (
+                json!({"a": 1, "rules": [{"x": "y"}], "matchConditions": [{"expression": "false"}]}),
+                "spec.matchConditions",
+            ),
+            (
+                json!({"a": 1, "rules": [{"x": "y"}], "failurePolicy": "Ignore"}),
+                "spec.failurePolicy",
+            ),
+            (
+                json!({"a": 1, "rules": [{"x": "y", "scope": "Cluster"}]}),
+                "spec.rules[0].scope",
+            ),
+        ] {
+            assert_eq!(
+                altered(&ours, &live, "spec").as_deref(),
+                Some(place),
+                "{live}"
+            );
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Floor 2: leadership by a Lease. `kube-lease-manager` takes and renews it; this file adds what that crate does not
+//! give: a fence in time. Its channel goes on saying "leader" while renewals fail, so we also watch the Lease and may
+//! act only until the renewal that we have seen runs out. A paused process that wakes up late finds the fence closed.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{
+    Api, Client,
+    runtime::{WatchStreamExt, watcher, watcher::Event},
+};
+use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError};
+use tokio::sync::watch;
+
+use crate::{
+    adapters::clock,
+    ports::{Epoch, Leadership, NotLeader},
+};
+
+/// How the Lease is held.
+#[derive(Clone, Debug)]
+pub struct LeaseSettings {
+    /// Namespace of the Lease: the operator's own.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// This replica.
+    pub identity: String,
+    /// How long a leader that falls silent is still the leader.
+    pub duration: Duration,
+}
+
+/// Why this replica does not lead (any more).
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    /// The Lease could not be read or made.
+    #[error("could not prepare the lease {namespace}/{name}")]
+    Prepare {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// Why.
+        #[source]
+        source: Box<LeaseManagerError>,
+    },
+    /// Somebody else holds it, or nobody.
+    #[error("lost the lease: {0}")]
+    Lost(String),
+    /// The task that renews it ended.
+    #[error("the renewal of the lease ended: {0}")]
+    Ended(String),
+}
+
+/// What the rest of the process sees of the Lease.
+#[derive(Default)]
+pub struct LeaseFence {
+    until: Mutex<Option<Instant>>,
+    epoch: AtomicU64,
+}
+
+impl Leadership for LeaseFence {
+    fn epoch(&self) -> Result<Epoch, NotLeader> {
+        match *self.until.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(until) if Instant::now() < until => Ok(Epoch(self.epoch.load(Ordering::Acquire))),
+            _ => Err(NotLeader),
+        }
+    }
+}
+
+impl LeaseFence {
+    fn until(&self) -> Option<Instant> {
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, until: Option<Instant>) {
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+}
+
+/// Takes the Lease, keeps it, and ends when it is lost (an error) or when `stop` says so (released).
+/// `leading` turns true once, when this replica leads and its fence is open.
+pub async fn keep(
+    client: Client,
+    settings: LeaseSettings,
+    fence: std::sync::Arc<LeaseFence>,
+    leading: watch::Sender<bool>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), LeaseError> {
+    let seconds = settings.duration.as_secs().max(3);
+    let manager = LeaseManagerBuilder::new(client.clone(), settings.name.as_str())
+        .with_namespace(settings.namespace.as_str())
+        .with_identity(settings.identity.as_str())
+        .with_duration(seconds)
+        // Renew when a third of the time has gone, so that an outage of the other two thirds is survived.
+        .with_grace((seconds * 2 / 3).max(1))
+        .build()
+        .await
+        .map_err(|source| LeaseError::Prepare {
+            namespace: settings.namespace.clone(),
+            name: settings.name.clone(),
+            source: Box::new(source),
+        })?;
+    let (mut claims, mut renewal) = manager.watch().await;
+    let api: Api<Lease> = Api::namespaced(client, &settings.namespace);
+    let one = watcher::Config::default().fields(&format!("metadata.name={}", settings.name));
+    let mut seen = watcher(api.clone(), one).default_backoff().boxed();
+    let outcome = loop {
+        let expires = fence.until();
+        tokio::select! {
+            _ = stop.changed() => break Ok(()),
+            ended = &mut renewal => break Err(LeaseError::Ended(match ended {
+                Ok(Ok(_)) => "it was told to".to_owned(),
+                Ok(Err(error)) => error.to_string(),
+                Err(error) => error.to_string(),
+            })),
+            Ok(()) = claims.changed() => {
+                let claimed = *claims.borrow_and_update();
+                if !claimed && expires.is_some() {
+                    break Err(LeaseError::Lost("it was not renewed, or another replica took it".into()));
+                }
+                if claimed && let Ok(lease) = api.get(&settings.name).await {
+                    // A claim that the Lease itself does not bear out is taken up by the next event.
+                    take(&lease, &settings, &fence, &leading);
+                }
+            }
+            event = seen.try_next() => {
+                if let Err(lost) = observe(event, &settings, &fence, &leading, *claims.borrow()) {
+                    break Err(lost);
+                }
+            }
+            () = until(expires), if expires.is_some() => {
+                break Err(LeaseError::Lost(format!("no renewal was seen for {seconds} s")));
+            }
+        }
+    };
+    fence.set(None);
+    // Closing the channel is how the manager is told to release the Lease.
+    drop(claims);
+    if outcome.is_ok() {
+        released(renewal).await;
+    }
+    outcome
+}
+
+/// Waits for the release, but not long: a Lease that is not released runs out by itself.
+async fn released(renewal: tokio::task::JoinHandle<Result<LeaseManager, LeaseManagerError>>) {
+    match tokio::time::timeout(Duration::from_secs(3), renewal).await {
+        Ok(Ok(Ok(_))) => tracing::info!("released the lease"),
+        Ok(Ok(Err(error))) => tracing::warn!(%error, "could not release the lease"),
+        Ok(Err(error)) => tracing::warn!(%error, "the renewal ended badly"),
+        Err(_) => tracing::warn!("no answer while releasing the lease"),
+    }
+}
+
+async fn until(instant: Option<Instant>) {
+    if let Some(instant) = instant {
+        tokio::time::sleep_until(instant.into()).await;
+    }
+}
+
+fn observe(
+    event: Result<Option<Event<Lease>>, watcher::Error>,
+    settings: &LeaseSettings,
+    fence: &LeaseFence,
+    leading: &watch::Sender<bool>,
+    claimed: bool,
+) -> Result<(), LeaseError> {
+    match event {
+        Ok(Some(Event::Apply(lease) | Event::InitApply(lease))) if is_ours(&lease, settings) => {
+            if claimed {
+                take(&lease, settings, fence, leading);
+            }
+            Ok(())
+        }
+        Ok(Some(Event::Apply(lease) | Event::InitApply(lease))) if fence.until().is_some() => {
+            let holder = lease
+                .spec
+                .and_then(|spec| spec.holder_identity)
+                .unwrap_or_else(|| "nobody".into());
+            Err(LeaseError::Lost(format!("{holder} holds it")))
+        }
+        Ok(Some(Event::Delete(_))) if fence.until().is_some() => {
+            Err(LeaseError::Lost("it was deleted".into()))
+        }
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Err(LeaseError::Ended("the watch of the lease ended".into())),
+        // The watcher goes on by itself; the fence closes in time if it does not.
+        Err(error) => {
+            tracing::debug!(error = %super::error::chain(&error), "the watch of the lease is interrupted");
+            Ok(())
+        }
+    }
+}
+
+fn is_ours(lease: &Lease, settings: &LeaseSettings) -> bool {
+    lease
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.holder_identity.as_deref())
+        == Some(settings.identity.as_str())
+}
+
+/// Opens the fence, or moves it on, as far as the renewal that is in this Lease carries.
+fn take(
+    lease: &Lease,
+    settings: &LeaseSettings,
+    fence: &LeaseFence,
+    leading: &watch::Sender<bool>,
+) {
+    if !is_ours(lease, settings) {
+        return;
+    }
+    let Some(spec) = &lease.spec else { return };
+    let Some(renewed) = &spec.renew_time else {
+        return;
+    };
+    // Our own clock wrote the renewal and reads it now; an event that was long under way shortens the time.
+    let age = clock::now().duration_since(renewed.0);
+    let age = Duration::try_from(age).unwrap_or(Duration::ZERO);
+    let Some(left) = settings.duration.checked_sub(age) else {
+        return;
+    };
+    let first = fence.until().is_none();
+    if first {
+        let transitions =
+            u64::try_from(spec.lease_transitions.unwrap_or_default()).unwrap_or_default();
+        fence.epoch.store(transitions, Ordering::Release);
+    }
+    fence.set(Some(Instant::now() + left));
+    if first {
+        tracing::info!(
+            epoch = fence.epoch.load(Ordering::Acquire),
+            identity = settings.identity,
+            "leading"
+        );
+        leading.send_replace(true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::{
+        api::coordination::v1::LeaseSpec,
+        apimachinery::pkg::apis::meta::v1::MicroTime,
+        jiff::{SignedDuration, Timestamp},
+    };
+
+    use super::*;
+
+    fn settings() -> LeaseSettings {
+        LeaseSettings {
+            namespace: "n".into(),
+            name: "l".into(),
+            identity: "me".into(),
+            duration: Duration::from_secs(15),
+        }
+    }
+
+    fn lease(holder: &str, renewed: Timestamp) -> Lease {
+        Lease {
+            spec: Some(LeaseSpec {
+                holder_identity: Some(holder.into()),
+                renew_time: Some(MicroTime(renewed)),
+                lease_transitions: Some(7),
+                ..LeaseSpec::default()
+            }),
+            ..Lease::default()
+        }
+    }
+
+    fn taken(lease: &Lease) -> LeaseFence {
+        let fence = LeaseFence::default();
+        take(lease, &settings(), &fence, &watch::channel(false).0);
+        fence
+    }
+
+    #[test]
+    fn a_fresh_renewal_opens_the_fence_under_its_epoch() {
+        assert_eq!(taken(&lease("me", clock::now())).epoch(), Ok(Epoch(7)));
+    }
+
+    #[test]
+    fn an_old_renewal_or_another_holder_opens_nothing() {
+        let long_ago = clock::now() - SignedDuration::from_secs(16);
+        assert_eq!(taken(&lease("me", long_ago)).epoch(), Err(NotLeader));
+        assert_eq!(taken(&lease("other", clock::now())).epoch(), Err(NotLeader));
+    }
+
+    #[test]
+    fn the_fence_is_never_open_longer_than_the_lease() {
+        let ahead = clock::now() + SignedDuration::from_secs(3600);
+        let until = taken(&lease("me", ahead)).until().unwrap();
+        assert!(until <= Instant::now() + Duration::from_secs(15));
+    }
+
+    #[test]
+    fn another_holder_ends_leadership() {
+        let fence = taken(&lease("me", clock::now()));
+        let (sender, _receiver) = watch::channel(true);
+        let event = Ok(Some(Event::Apply(lease("other", clock::now()))));
+        let lost = observe(event, &settings(), &fence, &sender, true);
+        assert!(matches!(lost, Err(LeaseError::Lost(who)) if who.contains("other")));
+    }
+}

@@ -1,0 +1,12 @@
+//! Floor 2: the API server. How to reach it, how its errors are to be read, and the few forms in which we write.
+
+pub mod client;
+pub mod discovery;
+pub mod error;
+pub mod events;
+pub mod guard;
+pub mod lease;
+pub mod status;
+
+/// Field manager of every status write; nobody else writes a status.
+pub const STATUS_MANAGER: &str = "neuralops/status";

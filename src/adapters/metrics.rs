@@ -1,0 +1,221 @@
+//! Floor 2: the metrics, all in one place. Labels come from closed enums and never from objects, so that a million
+//! objects make no more series than one.
+
+use std::time::Duration;
+
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+/// How a pass over an object ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PassOutcome {
+    Settled,
+    Waiting,
+    Stalled,
+    Conflict,
+    Transient,
+    Permanent,
+    Bug,
+    Panicked,
+    Quarantined,
+    Undecodable,
+}
+
+impl PassOutcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Settled => "settled",
+            Self::Waiting => "waiting",
+            Self::Stalled => "stalled",
+            Self::Conflict => "conflict",
+            Self::Transient => "transient",
+            Self::Permanent => "permanent",
+            Self::Bug => "bug",
+            Self::Panicked => "panicked",
+            Self::Quarantined => "quarantined",
+            Self::Undecodable => "undecodable",
+        }
+    }
+}
+
+/// What a status write came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteOutcome {
+    Written,
+    Unchanged,
+    Failed,
+}
+
+impl WriteOutcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Written => "written",
+            Self::Unchanged => "unchanged",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// The metrics of this process.
+pub struct Metrics {
+    registry: Registry,
+    passes: IntCounterVec,
+    pass_seconds: HistogramVec,
+    errors: IntCounterVec,
+    status_writes: IntCounterVec,
+    objects: IntGaugeVec,
+    backing_off: IntGaugeVec,
+    leader: IntGauge,
+    guard_whole: IntGauge,
+    crds_missing: IntGauge,
+}
+
+impl Metrics {
+    /// All metrics, registered. It fails only if two of them have one name, which a unit test would show.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new_custom(Some("neuralops".into()), None)?;
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry
+                .register(Box::new(counter.clone()))
+                .map(|()| counter)
+        };
+        let gauges = |name: &str, help: &str| {
+            let gauge = IntGaugeVec::new(Opts::new(name, help), &["controller"])?;
+            registry.register(Box::new(gauge.clone())).map(|()| gauge)
+        };
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone())).map(|()| gauge)
+        };
+        let seconds = HistogramVec::new(
+            HistogramOpts::new("reconcile_seconds", "Time of one pass over an object").buckets(
+                vec![0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 60.0],
+            ),
+            &["controller"],
+        )?;
+        registry.register(Box::new(seconds.clone()))?;
+        let build = IntGaugeVec::new(
+            Opts::new("build_info", "Always 1; says which version runs"),
+            &["version"],
+        )?;
+        registry.register(Box::new(build.clone()))?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        Ok(Self {
+            passes: counters(
+                "reconciliations_total",
+                "Passes over objects, by how they ended",
+                &["controller", "outcome"],
+            )?,
+            errors: counters(
+                "reconcile_errors_total",
+                "Failed passes, by reason",
+                &["controller", "reason"],
+            )?,
+            status_writes: counters(
+                "status_writes_total",
+                "Statuses written or found unchanged",
+                &["controller", "result"],
+            )?,
+            objects: gauges("objects", "Objects in the cache")?,
+            backing_off: gauges(
+                "objects_backing_off",
+                "Objects that are tried again after a failure",
+            )?,
+            leader: gauge("leader", "1 while this replica leads")?,
+            guard_whole: gauge(
+                "admission_guard_whole",
+                "1 while policies, bindings and kinds are installed unaltered",
+            )?,
+            crds_missing: gauge("crds_missing", "Kinds of ours that are not served")?,
+            pass_seconds: seconds,
+            registry,
+        })
+    }
+
+    /// A pass ended.
+    pub fn pass(&self, controller: &'static str, outcome: PassOutcome, took: Duration) {
+        self.passes
+            .with_label_values(&[controller, outcome.as_str()])
+            .inc();
+        self.pass_seconds
+            .with_label_values(&[controller])
+            .observe(took.as_secs_f64());
+    }
+
+    /// A pass failed.
+    pub fn error(&self, controller: &'static str, reason: crate::domain::reason::Reason) {
+        self.errors
+            .with_label_values(&[controller, reason.as_str()])
+            .inc();
+    }
+
+    /// A status was written, or was as it should be.
+    pub fn status_write(&self, controller: &'static str, outcome: WriteOutcome) {
+        self.status_writes
+            .with_label_values(&[controller, outcome.as_str()])
+            .inc();
+    }
+
+    /// Objects in a controller's cache.
+    pub fn objects(&self, controller: &'static str, count: usize) {
+        self.objects
+            .with_label_values(&[controller])
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Objects that wait for another attempt.
+    pub fn backing_off(&self, controller: &'static str, count: usize) {
+        self.backing_off
+            .with_label_values(&[controller])
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Whether this replica leads.
+    pub fn leader(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+    }
+
+    /// Whether the guard is whole.
+    pub fn guard_whole(&self, whole: bool) {
+        self.guard_whole.set(i64::from(whole));
+    }
+
+    /// Kinds that are not served.
+    pub fn crds_missing(&self, count: usize) {
+        self.crds_missing
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// The text that Prometheus reads.
+    pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_carries_our_prefix() {
+        let metrics = Metrics::new().unwrap();
+        metrics.pass("playbook", PassOutcome::Settled, Duration::from_millis(2));
+        let text = String::from_utf8(metrics.render().unwrap()).unwrap();
+        let names: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert!(
+            names.iter().all(|line| line.starts_with("neuralops_")),
+            "{text}"
+        );
+        assert!(
+            text.contains(
+                r#"neuralops_reconciliations_total{controller="playbook",outcome="settled"} 1"#
+            ),
+            "{text}"
+        );
+    }
+}

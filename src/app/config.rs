@@ -1,0 +1,388 @@
+//! Floor 4: the configuration of the operator: one typed value from flags, environment and file, in that order of
+//! precedence. What is unknown or wrong is refused with its place; nothing else in the crate reads the environment.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use clap::{ArgMatches, parser::ValueSource};
+use serde::Deserialize;
+
+use crate::domain::duration;
+
+/// What the process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Watches, plans, executes; serves no API.
+    Controller,
+    /// Serves the HTTP API; executes nothing.
+    Api,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Controller => "controller",
+            Self::Api => "api",
+        })
+    }
+}
+
+/// How logs look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Json => "json",
+            Self::Text => "text",
+        })
+    }
+}
+
+/// A duration between 3 s and 1 h, so that neither a lease nor a probe can be made useless.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Patience(pub Duration);
+
+impl FromStr for Patience {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let value = duration::parse(text).map_err(|error| error.to_string())?;
+        if (Duration::from_secs(3)..=Duration::from_secs(3600)).contains(&value) {
+            Ok(Self(value))
+        } else {
+            Err(format!("{text} is out of range: 3s to 1h"))
+        }
+    }
+}
+
+impl TryFrom<String> for Patience {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Patience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&duration::render(self.0))
+    }
+}
+
+/// Reconciles at the same time, for each kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u32")]
+pub struct Concurrency(pub u16);
+
+impl TryFrom<u32> for Concurrency {
+    type Error = String;
+
+    fn try_from(count: u32) -> Result<Self, String> {
+        // 0 would mean "no bound" to the runtime.
+        match u16::try_from(count) {
+            Ok(count) if (1..=1024).contains(&count) => Ok(Self(count)),
+            _ => Err(format!("{count} is out of range: 1 to 1024")),
+        }
+    }
+}
+
+impl FromStr for Concurrency {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse::<u32>()
+            .map_err(|_| format!("{text:?} is no number"))?
+            .try_into()
+    }
+}
+
+impl fmt::Display for Concurrency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+macro_rules! settings {
+    ($($(#[doc = $doc:literal])+ $field:ident: $type:ty = $default:expr, $flag:literal, $env:literal, $key:literal [$($arg:tt)*];)+) => {
+        /// Run the operator.
+        #[derive(clap::Args, Clone, Debug, Default)]
+        pub struct OperatorArgs {
+            /// A YAML file with the same settings, named in camelCase
+            #[arg(long, value_name = "FILE", env = "NEURALOPS_CONFIG")]
+            pub config: Option<PathBuf>,
+            /// Print the configuration with the origin of each value, and stop
+            #[arg(long)]
+            pub print_config: bool,
+            $($(#[doc = $doc])+ #[arg(long = $flag, env = $env, $($arg)*)] pub $field: Option<$type>,)+
+        }
+
+        #[derive(Clone, Debug, Default, Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "camelCase")]
+        struct File {
+            $($field: Option<$type>,)+
+        }
+
+        /// The configuration in force.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct OperatorConfig {
+            $($(#[doc = $doc])+ pub $field: $type,)+
+            origins: Vec<(&'static str, &'static str)>,
+        }
+
+        fn merge(args: &OperatorArgs, matches: &ArgMatches, file: File) -> OperatorConfig {
+            let mut origins = Vec::new();
+            OperatorConfig {
+                $($field: {
+                    let (value, origin) = match (args.$field.clone(), file.$field) {
+                        (Some(value), _) if matches.value_source(stringify!($field)) == Some(ValueSource::EnvVariable) => (value, concat!("environment ", $env)),
+                        (Some(value), _) => (value, concat!("flag --", $flag)),
+                        (None, Some(value)) => (value, "file"),
+                        (None, None) => ($default, "default"),
+                    };
+                    origins.push(($key, origin));
+                    value
+                },)+
+                origins,
+            }
+        }
+
+        impl OperatorConfig {
+            /// Every setting as key and text, in order.
+            fn values(&self) -> Vec<(&'static str, String)> {
+                vec![$(($key, self.$field.shown()),)+]
+            }
+        }
+
+        /// Key, flag, environment variable and meaning of every setting, for the reference.
+        pub const SETTINGS: &[(&str, &str, &str, &str)] = &[$(($key, $flag, $env, concat!($($doc),+)),)+];
+    };
+}
+
+settings! {
+    /// What this process does; the chart runs both roles in one process with the embedded store
+    roles: Vec<Role> = vec![Role::Controller, Role::Api], "roles", "NEURALOPS_ROLES", "roles" [value_delimiter = ',', num_args = 1..];
+    /// Where the API server is; without it KUBECONFIG, then the pod's own account
+    kubeconfig: PathBuf = PathBuf::new(), "kubeconfig", "NEURALOPS_KUBECONFIG", "kubeconfig" [value_name = "FILE"];
+    /// The operator's own namespace: its Lease and its ConfigMaps
+    namespace: String = "neuralops-system".to_owned(), "namespace", "NEURALOPS_NAMESPACE", "namespace" [];
+    /// Name of this replica; without it the host's name
+    identity: String = String::new(), "identity", "NEURALOPS_IDENTITY", "identity" [];
+    /// Where probes and metrics are served
+    probe_address: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 8081)), "probe-address", "NEURALOPS_PROBE_ADDRESS", "probeAddress" [value_name = "ADDRESS:PORT"];
+    /// Name of the Lease
+    lease_name: String = "neuralops-controller".to_owned(), "lease-name", "NEURALOPS_LEASE_NAME", "leaseName" [];
+    /// How long a leader that falls silent is still the leader
+    lease_duration: Patience = Patience(Duration::from_secs(15)), "lease-duration", "NEURALOPS_LEASE_DURATION", "leaseDuration" [value_name = "DURATION"];
+    /// Reconciles at the same time, for each kind
+    concurrency: Concurrency = Concurrency(64), "concurrency", "NEURALOPS_CONCURRENCY", "concurrency" [value_name = "COUNT"];
+    /// How long a watch may be silent while work is pending, before liveness fails
+    liveness_timeout: Patience = Patience(Duration::from_secs(300)), "liveness-timeout", "NEURALOPS_LIVENESS_TIMEOUT", "livenessTimeout" [value_name = "DURATION"];
+    /// How long the end of running work is waited for after a signal
+    shutdown_grace: Patience = Patience(Duration::from_secs(20)), "shutdown-grace", "NEURALOPS_SHUTDOWN_GRACE", "shutdownGrace" [value_name = "DURATION"];
+    /// What is logged: off, error, warn, info, debug or trace, also by module (info,neuralops=debug)
+    log_level: String = "info".to_owned(), "log-level", "NEURALOPS_LOG_LEVEL", "logLevel" [];
+    /// How logs look
+    log_format: LogFormat = LogFormat::Json, "log-format", "NEURALOPS_LOG_FORMAT", "logFormat" [];
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is not there.
+    #[error("could not read the configuration file {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file has an unknown key or a bad value.
+    #[error("{}: {message}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Key, line and column, and what is wrong.
+        message: String,
+    },
+    /// Nothing would be done.
+    #[error("roles is empty: name controller, api or both")]
+    NoRole,
+}
+
+/// The configuration from flags, environment and file. `matches` are those of the same command line.
+pub fn load(args: &OperatorArgs, matches: &ArgMatches) -> Result<OperatorConfig, ConfigError> {
+    let file = match &args.config {
+        Some(path) => read(path)?,
+        None => File::default(),
+    };
+    let config = merge(args, matches, file);
+    if config.roles.is_empty() {
+        Err(ConfigError::NoRole)
+    } else {
+        Ok(config)
+    }
+}
+
+fn read(path: &Path) -> Result<File, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    if text.trim().is_empty() {
+        return Ok(File::default());
+    }
+    serde_saphyr::from_str(&text).map_err(|error| ConfigError::Parse {
+        path: path.to_owned(),
+        message: error.to_string(),
+    })
+}
+
+impl fmt::Display for OperatorConfig {
+    /// As a file that would give the same, with the origin of each value behind it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for ((key, value), (_, origin)) in self.values().iter().zip(&self.origins) {
+            writeln!(f, "{key}: {value} # {origin}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A value as it stands in a file.
+trait Shown {
+    fn shown(&self) -> String;
+}
+
+impl Shown for Vec<Role> {
+    fn shown(&self) -> String {
+        let names: Vec<String> = self.iter().map(ToString::to_string).collect();
+        format!("[{}]", names.join(", "))
+    }
+}
+
+impl Shown for PathBuf {
+    fn shown(&self) -> String {
+        format!("{:?}", self.display().to_string())
+    }
+}
+
+macro_rules! shown {
+    ($($type:ty => $form:literal),+) => {
+        $(impl Shown for $type {
+            fn shown(&self) -> String { format!($form, self.to_string()) }
+        })+
+    };
+}
+shown!(String => "{:?}", SocketAddr => "{:?}", Patience => "{}", Concurrency => "{}", LogFormat => "{}");
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use clap::{Args as _, Command, FromArgMatches as _};
+
+    use super::*;
+
+    fn load_with(flags: &[&str], file: Option<&str>) -> Result<OperatorConfig, String> {
+        let mut command = vec!["operator".to_owned()];
+        command.extend(flags.iter().map(ToString::to_string));
+        let mut handle = tempfile::NamedTempFile::new().unwrap();
+        if let Some(text) = file {
+            handle.write_all(text.as_bytes()).unwrap();
+            command.extend(["--config".to_owned(), handle.path().display().to_string()]);
+        }
+        let matches = OperatorArgs::augment_args(Command::new("operator"))
+            .try_get_matches_from(command)
+            .map_err(|e| e.to_string())?;
+        let args = OperatorArgs::from_arg_matches(&matches).map_err(|e| e.to_string())?;
+        load(&args, &matches).map_err(|error| crate::adapters::kube::error::chain(&error))
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_defaults() {
+        let config = load_with(
+            &["--lease-duration", "5s"],
+            Some("leaseDuration: 9s\nconcurrency: 7\n"),
+        )
+        .unwrap();
+        assert_eq!(config.lease_duration.0, Duration::from_secs(5));
+        assert_eq!(config.concurrency.0, 7);
+        assert_eq!(config.namespace, "neuralops-system");
+        let printed = config.to_string();
+        assert!(
+            printed.contains("leaseDuration: 5s # flag --lease-duration\n"),
+            "{printed}"
+        );
+        assert!(printed.contains("concurrency: 7 # file\n"), "{printed}");
+        assert!(
+            printed.contains("roles: [controller, api] # default\n"),
+            "{printed}"
+        );
+    }
+
+    #[test]
+    fn what_is_printed_is_a_file_that_gives_the_same() {
+        let config = load_with(&["--log-format", "text", "--roles", "controller"], None).unwrap();
+        let again = load_with(&[], Some(&config.to_string())).unwrap();
+        assert_eq!(config.values(), again.values());
+    }
+
+    #[test]
+    fn unknown_keys_and_bad_values_are_refused_with_their_place() {
+        for (text, said) in [
+            (
+                "concurrency: 4\nleaseDurations: 9s\n",
+                vec!["leaseDurations", "line 2"],
+            ),
+            (
+                "concurrency: 0\n",
+                vec!["out of range: 1 to 1024", "line 1"],
+            ),
+            (
+                "roles: [controller]\nleaseDuration: soon\n",
+                vec!["is no duration", "line 2"],
+            ),
+            ("logFormat: xml\n", vec!["xml", "line 1"]),
+            ("probeAddress: here\n", vec!["line 1"]),
+            ("- 1\n", vec!["line 1"]),
+        ] {
+            let error = load_with(&[], Some(text)).unwrap_err();
+            for part in said {
+                assert!(
+                    error.contains(part),
+                    "{text:?} gave {error:?} without {part:?}"
+                );
+            }
+        }
+        assert!(
+            load_with(&["--lease-duration", "1s"], None)
+                .unwrap_err()
+                .contains("out of range")
+        );
+        assert!(
+            load_with(&["--roles", "cook"], None)
+                .unwrap_err()
+                .contains("cook")
+        );
+        assert!(
+            load_with(&["--config", "/nowhere"], None)
+                .unwrap_err()
+                .contains("/nowhere")
+        );
+    }
+}

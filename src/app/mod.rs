@@ -1,0 +1,7 @@
+//! Floor 4: wiring. Configuration, telemetry, readiness, and the one place that owns every task.
+//! No business here: it puts the floors below together and watches over them.
+
+pub mod config;
+pub mod readiness;
+pub mod run;
+pub mod telemetry;

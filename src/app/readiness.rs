@@ -1,0 +1,200 @@
+//! Floor 4: what is missing before this process is of use, looked at in the background and answered from memory.
+//! It reports the admission guard; what a missing guard forbids is the controllers' business.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use kube::Client;
+use tokio::sync::watch;
+
+use crate::{
+    adapters::{
+        kube::{
+            discovery,
+            error::chain,
+            guard::{self, Guarded},
+        },
+        metrics::Metrics,
+    },
+    controllers::pulse::Pulse,
+    domain::reason::Reason,
+    http::probes::Complaint,
+};
+
+/// How often to look while something is missing.
+const SOON: Duration = Duration::from_secs(2);
+/// How often to look while all is well.
+const LATER: Duration = Duration::from_secs(30);
+
+/// What is known about the cluster around us.
+pub struct Surroundings {
+    complaints: Mutex<Vec<Complaint>>,
+    kinds_served: watch::Sender<bool>,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        let unknown = Complaint {
+            reason: Reason::CrdNotServed,
+            message: "the API server has not been asked yet".into(),
+        };
+        Self {
+            complaints: Mutex::new(vec![unknown]),
+            kinds_served: watch::Sender::new(false),
+        }
+    }
+}
+
+impl Surroundings {
+    /// Turns true when all kinds are served.
+    pub fn kinds_served(&self) -> watch::Receiver<bool> {
+        self.kinds_served.subscribe()
+    }
+
+    fn complaints(&self) -> Vec<Complaint> {
+        self.complaints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set(&self, complaints: Vec<Complaint>) {
+        let mut known = self
+            .complaints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for complaint in complaints
+            .iter()
+            .filter(|complaint| !known.contains(complaint))
+        {
+            tracing::warn!(
+                reason = complaint.reason.as_str(),
+                "not ready: {}",
+                complaint.message
+            );
+        }
+        if complaints.is_empty() && !known.is_empty() {
+            tracing::info!("kinds are served and the admission guard is whole");
+        }
+        *known = complaints;
+    }
+}
+
+/// Looks around until `stop` turns true.
+pub async fn look(
+    client: Client,
+    shipped: Vec<Guarded>,
+    surroundings: Arc<Surroundings>,
+    metrics: Arc<Metrics>,
+    mut stop: watch::Receiver<bool>,
+) {
+    loop {
+        let complaints = complaints(&client, &shipped, &surroundings, &metrics).await;
+        let pause = if complaints.is_empty() { LATER } else { SOON };
+        surroundings.set(complaints);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+async fn complaints(
+    client: &Client,
+    shipped: &[Guarded],
+    surroundings: &Surroundings,
+    metrics: &Metrics,
+) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    match discovery::missing_kinds(client).await {
+        Ok(missing) => {
+            metrics.crds_missing(missing.len());
+            surroundings.kinds_served.send_if_modified(|served| {
+                std::mem::replace(served, missing.is_empty()) != missing.is_empty()
+            });
+            if !missing.is_empty() {
+                let message = format!("{} not served; install crds/", missing.join(", "));
+                complaints.push(Complaint {
+                    reason: Reason::CrdNotServed,
+                    message,
+                });
+            }
+        }
+        Err(error) => {
+            complaints.push(Complaint {
+                reason: Reason::ApiServerUnavailable,
+                message: chain(&error),
+            });
+            return complaints;
+        }
+    }
+    match guard::problems(client, shipped).await {
+        Ok(problems) => {
+            metrics.guard_whole(problems.is_empty());
+            if !problems.is_empty() {
+                let message = format!(
+                    "{}; install config/admission and crds/",
+                    problems.join(", ")
+                );
+                complaints.push(Complaint {
+                    reason: Reason::AdmissionGuardMissing,
+                    message,
+                });
+            }
+        }
+        Err(error) => {
+            metrics.guard_whole(false);
+            complaints.push(Complaint {
+                reason: Reason::AdmissionGuardMissing,
+                message: chain(&error),
+            });
+        }
+    }
+    complaints
+}
+
+/// What keeps this process from being of use. A follower needs no cache: it fills them when it leads.
+pub fn missing(surroundings: &Surroundings, pulses: &[Arc<Pulse>], leads: bool) -> Vec<Complaint> {
+    let mut complaints = surroundings.complaints();
+    if leads {
+        for pulse in pulses.iter().filter(|pulse| !pulse.filled()) {
+            let message = format!(
+                "the first listing of {} is not complete",
+                pulse.controller()
+            );
+            complaints.push(Complaint {
+                reason: Reason::CacheNotFilled,
+                message,
+            });
+        }
+    }
+    complaints
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leader_is_ready_when_its_caches_are_filled_and_a_follower_without() {
+        let surroundings = Surroundings::default();
+        surroundings.set(Vec::new());
+        let pulses = [Arc::new(Pulse::new("playbook"))];
+        assert_eq!(
+            missing(&surroundings, &pulses, true)
+                .first()
+                .map(|c| c.reason),
+            Some(Reason::CacheNotFilled)
+        );
+        assert_eq!(missing(&surroundings, &pulses, false), Vec::new());
+        pulses[0].listed(true);
+        assert_eq!(missing(&surroundings, &pulses, true), Vec::new());
+    }
+
+    #[test]
+    fn nothing_is_ready_before_the_api_server_was_asked() {
+        assert_eq!(missing(&Surroundings::default(), &[], false).len(), 1);
+    }
+}

@@ -1,0 +1,292 @@
+//! Floor 4: the process. Every task is owned here; the first to end ends all of them, and the process with an error
+//! unless a signal came. Order of a stop: the controllers finish their passes, then the Lease is released.
+
+use std::{
+    hash::{BuildHasher as _, Hasher as _},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::FutureExt;
+use kube::Api;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::JoinSet,
+};
+
+use super::{
+    config::{OperatorConfig, Role},
+    readiness::{self, Surroundings},
+};
+use crate::{
+    adapters::{
+        kube::{
+            client::{self, ClientError},
+            events::Events,
+            guard::{self, GuardError},
+            lease::{self, LeaseError, LeaseFence, LeaseSettings},
+        },
+        metrics::Metrics,
+    },
+    controllers::{
+        harness::{self, Kind, Shared},
+        playbook::PlaybookKind,
+        pulse::Pulse,
+    },
+    domain::reason::Reason,
+    http::probes::{self, Complaint, Probes, ProbesError},
+    ports::Leadership,
+};
+
+/// Requests about the Lease are answered within this or tried again.
+const LEASE_PATIENCE: Duration = Duration::from_secs(3);
+/// How long probes and Lease may take to end after the controllers have.
+const REST_GRACE: Duration = Duration::from_secs(5);
+
+/// Why the process ends without a signal.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// No way to the API server.
+    #[error("could not reach a cluster")]
+    Client(#[source] ClientError),
+    /// The embedded policies are unreadable.
+    #[error("could not read what this binary ships")]
+    Guard(#[source] GuardError),
+    /// Two metrics have one name.
+    #[error("could not register metrics")]
+    Metrics(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Probes cannot be served.
+    #[error("could not serve probes")]
+    Probes(#[source] ProbesError),
+    /// Leadership was lost; whoever leads now goes on.
+    #[error("stopping because leadership ended")]
+    Lease(#[source] LeaseError),
+    /// Signals cannot be received.
+    #[error("could not listen for signals")]
+    Signals(#[source] std::io::Error),
+    /// A task panicked.
+    #[error("a task of the operator panicked")]
+    Panicked(#[source] tokio::task::JoinError),
+    /// A task ended that must not end.
+    #[error("the task {0} ended by itself")]
+    Ended(&'static str),
+    /// Nothing in this version does what was asked for.
+    #[error("the role api alone has nothing to serve in this version; run --roles controller,api")]
+    ApiAlone,
+}
+
+type Tasks = JoinSet<(&'static str, Result<(), RunError>)>;
+
+/// Runs the operator until a signal comes or a task ends.
+pub async fn run(config: OperatorConfig) -> Result<(), RunError> {
+    if !config.roles.contains(&Role::Controller) {
+        return Err(RunError::ApiAlone);
+    }
+    // Before anything is started: a signal that comes early must not be lost.
+    let mut term = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
+    let mut int = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+    let stop_work = watch::Sender::new(false);
+    let stop_rest = watch::Sender::new(false);
+    let mut tasks = start(&config, &stop_work, &stop_rest).await?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        "the operator is running"
+    );
+    tokio::select! {
+        _ = term.recv() => tracing::info!("SIGTERM: finishing"),
+        _ = int.recv() => tracing::info!("SIGINT: finishing"),
+        // Leaving drops every task where it stands: a deposed leader must not write another byte.
+        Some(ended) = tasks.join_next() => return Err(failure(ended)),
+    }
+    finish(&config, tasks, &stop_work, &stop_rest).await
+}
+
+fn failure(
+    ended: Result<(&'static str, Result<(), RunError>), tokio::task::JoinError>,
+) -> RunError {
+    match ended {
+        Ok((_, Err(error))) => error,
+        Ok((name, Ok(()))) => RunError::Ended(name),
+        Err(error) => RunError::Panicked(error),
+    }
+}
+
+async fn finish(
+    config: &OperatorConfig,
+    mut tasks: Tasks,
+    stop_work: &watch::Sender<bool>,
+    stop_rest: &watch::Sender<bool>,
+) -> Result<(), RunError> {
+    stop_work.send_replace(true);
+    let worked = async {
+        match tasks.join_next().await {
+            Some(Ok((CONTROLLERS, Ok(())))) | None => Ok(()),
+            Some(ended) => Err(failure(ended)),
+        }
+    };
+    match tokio::time::timeout(config.shutdown_grace.0, worked).await {
+        Ok(ended) => ended?,
+        Err(_) => tracing::warn!(
+            "passes did not end within {}; leaving them",
+            config.shutdown_grace
+        ),
+    }
+    stop_rest.send_replace(true);
+    let rest = async {
+        while let Some(ended) = tasks.join_next().await {
+            if let Ok((name, Err(error))) = ended {
+                tracing::warn!(task = name, error = %crate::adapters::kube::error::chain(&error), "ended badly");
+            }
+        }
+    };
+    if tokio::time::timeout(REST_GRACE, rest).await.is_err() {
+        tracing::warn!("probes and lease did not end in time; leaving them");
+    }
+    tracing::info!("the operator has stopped");
+    Ok(())
+}
+
+const CONTROLLERS: &str = "controllers";
+
+/// Starts every task. Nothing else in the crate starts one.
+async fn start(
+    config: &OperatorConfig,
+    stop_work: &watch::Sender<bool>,
+    stop_rest: &watch::Sender<bool>,
+) -> Result<Tasks, RunError> {
+    let metrics = Arc::new(Metrics::new().map_err(|error| RunError::Metrics(Box::new(error)))?);
+    let shipped = guard::shipped().map_err(RunError::Guard)?;
+    let kubeconfig = Some(&config.kubeconfig).filter(|path| !path.as_os_str().is_empty());
+    let cluster = client::configure(kubeconfig)
+        .await
+        .map_err(RunError::Client)?;
+    let client = client::connect(cluster.clone()).map_err(RunError::Client)?;
+    let impatient = client::connect_impatient(cluster, LEASE_PATIENCE).map_err(RunError::Client)?;
+    let settings = lease_settings(config);
+    let surroundings = Arc::new(Surroundings::default());
+    let fence = Arc::new(LeaseFence::default());
+    let leading = watch::Sender::new(false);
+    let pulse = Arc::new(Pulse::new(PlaybookKind::NAME));
+    let listener = probes::bind(config.probe_address)
+        .await
+        .map_err(RunError::Probes)?;
+    tracing::info!(address = %config.probe_address, identity = settings.identity, "serving probes and metrics");
+
+    let mut tasks = Tasks::new();
+    let probes = answers(config, &surroundings, &fence, &pulse, &metrics);
+    let stop = stop_rest.subscribe();
+    tasks.spawn(async move {
+        (
+            "probes",
+            probes::serve(listener, probes, stop)
+                .await
+                .map_err(RunError::Probes),
+        )
+    });
+    let look = readiness::look(
+        client.clone(),
+        shipped,
+        Arc::clone(&surroundings),
+        Arc::clone(&metrics),
+        stop_rest.subscribe(),
+    );
+    tasks.spawn(look.map(|()| ("surroundings", Ok(()))));
+    let shared = Shared {
+        client: client.clone(),
+        events: Events::new(client, settings.identity.clone()),
+        metrics,
+        fence: Arc::clone(&fence) as Arc<dyn Leadership>,
+        concurrency: config.concurrency.0,
+    };
+    let work = work(
+        shared,
+        pulse,
+        leading.subscribe(),
+        surroundings.kinds_served(),
+        stop_work.subscribe(),
+    );
+    tasks.spawn(work.map(|()| (CONTROLLERS, Ok(()))));
+    let lease = lease::keep(impatient, settings, fence, leading, stop_rest.subscribe());
+    tasks.spawn(lease.map(|ended| ("lease", ended.map_err(RunError::Lease))));
+    Ok(tasks)
+}
+
+fn lease_settings(config: &OperatorConfig) -> LeaseSettings {
+    LeaseSettings {
+        namespace: config.namespace.clone(),
+        name: config.lease_name.clone(),
+        identity: identity(&config.identity),
+        duration: config.lease_duration.0,
+    }
+}
+
+/// Waits until this replica leads and its kinds are served, then runs the controllers until told to stop.
+async fn work(
+    shared: Shared,
+    pulse: Arc<Pulse>,
+    mut leading: watch::Receiver<bool>,
+    mut kinds: watch::Receiver<bool>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let ready = async {
+        // An error means that the other task has ended, and with it the process.
+        leading.wait_for(|leads| *leads).await.is_ok()
+            && kinds.wait_for(|served| *served).await.is_ok()
+    };
+    tokio::select! {
+        ready = ready => if !ready { return },
+        _ = stop.wait_for(|stop| *stop) => return,
+    }
+    shared.metrics.leader(true);
+    let api = Api::all(shared.client.clone());
+    harness::run(PlaybookKind, api, shared, pulse, stop).await;
+}
+
+fn answers(
+    config: &OperatorConfig,
+    surroundings: &Arc<Surroundings>,
+    fence: &Arc<LeaseFence>,
+    pulse: &Arc<Pulse>,
+    metrics: &Arc<Metrics>,
+) -> Probes {
+    let longest = config.liveness_timeout.0;
+    let (alive, pulse, fence, surroundings) = (
+        Arc::clone(pulse),
+        Arc::clone(pulse),
+        Arc::clone(fence),
+        Arc::clone(surroundings),
+    );
+    Probes {
+        live: Arc::new(move || {
+            let wedged = alive.wedged(longest);
+            wedged
+                .map(|message| Complaint {
+                    reason: Reason::TimedOut,
+                    message,
+                })
+                .into_iter()
+                .collect()
+        }),
+        ready: Arc::new(move || {
+            readiness::missing(
+                &surroundings,
+                std::slice::from_ref(&pulse),
+                fence.epoch().is_ok(),
+            )
+        }),
+        metrics: Arc::clone(metrics),
+    }
+}
+
+/// A name that no other process has, not even an earlier one of this replica: a Lease is held by a process.
+fn identity(configured: &str) -> String {
+    let host = if configured.is_empty() {
+        std::fs::read_to_string("/proc/sys/kernel/hostname")
+            .map_or_else(|_| "neuralops".to_owned(), |name| name.trim().to_owned())
+    } else {
+        configured.to_owned()
+    };
+    let random = std::hash::RandomState::new().build_hasher().finish();
+    format!("{host}_{random:016x}")
+}

@@ -1,0 +1,67 @@
+//! Floor 3: the Playbook controller. It checks the document and names its digest; until signatures can be verified
+//! no Playbook is ready. It never runs one.
+
+mod act;
+mod decide;
+mod gather;
+mod status;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+pub use act::{Done, PlaybookError};
+pub use decide::Decision;
+pub use gather::Facts;
+
+use super::harness::{Failure, Kind};
+use crate::{
+    adapters::clock,
+    api::v1alpha1::{PlaybookStatus, RawPlaybook},
+    domain::verdict::Verdict,
+    ports::Leadership,
+};
+
+/// The Playbook controller.
+pub struct PlaybookKind;
+
+impl Kind for PlaybookKind {
+    type Object = RawPlaybook;
+    type Status = PlaybookStatus;
+    type Facts = Facts;
+    type Decision = Decision;
+    type Done = Done;
+    type Error = PlaybookError;
+
+    const NAME: &'static str = "playbook";
+
+    async fn gather(&self, object: &RawPlaybook) -> Result<Facts, PlaybookError> {
+        Ok(gather::gather(object))
+    }
+
+    fn decide(&self, facts: &Facts) -> Decision {
+        decide::decide(facts)
+    }
+
+    async fn act(
+        &self,
+        decision: Decision,
+        _fence: &dyn Leadership,
+    ) -> Result<Done, PlaybookError> {
+        Ok(act::act(decision))
+    }
+
+    fn status(&self, object: &RawPlaybook, pass: Result<&Done, &Failure>) -> PlaybookStatus {
+        status::status(object, pass, clock::now())
+    }
+
+    fn verdict(&self, done: &Done) -> Verdict {
+        done.verdict()
+    }
+
+    fn current(object: &RawPlaybook) -> Option<&PlaybookStatus> {
+        object.status.as_ref()
+    }
+
+    fn conditions(status: &PlaybookStatus) -> &[Condition] {
+        status.conditions.as_deref().unwrap_or_default()
+    }
+}

@@ -1,0 +1,248 @@
+//! Floor 3: what a Playbook's status says. Pure; the only place that builds its conditions.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{Decision, Done};
+use crate::{
+    api::{
+        conditions::{self, ConditionStatus, ConditionType, Draft},
+        v1alpha1::{PlaybookStatus, RawPlaybook},
+    },
+    controllers::harness::Failure,
+    domain::{reason::Reason, verdict::ErrorClass},
+};
+
+pub(super) fn status(
+    object: &RawPlaybook,
+    pass: Result<&Done, &Failure>,
+    now: Timestamp,
+) -> PlaybookStatus {
+    let before = object.status.clone().unwrap_or_default();
+    let (digest, drafts) = match pass {
+        Ok(Done {
+            decision:
+                Decision::Accept {
+                    digest,
+                    warnings,
+                    suspended,
+                },
+        }) => (Some(digest.to_string()), accepted(warnings, *suspended)),
+        Ok(Done {
+            decision:
+                Decision::Refuse {
+                    reason,
+                    message,
+                    digest,
+                },
+        }) => (
+            digest.as_ref().map(ToString::to_string),
+            refused(*reason, message),
+        ),
+        Err(failure) => (before.digest.clone(), failed(failure)),
+    };
+    let generation = object.metadata.generation;
+    PlaybookStatus {
+        observed_generation: generation,
+        digest,
+        conditions: Some(conditions::merge(
+            before.conditions.as_deref().unwrap_or_default(),
+            drafts,
+            generation,
+            now,
+        )),
+        ..before
+    }
+}
+
+const UNVERIFIED: &str = "this operator cannot verify signatures yet, so nobody vouches for this document and no run may use it";
+
+fn accepted(warnings: &[String], suspended: bool) -> Vec<Draft> {
+    let valid = if warnings.is_empty() {
+        "the document keeps all rules".to_owned()
+    } else {
+        format!(
+            "the document keeps all rules; look at: {}",
+            warnings.join("; ")
+        )
+    };
+    let ready = if suspended {
+        Draft::new(
+            ConditionType::Ready,
+            ConditionStatus::False,
+            Reason::Suspended,
+            "the annotation neuralops.io/suspend forbids new runs",
+        )
+    } else {
+        Draft::new(
+            ConditionType::Ready,
+            ConditionStatus::False,
+            Reason::VerifierMissing,
+            UNVERIFIED,
+        )
+    };
+    vec![
+        ready,
+        Draft::new(
+            ConditionType::Valid,
+            ConditionStatus::True,
+            Reason::Valid,
+            valid,
+        ),
+        Draft::new(
+            ConditionType::SignatureVerified,
+            ConditionStatus::Unknown,
+            Reason::VerifierMissing,
+            UNVERIFIED,
+        ),
+    ]
+}
+
+fn refused(reason: Reason, message: &str) -> Vec<Draft> {
+    vec![
+        Draft::new(
+            ConditionType::Ready,
+            ConditionStatus::False,
+            reason,
+            message,
+        ),
+        Draft::new(
+            ConditionType::Stalled,
+            ConditionStatus::True,
+            reason,
+            message,
+        ),
+        Draft::new(
+            ConditionType::Valid,
+            ConditionStatus::False,
+            reason,
+            message,
+        ),
+        Draft::new(
+            ConditionType::SignatureVerified,
+            ConditionStatus::Unknown,
+            Reason::VerifierMissing,
+            UNVERIFIED,
+        ),
+    ]
+}
+
+fn failed(failure: &Failure) -> Vec<Draft> {
+    let again = match failure.class {
+        ErrorClass::Transient | ErrorClass::Bug => ConditionType::Reconciling,
+        ErrorClass::Permanent => ConditionType::Stalled,
+    };
+    vec![
+        Draft::new(
+            ConditionType::Ready,
+            ConditionStatus::Unknown,
+            failure.reason,
+            failure.message.as_str(),
+        ),
+        Draft::new(
+            again,
+            ConditionStatus::True,
+            failure.reason,
+            failure.message.as_str(),
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::digest::Digest;
+
+    fn object(status: Option<PlaybookStatus>) -> RawPlaybook {
+        RawPlaybook {
+            metadata: ObjectMeta {
+                generation: Some(3),
+                ..ObjectMeta::default()
+            },
+            spec: json!({}),
+            status,
+        }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn accept() -> Done {
+        Done {
+            decision: Decision::Accept {
+                digest: Digest::of(b"x"),
+                warnings: vec![],
+                suspended: false,
+            },
+        }
+    }
+
+    fn condition<'a>(status: &'a PlaybookStatus, kind: &str) -> Option<(&'a str, &'a str)> {
+        status
+            .conditions
+            .iter()
+            .flatten()
+            .find(|c| c.type_ == kind)
+            .map(|c| (c.status.as_str(), c.reason.as_str()))
+    }
+
+    #[test]
+    fn a_valid_playbook_is_not_ready_while_nobody_can_verify_it() {
+        let status = status(&object(None), Ok(&accept()), at(1));
+        assert_eq!(
+            condition(&status, "Ready"),
+            Some(("False", "VerifierMissing"))
+        );
+        assert_eq!(condition(&status, "Valid"), Some(("True", "Valid")));
+        assert_eq!(
+            condition(&status, "SignatureVerified"),
+            Some(("Unknown", "VerifierMissing"))
+        );
+        assert_eq!(condition(&status, "Stalled"), None);
+        assert_eq!(status.observed_generation, Some(3));
+    }
+
+    #[test]
+    fn a_second_pass_says_the_very_same() {
+        let first = status(&object(None), Ok(&accept()), at(1));
+        let second = status(&object(Some(first.clone())), Ok(&accept()), at(99));
+        assert_eq!(first, second);
+    }
+
+    #[test]
+    fn a_failure_is_told_and_keeps_what_is_known() {
+        let known = status(&object(None), Ok(&accept()), at(1));
+        let failure = Failure {
+            class: ErrorClass::Transient,
+            reason: Reason::ApiServerUnavailable,
+            message: "no answer".into(),
+        };
+        let told = status(&object(Some(known.clone())), Err(&failure), at(2));
+        assert_eq!(
+            condition(&told, "Ready"),
+            Some(("Unknown", "ApiServerUnavailable"))
+        );
+        assert_eq!(
+            condition(&told, "Reconciling"),
+            Some(("True", "ApiServerUnavailable"))
+        );
+        assert_eq!(told.digest, known.digest);
+    }
+
+    #[test]
+    fn a_refusal_is_stalled() {
+        let done = Done {
+            decision: Decision::Refuse {
+                reason: Reason::Invalid,
+                message: "spec.x: no".into(),
+                digest: None,
+            },
+        };
+        let status = status(&object(None), Ok(&done), at(1));
+        assert_eq!(condition(&status, "Stalled"), Some(("True", "Invalid")));
+        assert_eq!(condition(&status, "Valid"), Some(("False", "Invalid")));
+    }
+}

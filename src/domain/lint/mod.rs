@@ -1,0 +1,118 @@
+//! Floor 0: the linter of Playbooks. It reads the raw spec, so that every finding has a precise position and nothing
+//! an author wrote is lost on the way. It refuses what could never be planned; what needs a cluster is the planner's.
+
+mod parameters;
+mod position;
+mod steps;
+mod substitution;
+mod targets;
+mod values;
+
+use serde_json::Value;
+
+pub use position::Position;
+
+use super::{
+    document::{Document, LARGEST_SPEC},
+    reason::Reason,
+};
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The Playbook cannot run.
+    Error,
+    /// It can, but the author should look.
+    Warning,
+}
+
+/// One thing that is wrong, where, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad.
+    pub severity: Severity,
+    /// The word for conditions and metrics.
+    pub reason: Reason,
+    /// Where in the document.
+    pub position: Position,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.position, self.message)
+    }
+}
+
+/// Collects findings; the rules only ever add.
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn error(&mut self, position: &Position, message: impl Into<String>) {
+        self.add(Severity::Error, Reason::Invalid, position, message);
+    }
+
+    fn warning(&mut self, position: &Position, message: impl Into<String>) {
+        self.add(Severity::Warning, Reason::Invalid, position, message);
+    }
+
+    fn add(
+        &mut self,
+        severity: Severity,
+        reason: Reason,
+        position: &Position,
+        message: impl Into<String>,
+    ) {
+        self.0.push(Finding {
+            severity,
+            reason,
+            position: position.clone(),
+            message: message.into(),
+        });
+    }
+}
+
+/// Everything that is wrong with a Playbook, errors first, each at its position.
+pub fn lint(document: &Document) -> Vec<Finding> {
+    let mut findings = Findings::default();
+    let spec = Position::root("spec");
+    values::check(&document.spec, &spec, &mut findings);
+    // The size of a document with bad values means nothing.
+    if findings.0.is_empty() {
+        check_size(document, &spec, &mut findings);
+    }
+    let declared = parameters::check(
+        document.spec.get("parameters"),
+        &spec.key("parameters"),
+        &mut findings,
+    );
+    let used = substitution::check(&document.spec, &declared, &mut findings);
+    for (name, position) in declared.positions() {
+        if !used.contains(name) {
+            findings.warning(position, format!("the parameter {name} is never used"));
+        }
+    }
+    if let Some(steps) = document.spec.get("steps").and_then(Value::as_array) {
+        steps::check(steps, document, &spec.key("steps"), &mut findings);
+    }
+    findings.0.sort_by_key(|finding| finding.severity);
+    findings.0
+}
+
+fn check_size(document: &Document, spec: &Position, findings: &mut Findings) {
+    match document.spec_size() {
+        Ok(size) if size > LARGEST_SPEC => findings.add(
+            Severity::Error,
+            Reason::PlaybookTooLarge,
+            spec,
+            format!("the canonical spec has {size} bytes, {LARGEST_SPEC} are allowed; split it, or push it as an artifact and use source"),
+        ),
+        Ok(_) => {}
+        Err(error) => findings.error(spec, format!("{error}: {}", error.0)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

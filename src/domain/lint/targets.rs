@@ -1,0 +1,87 @@
+//! Floor 0: what a step may act on. Nodes only by the node steps; rights, admission and our own kinds never:
+//! a playbook that could change those could change who may run what.
+
+use serde_json::Value;
+
+use super::{Findings, Position};
+
+/// Groups that are never targets, with the reason that an author reads.
+const FORBIDDEN: [(&str, &str); 5] = [
+    (
+        "rbac.authorization.k8s.io",
+        "rights are never changed by a playbook",
+    ),
+    (
+        "admissionregistration.k8s.io",
+        "admission is never changed by a playbook",
+    ),
+    (
+        "apiextensions.k8s.io",
+        "kinds are never changed by a playbook",
+    ),
+    (
+        "apiregistration.k8s.io",
+        "the API itself is never changed by a playbook",
+    ),
+    (
+        "neuralops.io",
+        "a playbook never acts on the operator's own kinds",
+    ),
+];
+
+/// Checks `{apiVersion, kind, name}`, each of which may still be a parameter.
+pub(super) fn check(target: &Value, position: &Position, findings: &mut Findings) {
+    let api_version = target
+        .get("apiVersion")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let kind = target
+        .get("kind")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    if let Some((_, why)) = FORBIDDEN
+        .iter()
+        .find(|(forbidden, _)| group == *forbidden || group.ends_with(&format!(".{forbidden}")))
+    {
+        findings.error(
+            &position.key("apiVersion"),
+            format!("{api_version} is no target: {why}"),
+        );
+    }
+    if !api_version.contains("$(") && (version.is_empty() || version.contains('/')) {
+        findings.error(
+            &position.key("apiVersion"),
+            format!("{api_version:?} is no apiVersion: write v1 or group/version"),
+        );
+    }
+    match (group, kind) {
+        ("", "Node") => findings.error(
+            &position.key("kind"),
+            "a Node is only reached by cordon, uncordon and drain",
+        ),
+        ("", "Namespace" | "PersistentVolume") => {
+            findings.error(
+                &position.key("kind"),
+                format!("a {kind} belongs to no namespace; targets lie in the Playbook's own"),
+            );
+        }
+        _ => {}
+    }
+}
+
+/// The target as one word, if it is known before any parameter is.
+pub(super) fn literal(target: &Value) -> Option<String> {
+    let field = |name| {
+        target
+            .get(name)
+            .and_then(Value::as_str)
+            .filter(|text| !text.contains("$("))
+    };
+    Some(format!(
+        "{} {} {}",
+        field("apiVersion")?,
+        field("kind")?,
+        field("name")?
+    ))
+}

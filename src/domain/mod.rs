@@ -1,0 +1,10 @@
+//! Floor 0: what the product knows without Kubernetes, async, clock or environment. Values in, values out.
+//! Nothing here may import another floor, `kube`, `tokio` or a clock; `tests/floors.rs` holds that.
+
+pub mod digest;
+pub mod document;
+pub mod duration;
+pub mod lint;
+pub mod reason;
+pub mod retry;
+pub mod verdict;

@@ -1,0 +1,83 @@
+//! Floor 0: the closed list of reasons. One word for a condition, its event, its metric and its record,
+//! so that a person who saw it in one place finds it in the others. Free text belongs into messages.
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// Why something is as it is.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Reason { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Reason {
+            /// Every reason there is, in the order of the reference.
+            pub const ALL: &'static [Reason] = &[$(Reason::$name,)+];
+
+            /// The word itself.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Reason::$name => stringify!($name),)+ }
+            }
+
+            /// What it means, for the reference.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Reason::$name => concat!($($doc),+),)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Everything that can be checked was checked and is good.
+    Valid,
+    /// The document breaks a rule; the message says where and what to do.
+    Invalid,
+    /// The canonical spec is over its limit: split the Playbook or use a source.
+    PlaybookTooLarge,
+    /// The API server holds an object that does not fit its kind; somebody altered the CRD or the object.
+    Undecodable,
+    /// An annotation of the Playbook forbids new runs.
+    Suspended,
+    /// This operator has no way to verify signatures, so nothing can be trusted.
+    VerifierMissing,
+    /// The API server did not answer as it should; it is tried again.
+    ApiServerUnavailable,
+    /// The API server says that the operator may not do this; its roles are incomplete.
+    Forbidden,
+    /// The object changed meanwhile; it is looked at again at once.
+    Conflict,
+    /// The API server refused what the operator wrote; a defect of the operator.
+    RefusedByApiServer,
+    /// The work did not end in its time; it is tried again.
+    TimedOut,
+    /// A defect of the operator; the object is left alone until it changes.
+    InternalError,
+    /// A kind of ours is not served: its CustomResourceDefinition is missing or not established.
+    CrdNotServed,
+    /// The first listing of a kind is not complete yet.
+    CacheNotFilled,
+    /// An admission policy, its binding or a CRD is missing or altered: identities are not proven.
+    AdmissionGuardMissing,
+    /// Another replica leads; this one waits.
+    NotLeader,
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_a_word_that_the_api_server_accepts() {
+        for reason in Reason::ALL {
+            let word = reason.as_str();
+            assert!(
+                word.len() <= 63 && word.chars().all(|c| c.is_ascii_alphanumeric()),
+                "{word}"
+            );
+            assert!(!reason.meaning().is_empty(), "{word} has no meaning");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Everything generated is committed, and equals what the code generates now. To mend a failure: `make generate`.
+
+use std::{fs, path::Path};
+
+use neuralops::cli::{crds, reference};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[track_caller]
+fn same(path: &str, generated: &str) {
+    let committed = fs::read_to_string(root().join(path)).unwrap_or_default();
+    assert!(
+        committed == generated,
+        "{path} differs from what the code generates; run `make generate` and look at the difference"
+    );
+}
+
+fn files(dir: &str) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(root().join(dir))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn crds_are_what_the_types_say() {
+    let generated = crds::render().unwrap();
+    for (name, yaml) in &generated {
+        same(&format!("crds/{name}"), yaml);
+    }
+    let mut names: Vec<String> = generated.into_iter().map(|(name, _)| name).collect();
+    names.sort();
+    assert_eq!(
+        files("crds"),
+        names,
+        "crds/ holds other files than are generated"
+    );
+}
+
+#[test]
+fn the_reference_is_what_the_code_says() {
+    let generated = reference::render();
+    for (name, page) in &generated {
+        same(&format!("docs/reference/{name}"), page);
+    }
+    assert_eq!(
+        files("docs/reference").len(),
+        generated.len(),
+        "docs/reference/ holds pages that nothing generates"
+    );
+}
