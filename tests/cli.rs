@@ -1,1 +1,179 @@
+//! The commands that need no cluster, as a user runs them: output, exit codes, and errors that say what to do.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{fs, path::Path, process::Command};
+
+struct Answer {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+fn neuralops(args: &[&str]) -> Answer {
+    let output = Command::new(env!("CARGO_BIN_EXE_neuralops"))
+        .args(args)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_clear()
+        .output()
+        .unwrap();
+    Answer {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+const SAMPLE: &str = "config/samples/playbook-restart-after-bad-rollout.yaml";
+
+#[test]
+fn help_names_every_command() {
+    let answer = neuralops(&["--help"]);
+    for command in ["operator", "crds", "playbook", "reference"] {
+        assert!(
+            answer.out.contains(&format!("\n  {command} ")),
+            "{}",
+            answer.out
+        );
+    }
+}
+
+#[test]
+fn every_playbook_sample_is_good() {
+    let mut samples = 0;
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/samples")).unwrap()
+    {
+        let path = entry.unwrap().path();
+        if path
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .starts_with("playbook-")
+            && fs::read_to_string(&path)
+                .unwrap()
+                .contains("kind: Playbook\n")
+        {
+            let answer = neuralops(&["playbook", "lint", "-f", path.to_str().unwrap()]);
+            assert_eq!(answer.code, Some(0), "{}: {}", path.display(), answer.err);
+            samples += 1;
+        }
+    }
+    assert!(samples >= 2, "{samples} samples");
+}
+
+#[test]
+fn the_linter_names_every_error_with_its_place_and_exits_with_1() {
+    let bad = tempfile::NamedTempFile::new().unwrap();
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(SAMPLE)).unwrap();
+    fs::write(
+        bad.path(),
+        text.replace("$(params.deployment)", "$(params.nothing)"),
+    )
+    .unwrap();
+    let answer = neuralops(&["playbook", "lint", "-f", bad.path().to_str().unwrap()]);
+    assert_eq!(answer.code, Some(1));
+    assert!(
+        answer.err.contains(
+            "error: spec.steps[0].rolloutRestart.target.name: the parameter nothing is not declared"
+        ),
+        "{}",
+        answer.err
+    );
+}
+
+#[test]
+fn an_unknown_field_is_refused_before_the_api_server_prunes_it() {
+    let bad = tempfile::NamedTempFile::new().unwrap();
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(SAMPLE)).unwrap();
+    fs::write(
+        bad.path(),
+        text.replace("  revision:", "  revisions: 3\n  revision:"),
+    )
+    .unwrap();
+    let answer = neuralops(&["playbook", "lint", "-f", bad.path().to_str().unwrap()]);
+    assert_eq!(answer.code, Some(1), "{}", answer.out);
+    assert!(answer.err.contains("revisions"), "{}", answer.err);
+}
+
+#[test]
+fn the_digest_is_one_word_and_depends_on_the_namespace() {
+    let digest = |namespace: &str| {
+        let sample = tempfile::NamedTempFile::new().unwrap();
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(SAMPLE)).unwrap();
+        fs::write(sample.path(), text.replace("  namespace: shop\n", "")).unwrap();
+        neuralops(&[
+            "playbook",
+            "digest",
+            "-n",
+            namespace,
+            "-f",
+            sample.path().to_str().unwrap(),
+        ])
+        .out
+    };
+    let (here, there) = (digest("here"), digest("there"));
+    assert!(here.starts_with("sha256:") && here.len() == 72, "{here}");
+    assert_ne!(here, there);
+}
+
+#[test]
+fn a_file_that_is_something_else_is_refused() {
+    let answer = neuralops(&["playbook", "lint", "-f", "config/samples/gate.yaml"]);
+    assert_eq!(answer.code, Some(1));
+    assert!(
+        answer
+            .err
+            .contains("not a Playbook of neuralops.io/v1alpha1"),
+        "{}",
+        answer.err
+    );
+    let answer = neuralops(&["playbook", "lint", "-f", "nowhere.yaml"]);
+    assert!(
+        answer.err.contains("could not read nowhere.yaml"),
+        "{}",
+        answer.err
+    );
+}
+
+#[test]
+fn the_configuration_is_printed_with_its_origins_and_refused_with_its_place() {
+    let answer = neuralops(&["operator", "--print-config", "--concurrency", "8"]);
+    assert_eq!(answer.code, Some(0), "{}", answer.err);
+    assert!(
+        answer.out.contains("concurrency: 8 # flag --concurrency\n"),
+        "{}",
+        answer.out
+    );
+
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), "concurrency: 8\nleaseTime: 3s\n").unwrap();
+    let answer = neuralops(&["operator", "--config", file.path().to_str().unwrap()]);
+    assert_eq!(answer.code, Some(1));
+    for part in ["leaseTime", "line 2", file.path().to_str().unwrap()] {
+        assert!(answer.err.contains(part), "{}", answer.err);
+    }
+}
+
+#[test]
+fn without_a_cluster_the_operator_says_what_it_looked_for() {
+    let answer = neuralops(&["operator", "--probe-address", "127.0.0.1:0"]);
+    assert_eq!(answer.code, Some(1));
+    assert!(
+        answer.err.contains("neither --kubeconfig nor KUBECONFIG"),
+        "{}",
+        answer.err
+    );
+}
+
+#[test]
+fn all_kinds_are_printed() {
+    let answer = neuralops(&["crds"]);
+    assert_eq!(
+        answer
+            .out
+            .matches("\nkind: CustomResourceDefinition\n")
+            .count(),
+        7
+    );
+}

@@ -1,6 +1,8 @@
 //! The house of `docs/ARCHITECTURE.md`, held: dependencies point down only, the domain stays pure, every file says
 //! which floor it is on, and no file grows beyond its budget.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -42,10 +44,16 @@ const IMPURE: [&str; 12] = [
 /// Lines of a file that are not tests.
 const LONGEST_FILE: usize = 400;
 /// Files that are longer, each with its reason.
-const LONGER: [(&str, &str); 1] = [(
-    "api/v1alpha1/steps.rs",
-    "one struct for each of fifteen step kinds; no code",
-)];
+const LONGER: [(&str, &str); 2] = [
+    (
+        "api/v1alpha1/orchestration.rs",
+        "one kind with its spec and status; no code",
+    ),
+    (
+        "api/v1alpha1/steps.rs",
+        "one struct for each of fifteen step kinds; no code",
+    ),
+];
 
 struct Source {
     path: String,

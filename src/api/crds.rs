@@ -48,6 +48,9 @@ fn finished(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
 /// An `Option` may be left out; it may not be null: null would be stored, signed, and dropped by the next merge patch.
 fn without_nullable(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
+    if let Some(values) = &mut schema.enum_ {
+        values.retain(|value| !value.0.is_null());
+    }
     for property in schema.properties.iter_mut().flat_map(BTreeMap::values_mut) {
         without_nullable(property);
     }

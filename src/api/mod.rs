@@ -4,6 +4,7 @@
 pub mod conditions;
 pub mod crds;
 pub mod schema;
+pub mod strict;
 pub mod v1alpha1;
 
 /// The API group of every kind of ours.

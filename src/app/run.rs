@@ -163,6 +163,7 @@ async fn start(
         .map_err(RunError::Client)?;
     let client = client::connect(cluster.clone()).map_err(RunError::Client)?;
     let impatient = client::connect_impatient(cluster, LEASE_PATIENCE).map_err(RunError::Client)?;
+    let patient = client.clone();
     let settings = lease_settings(config);
     let surroundings = Arc::new(Surroundings::default());
     let fence = Arc::new(LeaseFence::default());
@@ -171,7 +172,11 @@ async fn start(
     let listener = probes::bind(config.probe_address)
         .await
         .map_err(RunError::Probes)?;
-    tracing::info!(address = %config.probe_address, identity = settings.identity, "serving probes and metrics");
+    // The real port, where 0 asked for any.
+    let address = listener
+        .local_addr()
+        .map_or(config.probe_address, |address| address);
+    tracing::info!(%address, identity = settings.identity, "serving probes and metrics");
 
     let mut tasks = Tasks::new();
     let probes = answers(config, &surroundings, &fence, &pulse, &metrics);
@@ -207,7 +212,14 @@ async fn start(
         stop_work.subscribe(),
     );
     tasks.spawn(work.map(|()| (CONTROLLERS, Ok(()))));
-    let lease = lease::keep(impatient, settings, fence, leading, stop_rest.subscribe());
+    let lease = lease::keep(
+        impatient,
+        patient,
+        settings,
+        fence,
+        leading,
+        stop_rest.subscribe(),
+    );
     tasks.spawn(lease.map(|ended| ("lease", ended.map_err(RunError::Lease))));
     Ok(tasks)
 }

@@ -3,13 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
+use kube::CustomResourceExt as _;
 use serde_json::Value;
 
 use crate::{
-    api::{API_VERSION, v1alpha1::PlaybookSpec},
+    api::{API_VERSION, strict::violations, v1alpha1::Playbook},
     domain::{
         document::{Document, NotCanonical},
-        lint::{Severity, lint},
+        lint::{Position, Severity, lint},
     },
 };
 
@@ -120,12 +121,14 @@ fn check(path: &Path, document: &Document) -> Result<String, PlaybookFileError> 
             format!("{word}: {finding}\n")
         })
         .collect();
-    // The API server would prune an unknown field silently and refuse a wrong type; both break a signature.
-    if errors == 0
-        && let Err(error) = serde_json::from_value::<PlaybookSpec>(document.spec.clone())
-    {
-        report.push_str(&format!("error: spec: {error}\n"));
-        errors = 1;
+    // An unknown field would be pruned silently by the API server, and the signature would die with it.
+    for violation in violations(&Playbook::crd(), &document.spec).unwrap_or_default() {
+        report.push_str(&format!(
+            "error: {}: {}\n",
+            Position::root("spec").pointer(&violation.pointer),
+            violation.message
+        ));
+        errors += 1;
     }
     if errors > 0 {
         return Err(PlaybookFileError::Refused {

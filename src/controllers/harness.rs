@@ -1,26 +1,17 @@
-//! Floor 3: a reconcile, written once. Each kind supplies gather, decide, act and status; here is everything that must
-//! be the same for all: the fence, deadlines, panics, backoff, the status on every path, metrics and events.
+//! Floor 3: a reconcile, written once. Each kind supplies gather, decide, act and status; here is what it supplies and
+//! how it is watched. `pass` holds one pass and all that may befall it, `report` what is said about it.
 //! No business is decided here.
 
-use std::{
-    convert::Infallible,
-    fmt::Debug,
-    future::Future,
-    panic::AssertUnwindSafe,
-    pin::pin,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+mod pass;
+mod report;
 
-use futures::{FutureExt, StreamExt};
-use k8s_openapi::{
-    api::core::v1::ObjectReference,
-    apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta},
-};
+use std::{convert::Infallible, fmt::Debug, future::Future, pin::pin, sync::Arc};
+
+use futures::StreamExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{ApiResource, DynamicObject},
-    core::{DeserializeGuard, error_boundary::InvalidObject},
+    core::DeserializeGuard,
     runtime::{
         WatchStreamExt,
         controller::{Action, Config, applier},
@@ -29,33 +20,23 @@ use kube::{
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::json;
 use tokio::sync::watch;
-use tracing::Instrument;
 
 use super::{backoff::Troubles, pulse::Pulse};
 use crate::{
     adapters::{
-        clock,
         kube::{
             error::{Classified, chain},
             events::Events,
-            status,
         },
-        metrics::{Metrics, PassOutcome, WriteOutcome},
+        metrics::Metrics,
     },
-    api::conditions::{self, ConditionStatus, ConditionType, Draft},
     domain::{
         reason::Reason,
         verdict::{ErrorClass, Verdict},
     },
     ports::Leadership,
 };
-
-/// A pass that takes longer is given up and tried again: a hung connection must not hold a place for ever.
-const PASS_DEADLINE: Duration = Duration::from_secs(60);
-/// How long to wait where another party will wake us; only a safety net.
-const CONFLICT_PAUSE: Duration = Duration::from_secs(5);
 
 /// What a kind supplies.
 pub trait Kind: Send + Sync + 'static {
@@ -173,6 +154,7 @@ pub async fn run<K: Kind>(
                 Err(_) => None,
             })
         });
+    let early = stopped_unfilled(stop.clone(), Arc::clone(&context.pulse));
     let stopped = async move {
         // An error means that whoever could stop us is gone, which is a stop as well.
         let _ = stop.wait_for(|stop| *stop).await;
@@ -180,24 +162,31 @@ pub async fn run<K: Kind>(
     let requests = Box::pin(events.take_until(stopped));
     let config = Config::default().concurrency(concurrency);
     let passes = applier(
-        |object, context| Box::pin(reconcile::<K>(object, context)),
+        |object, context| Box::pin(pass::reconcile::<K>(object, context)),
         |_, _: &Infallible, _| Action::await_change(),
         Arc::clone(&context),
         reader,
         requests,
         config,
     );
-    let mut passes = pin!(passes);
+    let mut passes = pin!(passes.take_until(early));
     while let Some(ended) = passes.next().await {
-        context.shared.metrics.objects(K::NAME, count.len());
-        context
-            .shared
-            .metrics
-            .backing_off(K::NAME, context.troubles.backing_off());
+        let metrics = &context.shared.metrics;
+        metrics.objects(K::NAME, count.len());
+        metrics.backing_off(K::NAME, context.troubles.backing_off());
         if let Err(error) = ended {
             // Almost always: the object was deleted between the event and the pass.
             tracing::debug!(controller = K::NAME, error = %chain(&error), "a request came to nothing");
         }
+    }
+}
+
+/// A stop before the first listing is complete: nothing is under way, and a queue whose watch was stopped would wait
+/// for its cache for ever.
+async fn stopped_unfilled(mut stop: watch::Receiver<bool>, pulse: Arc<Pulse>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+    if pulse.filled() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -220,341 +209,5 @@ fn hear<K: Kind>(
         Err(error) => {
             tracing::warn!(controller = K::NAME, error = %chain(error), "the watch is interrupted; it is taken up again")
         }
-    }
-}
-
-async fn reconcile<K: Kind>(
-    object: Arc<DeserializeGuard<K::Object>>,
-    context: Arc<Context<K>>,
-) -> Result<Action, Infallible> {
-    let meta = object.meta().clone();
-    let span = tracing::info_span!(
-        "pass",
-        controller = K::NAME,
-        object.namespace = meta.namespace.as_deref().unwrap_or_default(),
-        object.name = meta.name.as_deref().unwrap_or_default(),
-        object.generation = meta.generation,
-    );
-    let uid = meta.uid.clone().unwrap_or_default();
-    async {
-        let _running = context.pulse.running(&uid);
-        let began = Instant::now();
-        let (outcome, action) = match &object.0 {
-            Ok(object) => attempt(&context, object, &uid).await,
-            Err(invalid) => (
-                PassOutcome::Undecodable,
-                undecodable(&context, invalid, &uid).await,
-            ),
-        };
-        context
-            .shared
-            .metrics
-            .pass(K::NAME, outcome, began.elapsed());
-        Ok(action)
-    }
-    .instrument(span)
-    .await
-}
-
-/// One pass with everything that may befall it: deletion, a closed fence, a panic, a deadline.
-async fn attempt<K: Kind>(
-    context: &Context<K>,
-    object: &K::Object,
-    uid: &str,
-) -> (PassOutcome, Action) {
-    // The generation, because our own status writes move the resourceVersion.
-    let version = object
-        .meta()
-        .generation
-        .map(|generation| generation.to_string())
-        .or_else(|| object.resource_version())
-        .unwrap_or_default();
-    if object.meta().deletion_timestamp.is_some() || context.shared.fence.epoch().is_err() {
-        return (PassOutcome::Settled, Action::await_change());
-    }
-    if context.troubles.quarantined(uid, &version) {
-        return (PassOutcome::Quarantined, Action::await_change());
-    }
-    let pass =
-        AssertUnwindSafe(tokio::time::timeout(PASS_DEADLINE, pass(context, object))).catch_unwind();
-    match pass.await {
-        Ok(Ok(verdict)) => after(context, uid, verdict),
-        Ok(Err(_elapsed)) => {
-            let failure = Failure {
-                class: ErrorClass::Transient,
-                reason: Reason::TimedOut,
-                message: format!("the pass did not end within {} s", PASS_DEADLINE.as_secs()),
-            };
-            // What hung once may hang again: the status must not hold this place for another deadline.
-            let told =
-                tokio::time::timeout(CONFLICT_PAUSE, write_status(context, object, Err(&failure)))
-                    .await;
-            tracing::warn!(told = told.is_ok(), "{}", failure.message);
-            after(context, uid, Err(failure))
-        }
-        Err(panic) => {
-            let what = panic
-                .downcast_ref::<&str>()
-                .map(ToString::to_string)
-                .or_else(|| panic.downcast_ref::<String>().cloned());
-            let left_alone = context.troubles.panicked(uid, &version);
-            tracing::error!(
-                panic = what.unwrap_or_default(),
-                left_alone,
-                "a pass panicked; this is a defect of the operator"
-            );
-            if !left_alone {
-                return (
-                    PassOutcome::Panicked,
-                    Action::requeue(context.troubles.failed(uid)),
-                );
-            }
-            quarantine(context, object.meta()).await;
-            (PassOutcome::Panicked, Action::await_change())
-        }
-    }
-}
-
-/// From a verdict or a failure to the next look and the metric.
-fn after<K: Kind>(
-    context: &Context<K>,
-    uid: &str,
-    ended: Result<Verdict, Failure>,
-) -> (PassOutcome, Action) {
-    match ended {
-        Ok(verdict) => {
-            context.troubles.forget(uid);
-            match verdict {
-                Verdict::Settled => (PassOutcome::Settled, Action::await_change()),
-                Verdict::Stalled { .. } => (PassOutcome::Stalled, Action::await_change()),
-                Verdict::Waiting { after, .. } => (
-                    PassOutcome::Waiting,
-                    after.map_or_else(Action::await_change, Action::requeue),
-                ),
-            }
-        }
-        Err(failure) => {
-            context.shared.metrics.error(K::NAME, failure.reason);
-            match failure.class {
-                // The watch brings what we lost against; the pause is only for the case that it does not.
-                ErrorClass::Transient if failure.reason == Reason::Conflict => {
-                    (PassOutcome::Conflict, Action::requeue(CONFLICT_PAUSE))
-                }
-                ErrorClass::Transient => (
-                    PassOutcome::Transient,
-                    Action::requeue(context.troubles.failed(uid)),
-                ),
-                ErrorClass::Permanent => (PassOutcome::Permanent, Action::await_change()),
-                ErrorClass::Bug => (
-                    PassOutcome::Bug,
-                    Action::requeue(context.troubles.failed(uid)),
-                ),
-            }
-        }
-    }
-}
-
-/// gather, decide, act, status: the four functions of a kind in their order.
-async fn pass<K: Kind>(context: &Context<K>, object: &K::Object) -> Result<Verdict, Failure> {
-    let ended = work(context, object).await;
-    if let Err(failure) = &ended
-        && failure.reason != Reason::Conflict
-    {
-        tracing::warn!(
-            reason = failure.reason.as_str(),
-            "the pass failed: {}",
-            failure.message
-        );
-    }
-    // Against a newer version nothing true can be said.
-    if ended
-        .as_ref()
-        .is_err_and(|failure| failure.reason == Reason::Conflict)
-    {
-        return ended.map(|done| context.kind.verdict(&done));
-    }
-    write_status(context, object, ended.as_ref()).await?;
-    ended.map(|done| context.kind.verdict(&done))
-}
-
-async fn work<K: Kind>(context: &Context<K>, object: &K::Object) -> Result<K::Done, Failure> {
-    let facts = context
-        .kind
-        .gather(object)
-        .await
-        .map_err(|error| Failure::of(&error))?;
-    let decision = context.kind.decide(&facts);
-    context
-        .kind
-        .act(decision, context.shared.fence.as_ref())
-        .await
-        .map_err(|error| Failure::of(&error))
-}
-
-/// Writes the status if it differs, and tells a changed Ready as an event.
-async fn write_status<K: Kind>(
-    context: &Context<K>,
-    object: &K::Object,
-    ended: Result<&K::Done, &Failure>,
-) -> Result<(), Failure> {
-    let wanted = context.kind.status(object, ended);
-    let current = K::current(object);
-    if context.shared.fence.epoch().is_err() {
-        return Ok(());
-    }
-    match status::write::<K::Object, _>(&context.shared.client, object, current, &wanted).await {
-        Ok(false) => context
-            .shared
-            .metrics
-            .status_write(K::NAME, WriteOutcome::Unchanged),
-        Ok(true) => {
-            context
-                .shared
-                .metrics
-                .status_write(K::NAME, WriteOutcome::Written);
-            context.pulse.wrote(&object.uid().unwrap_or_default());
-            if let Some(ready) = changed(
-                current.map(K::conditions).unwrap_or_default(),
-                K::conditions(&wanted),
-            ) {
-                tracing::info!(
-                    status = ready.status,
-                    reason = ready.reason,
-                    "Ready is {}: {}",
-                    ready.status,
-                    ready.message
-                );
-                tell(context, object.meta(), ready).await;
-            }
-        }
-        Err(error) => {
-            context
-                .shared
-                .metrics
-                .status_write(K::NAME, WriteOutcome::Failed);
-            // Gone: there is nobody left to tell.
-            if matches!(&error, status::StatusError::Patch { source, .. } if matches!(source.as_ref(), kube::Error::Api(answer) if answer.is_not_found()))
-            {
-                return Ok(());
-            }
-            return Err(Failure::of(&error));
-        }
-    }
-    Ok(())
-}
-
-/// The Ready condition, if it says something else than before.
-fn changed<'a>(before: &[Condition], after: &'a [Condition]) -> Option<&'a Condition> {
-    let ready = after
-        .iter()
-        .find(|condition| condition.type_ == ConditionType::Ready.as_str())?;
-    let same = before.iter().any(|old| {
-        old.type_ == ready.type_ && old.status == ready.status && old.reason == ready.reason
-    });
-    (!same).then_some(ready)
-}
-
-async fn tell<K: Kind>(context: &Context<K>, meta: &ObjectMeta, ready: &Condition) {
-    let Some(reason) = Reason::ALL
-        .iter()
-        .find(|reason| reason.as_str() == ready.reason)
-    else {
-        return;
-    };
-    let warning = ready.status != "True";
-    context
-        .shared
-        .events
-        .publish(
-            &reference::<K>(meta),
-            warning,
-            *reason,
-            "Reconcile",
-            &ready.message,
-        )
-        .await;
-}
-
-fn reference<K: Kind>(meta: &ObjectMeta) -> ObjectReference {
-    ObjectReference {
-        api_version: Some(K::Object::api_version(&()).into_owned()),
-        kind: Some(K::Object::kind(&()).into_owned()),
-        name: meta.name.clone(),
-        namespace: meta.namespace.clone(),
-        uid: meta.uid.clone(),
-        resource_version: meta.resource_version.clone(),
-        field_path: None,
-    }
-}
-
-/// An object that does not fit its type: a log line, an event and a condition, once for each version, and no loop.
-async fn undecodable<K: Kind>(context: &Context<K>, invalid: &InvalidObject, uid: &str) -> Action {
-    let version = invalid
-        .metadata
-        .resource_version
-        .clone()
-        .unwrap_or_default();
-    if context.shared.fence.epoch().is_err() || !context.troubles.report_undecodable(uid, &version)
-    {
-        return Action::await_change();
-    }
-    let message = format!(
-        "the object does not fit its kind: {}; the CRD or the object was altered",
-        invalid.error
-    );
-    tracing::warn!("{message}");
-    stall(context, &invalid.metadata, Reason::Undecodable, message).await;
-    Action::await_change()
-}
-
-async fn quarantine<K: Kind>(context: &Context<K>, meta: &ObjectMeta) {
-    let message = "the operator failed on this object three times by a defect of its own and leaves it alone until it changes; see the operator's log".to_owned();
-    stall(context, meta, Reason::InternalError, message).await;
-}
-
-/// Says Stalled with the object's own bytes, without its type: the type is what failed.
-async fn stall<K: Kind>(context: &Context<K>, meta: &ObjectMeta, reason: Reason, message: String) {
-    let resource = ApiResource::erase::<K::Object>(&());
-    let api: Api<DynamicObject> = match &meta.namespace {
-        Some(namespace) => {
-            Api::namespaced_with(context.shared.client.clone(), namespace, &resource)
-        }
-        None => Api::all_with(context.shared.client.clone(), &resource),
-    };
-    let Ok(live) = api.get(&meta.name.clone().unwrap_or_default()).await else {
-        return;
-    };
-    let before = live.data.get("status").cloned().unwrap_or_default();
-    let old: Vec<Condition> = before
-        .get("conditions")
-        .and_then(|list| serde_json::from_value(list.clone()).ok())
-        .unwrap_or_default();
-    let drafts = vec![
-        Draft::new(
-            ConditionType::Ready,
-            ConditionStatus::False,
-            reason,
-            message.clone(),
-        ),
-        Draft::new(
-            ConditionType::Stalled,
-            ConditionStatus::True,
-            reason,
-            message,
-        ),
-    ];
-    let conditions = conditions::merge(&old, drafts, live.metadata.generation, clock::now());
-    let wanted =
-        json!({ "observedGeneration": live.metadata.generation, "conditions": conditions });
-    match status::write_value::<K::Object>(&context.shared.client, &live.metadata, &before, &wanted)
-        .await
-    {
-        Ok(true) => {
-            if let Some(ready) = changed(&old, &conditions) {
-                tell(context, meta, ready).await;
-            }
-        }
-        Ok(false) => {}
-        Err(error) => tracing::warn!(error = %chain(&error), "could not write the condition"),
     }
 }

@@ -87,8 +87,12 @@ impl LeaseFence {
 
 /// Takes the Lease, keeps it, and ends when it is lost (an error) or when `stop` says so (released).
 /// `leading` turns true once, when this replica leads and its fence is open.
+///
+/// `client` gives up soon, so that a hung request cannot hold up a renewal; `patient` is for the watch, which is
+/// silent for as long as nothing happens.
 pub async fn keep(
     client: Client,
+    patient: Client,
     settings: LeaseSettings,
     fence: std::sync::Arc<LeaseFence>,
     leading: watch::Sender<bool>,
@@ -111,7 +115,9 @@ pub async fn keep(
     let (mut claims, mut renewal) = manager.watch().await;
     let api: Api<Lease> = Api::namespaced(client, &settings.namespace);
     let one = watcher::Config::default().fields(&format!("metadata.name={}", settings.name));
-    let mut seen = watcher(api.clone(), one).default_backoff().boxed();
+    let mut seen = watcher(Api::<Lease>::namespaced(patient, &settings.namespace), one)
+        .default_backoff()
+        .boxed();
     let outcome = loop {
         let expires = fence.until();
         tokio::select! {

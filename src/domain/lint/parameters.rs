@@ -145,16 +145,7 @@ fn meta_schema(schema: &Value, position: &Position, findings: &mut Findings) {
             Ok(_) => return,
         },
     };
-    let at =
-        error
-            .instance_path()
-            .as_str()
-            .split('/')
-            .skip(1)
-            .fold(position.clone(), |at, part| {
-                part.parse()
-                    .map_or_else(|_| at.key(part), |index| at.index(index))
-            });
+    let at = position.pointer(error.instance_path().as_str());
     findings.error(&at, format!("not JSON Schema 2020-12: {error}"));
 }
 

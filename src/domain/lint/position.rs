@@ -12,6 +12,14 @@ impl Position {
         Self(name.to_owned())
     }
 
+    /// The place that a JSON pointer below this one names.
+    pub fn pointer(&self, pointer: &str) -> Self {
+        pointer.split('/').skip(1).fold(self.clone(), |at, part| {
+            part.parse()
+                .map_or_else(|_| at.key(part), |index| at.index(index))
+        })
+    }
+
     /// A field of this object. Names that are not plain words are quoted.
     pub fn key(&self, name: &str) -> Self {
         let plain = !name.is_empty()

@@ -1,0 +1,198 @@
+//! Floor 3: one pass over one object, with everything that may befall it: deletion, a closed fence, a panic, a deadline,
+//! a failure. It calls the four functions of a kind in their order and turns the end into the next look.
+
+use std::{
+    convert::Infallible,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::FutureExt;
+use kube::{Resource, ResourceExt, core::DeserializeGuard, runtime::controller::Action};
+use tracing::Instrument;
+
+use super::{Context, Failure, Kind, report};
+use crate::{
+    adapters::metrics::PassOutcome,
+    domain::{
+        reason::Reason,
+        verdict::{ErrorClass, Verdict},
+    },
+};
+
+/// A pass that takes longer is given up and tried again: a hung connection must not hold a place for ever.
+const PASS_DEADLINE: Duration = Duration::from_secs(60);
+/// How long to wait where another party will wake us; only a safety net.
+const CONFLICT_PAUSE: Duration = Duration::from_secs(5);
+
+/// One request of the queue.
+pub(super) async fn reconcile<K: Kind>(
+    object: Arc<DeserializeGuard<K::Object>>,
+    context: Arc<Context<K>>,
+) -> Result<Action, Infallible> {
+    let meta = object.meta().clone();
+    let span = tracing::info_span!(
+        "pass",
+        controller = K::NAME,
+        object.namespace = meta.namespace.as_deref().unwrap_or_default(),
+        object.name = meta.name.as_deref().unwrap_or_default(),
+        object.generation = meta.generation,
+    );
+    let uid = meta.uid.clone().unwrap_or_default();
+    async {
+        let _running = context.pulse.running(&uid);
+        let began = Instant::now();
+        let (outcome, action) = match &object.0 {
+            Ok(object) => attempt(&context, object, &uid).await,
+            Err(invalid) => (
+                PassOutcome::Undecodable,
+                report::undecodable(&context, invalid, &uid).await,
+            ),
+        };
+        context
+            .shared
+            .metrics
+            .pass(K::NAME, outcome, began.elapsed());
+        Ok(action)
+    }
+    .instrument(span)
+    .await
+}
+
+/// One pass with everything that may befall it: deletion, a closed fence, a panic, a deadline.
+async fn attempt<K: Kind>(
+    context: &Context<K>,
+    object: &K::Object,
+    uid: &str,
+) -> (PassOutcome, Action) {
+    // The generation, because our own status writes move the resourceVersion.
+    let version = object
+        .meta()
+        .generation
+        .map(|generation| generation.to_string())
+        .or_else(|| object.resource_version())
+        .unwrap_or_default();
+    if object.meta().deletion_timestamp.is_some() || context.shared.fence.epoch().is_err() {
+        return (PassOutcome::Settled, Action::await_change());
+    }
+    if context.troubles.quarantined(uid, &version) {
+        return (PassOutcome::Quarantined, Action::await_change());
+    }
+    let pass =
+        AssertUnwindSafe(tokio::time::timeout(PASS_DEADLINE, pass(context, object))).catch_unwind();
+    match pass.await {
+        Ok(Ok(verdict)) => after(context, uid, verdict),
+        Ok(Err(_elapsed)) => {
+            let failure = Failure {
+                class: ErrorClass::Transient,
+                reason: Reason::TimedOut,
+                message: format!("the pass did not end within {} s", PASS_DEADLINE.as_secs()),
+            };
+            // What hung once may hang again: the status must not hold this place for another deadline.
+            let told = tokio::time::timeout(
+                CONFLICT_PAUSE,
+                report::write_status(context, object, Err(&failure)),
+            )
+            .await;
+            tracing::warn!(told = told.is_ok(), "{}", failure.message);
+            after(context, uid, Err(failure))
+        }
+        Err(panic) => {
+            let what = panic
+                .downcast_ref::<&str>()
+                .map(ToString::to_string)
+                .or_else(|| panic.downcast_ref::<String>().cloned());
+            let left_alone = context.troubles.panicked(uid, &version);
+            tracing::error!(
+                panic = what.unwrap_or_default(),
+                left_alone,
+                "a pass panicked; this is a defect of the operator"
+            );
+            if !left_alone {
+                return (
+                    PassOutcome::Panicked,
+                    Action::requeue(context.troubles.failed(uid)),
+                );
+            }
+            report::quarantine(context, object.meta()).await;
+            (PassOutcome::Panicked, Action::await_change())
+        }
+    }
+}
+
+/// From a verdict or a failure to the next look and the metric.
+fn after<K: Kind>(
+    context: &Context<K>,
+    uid: &str,
+    ended: Result<Verdict, Failure>,
+) -> (PassOutcome, Action) {
+    match ended {
+        Ok(verdict) => {
+            context.troubles.forget(uid);
+            match verdict {
+                Verdict::Settled => (PassOutcome::Settled, Action::await_change()),
+                Verdict::Stalled { .. } => (PassOutcome::Stalled, Action::await_change()),
+                Verdict::Waiting { after, .. } => (
+                    PassOutcome::Waiting,
+                    after.map_or_else(Action::await_change, Action::requeue),
+                ),
+            }
+        }
+        Err(failure) => {
+            context.shared.metrics.error(K::NAME, failure.reason);
+            match failure.class {
+                // The watch brings what we lost against; the pause is only for the case that it does not.
+                ErrorClass::Transient if failure.reason == Reason::Conflict => {
+                    (PassOutcome::Conflict, Action::requeue(CONFLICT_PAUSE))
+                }
+                ErrorClass::Transient => (
+                    PassOutcome::Transient,
+                    Action::requeue(context.troubles.failed(uid)),
+                ),
+                ErrorClass::Permanent => (PassOutcome::Permanent, Action::await_change()),
+                ErrorClass::Bug => (
+                    PassOutcome::Bug,
+                    Action::requeue(context.troubles.failed(uid)),
+                ),
+            }
+        }
+    }
+}
+
+/// gather, decide, act, status: the four functions of a kind in their order.
+async fn pass<K: Kind>(context: &Context<K>, object: &K::Object) -> Result<Verdict, Failure> {
+    let ended = work(context, object).await;
+    if let Err(failure) = &ended
+        && failure.reason != Reason::Conflict
+    {
+        tracing::warn!(
+            reason = failure.reason.as_str(),
+            "the pass failed: {}",
+            failure.message
+        );
+    }
+    // Against a newer version nothing true can be said.
+    if ended
+        .as_ref()
+        .is_err_and(|failure| failure.reason == Reason::Conflict)
+    {
+        return ended.map(|done| context.kind.verdict(&done));
+    }
+    report::write_status(context, object, ended.as_ref()).await?;
+    ended.map(|done| context.kind.verdict(&done))
+}
+
+async fn work<K: Kind>(context: &Context<K>, object: &K::Object) -> Result<K::Done, Failure> {
+    let facts = context
+        .kind
+        .gather(object)
+        .await
+        .map_err(|error| Failure::of(&error))?;
+    let decision = context.kind.decide(&facts);
+    context
+        .kind
+        .act(decision, context.shared.fence.as_ref())
+        .await
+        .map_err(|error| Failure::of(&error))
+}

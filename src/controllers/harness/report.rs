@@ -1,0 +1,205 @@
+//! Floor 3: what is said about a pass: the status, if it differs, and an event for a changed Ready; for an object that
+//! fits no type or that the operator fails on, the same without its type.
+
+use k8s_openapi::{
+    api::core::v1::ObjectReference,
+    apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta},
+};
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{ApiResource, DynamicObject},
+    core::error_boundary::InvalidObject,
+    runtime::controller::Action,
+};
+use serde_json::json;
+
+use super::{Context, Failure, Kind};
+use crate::{
+    adapters::{
+        clock,
+        kube::{error::chain, status},
+        metrics::WriteOutcome,
+    },
+    api::conditions::{self, ConditionStatus, ConditionType, Draft},
+    domain::{reason::Reason, verdict::ErrorClass},
+};
+
+/// Writes the status if it differs, and tells a changed Ready as an event.
+pub(super) async fn write_status<K: Kind>(
+    context: &Context<K>,
+    object: &K::Object,
+    ended: Result<&K::Done, &Failure>,
+) -> Result<(), Failure> {
+    let wanted = context.kind.status(object, ended);
+    let current = K::current(object);
+    if context.shared.fence.epoch().is_err() {
+        return Ok(());
+    }
+    match status::write::<K::Object, _>(&context.shared.client, object, current, &wanted).await {
+        Ok(false) => context
+            .shared
+            .metrics
+            .status_write(K::NAME, WriteOutcome::Unchanged),
+        Ok(true) => {
+            context
+                .shared
+                .metrics
+                .status_write(K::NAME, WriteOutcome::Written);
+            context.pulse.wrote(&object.uid().unwrap_or_default());
+            if let Some(ready) = changed(
+                current.map(K::conditions).unwrap_or_default(),
+                K::conditions(&wanted),
+            ) {
+                tracing::info!(
+                    status = ready.status,
+                    reason = ready.reason,
+                    "Ready is {}: {}",
+                    ready.status,
+                    ready.message
+                );
+                tell(context, object.meta(), ready).await;
+            }
+        }
+        Err(error) => {
+            context
+                .shared
+                .metrics
+                .status_write(K::NAME, WriteOutcome::Failed);
+            // Gone: there is nobody left to tell.
+            if matches!(&error, status::StatusError::Patch { source, .. } if matches!(source.as_ref(), kube::Error::Api(answer) if answer.is_not_found()))
+            {
+                return Ok(());
+            }
+            let failure = Failure::of(&error);
+            if failure.class != ErrorClass::Transient {
+                tracing::error!(
+                    reason = failure.reason.as_str(),
+                    "a status is refused: {}",
+                    failure.message
+                );
+            }
+            return Err(failure);
+        }
+    }
+    Ok(())
+}
+
+/// The Ready condition, if it says something else than before.
+fn changed<'a>(before: &[Condition], after: &'a [Condition]) -> Option<&'a Condition> {
+    let ready = after
+        .iter()
+        .find(|condition| condition.type_ == ConditionType::Ready.as_str())?;
+    let same = before.iter().any(|old| {
+        old.type_ == ready.type_ && old.status == ready.status && old.reason == ready.reason
+    });
+    (!same).then_some(ready)
+}
+
+async fn tell<K: Kind>(context: &Context<K>, meta: &ObjectMeta, ready: &Condition) {
+    let Some(reason) = Reason::ALL
+        .iter()
+        .find(|reason| reason.as_str() == ready.reason)
+    else {
+        return;
+    };
+    let warning = ready.status != "True";
+    context
+        .shared
+        .events
+        .publish(
+            &reference::<K>(meta),
+            warning,
+            *reason,
+            "Reconcile",
+            &ready.message,
+        )
+        .await;
+}
+
+fn reference<K: Kind>(meta: &ObjectMeta) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(K::Object::api_version(&()).into_owned()),
+        kind: Some(K::Object::kind(&()).into_owned()),
+        name: meta.name.clone(),
+        namespace: meta.namespace.clone(),
+        uid: meta.uid.clone(),
+        resource_version: meta.resource_version.clone(),
+        field_path: None,
+    }
+}
+
+/// An object that does not fit its type: a log line, an event and a condition, once for each version, and no loop.
+pub(super) async fn undecodable<K: Kind>(
+    context: &Context<K>,
+    invalid: &InvalidObject,
+    uid: &str,
+) -> Action {
+    let version = invalid
+        .metadata
+        .resource_version
+        .clone()
+        .unwrap_or_default();
+    if context.shared.fence.epoch().is_err() || !context.troubles.report_undecodable(uid, &version)
+    {
+        return Action::await_change();
+    }
+    let message = format!(
+        "the object does not fit its kind: {}; the CRD or the object was altered",
+        invalid.error
+    );
+    tracing::warn!("{message}");
+    stall(context, &invalid.metadata, Reason::Undecodable, message).await;
+    Action::await_change()
+}
+
+pub(super) async fn quarantine<K: Kind>(context: &Context<K>, meta: &ObjectMeta) {
+    let message = "the operator failed on this object three times by a defect of its own and leaves it alone until it changes; see the operator's log".to_owned();
+    stall(context, meta, Reason::InternalError, message).await;
+}
+
+/// Says Stalled with the object's own bytes, without its type: the type is what failed.
+async fn stall<K: Kind>(context: &Context<K>, meta: &ObjectMeta, reason: Reason, message: String) {
+    let resource = ApiResource::erase::<K::Object>(&());
+    let api: Api<DynamicObject> = match &meta.namespace {
+        Some(namespace) => {
+            Api::namespaced_with(context.shared.client.clone(), namespace, &resource)
+        }
+        None => Api::all_with(context.shared.client.clone(), &resource),
+    };
+    let Ok(live) = api.get(&meta.name.clone().unwrap_or_default()).await else {
+        return;
+    };
+    let before = live.data.get("status").cloned().unwrap_or_default();
+    let old: Vec<Condition> = before
+        .get("conditions")
+        .and_then(|list| serde_json::from_value(list.clone()).ok())
+        .unwrap_or_default();
+    let drafts = vec![
+        Draft::new(
+            ConditionType::Ready,
+            ConditionStatus::False,
+            reason,
+            message.clone(),
+        ),
+        Draft::new(
+            ConditionType::Stalled,
+            ConditionStatus::True,
+            reason,
+            message,
+        ),
+    ];
+    let conditions = conditions::merge(&old, drafts, live.metadata.generation, clock::now());
+    let wanted =
+        json!({ "observedGeneration": live.metadata.generation, "conditions": conditions });
+    match status::write_value::<K::Object>(&context.shared.client, &live.metadata, &before, &wanted)
+        .await
+    {
+        Ok(true) => {
+            if let Some(ready) = changed(&old, &conditions) {
+                tell(context, meta, ready).await;
+            }
+        }
+        Ok(false) => {}
+        Err(error) => tracing::warn!(error = %chain(&error), "could not write the condition"),
+    }
+}

@@ -1,0 +1,19 @@
+//! Everything that needs a control plane, as one program: it links once and shares one cluster. `make test` starts the
+//! cluster and an operator beside it; without them every test here is skipped with its reason.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod cluster_admission;
+// mod cluster_crds;
+mod cluster_faults;
+mod cluster_harness;
+mod cluster_idle;
+mod cluster_install;
+mod cluster_leadership;
+mod cluster_playbook;
+mod support;

@@ -1,0 +1,218 @@
+//! The control plane that the environment offers, what it can do, and clients for those who speak to it.
+//! A client belongs to the tokio runtime it was made in, so each test makes its own.
+
+use std::collections::BTreeSet;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+/// The people of the test bed, each with a group of their own choosing; none has any right.
+const PEOPLE: [(&str, Option<&str>); 5] = [
+    ("alice", Some("team-a")),
+    ("bob", Some("team-b")),
+    ("carol", Some("team-a")),
+    ("dave", Some("team-b")),
+    ("mallory", None),
+];
+
+const NO_CLUSTER: &str = "no cluster: make test starts one";
+
+/// What a test may need beyond an API server.
+#[derive(Clone, Copy)]
+pub enum Need {
+    /// A cluster of ours: its audit log can be read.
+    Owned,
+    /// The controllers: garbage collection, the end of namespaces.
+    Controllers,
+    /// People to speak as: tokens of their own, or an admin who may impersonate.
+    Users,
+}
+
+pub struct Cluster {
+    admin: Kubeconfig,
+    dir: PathBuf,
+    owned: bool,
+    have: BTreeSet<String>,
+}
+
+/// The cluster, or why this test has to be skipped.
+pub fn cluster(needs: &[Need]) -> Result<&'static Cluster, String> {
+    static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
+    let cluster = CLUSTER
+        .get_or_init(Cluster::from_environment)
+        .as_ref()
+        .ok_or(NO_CLUSTER)?;
+    needs.iter().try_for_each(|need| cluster.has(*need))?;
+    Ok(cluster)
+}
+
+/// Appends `test<TAB>reason` to the file that NEURALOPS_SKIPS names, so that whoever ran the tests can hold the skips
+/// against a list; `here` is the type name of a function inside the test.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test bed speaks through the environment"
+)]
+pub fn skipped(here: &str, reason: &str) {
+    let test = here.trim_end_matches("::here").replace("::{{closure}}", "");
+    let test = test
+        .split_once("::")
+        .map_or(test.as_str(), |(_, path)| path);
+    eprintln!("skipped {test}: {reason}");
+    if let Some(path) = std::env::var_os("NEURALOPS_SKIPS") {
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .expect("NEURALOPS_SKIPS can be written");
+        file.write_all(format!("{test}\t{reason}\n").as_bytes())
+            .expect("NEURALOPS_SKIPS can be written");
+    }
+}
+
+impl Cluster {
+    /// A KUBECONFIG alone is deliberately not enough: it may name somebody's cluster.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the test bed speaks through the environment"
+    )]
+    fn from_environment() -> Option<Self> {
+        let [kubeconfig, dir, owned] =
+            ["KUBECONFIG", "E2E_DIR", "E2E_OWNED"].map(|name| std::env::var(name).ok());
+        let (kubeconfig, dir, owned) = (kubeconfig?, dir?, owned?);
+        // The first one wins; another test binary's choice in the same process would be the same provider.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        Some(Self {
+            admin: read(Path::new(&kubeconfig)),
+            dir: dir.into(),
+            owned: owned == "1",
+            have: std::env::var("E2E_HAVE")
+                .unwrap_or_default()
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect(),
+        })
+    }
+
+    /// A control plane that a test started for itself.
+    pub fn of(kubeconfig: &Path, dir: PathBuf) -> Self {
+        Self {
+            admin: read(kubeconfig),
+            dir,
+            owned: true,
+            have: BTreeSet::from(["kcm".to_owned()]),
+        }
+    }
+
+    fn has(&self, need: Need) -> Result<(), String> {
+        let (there, reason) = match need {
+            Need::Owned => (
+                self.owned,
+                "the cluster is not ours: its audit log cannot be read",
+            ),
+            Need::Controllers => (
+                self.have.contains("kcm"),
+                "the cluster has no controller manager",
+            ),
+            Need::Users => (
+                self.owned || self.have.contains("users"),
+                "nobody to speak as: the admin may not impersonate",
+            ),
+        };
+        if there {
+            Ok(())
+        } else {
+            Err(reason.to_owned())
+        }
+    }
+
+    /// Whoever set the cluster up: in a cluster of ours a member of system:masters, whom RBAC does not bind.
+    pub async fn admin(&self) -> Client {
+        client(self.admin.clone()).await
+    }
+
+    /// One of the people, by their own token where there is one.
+    pub async fn person(&self, name: &str) -> Client {
+        let group = PEOPLE
+            .iter()
+            .find(|(known, _)| *known == name)
+            .expect("one of PEOPLE")
+            .1;
+        match self.kubeconfig(name) {
+            Some(own) => client(own).await,
+            None => self.impersonate(name, group.as_slice()).await,
+        }
+    }
+
+    /// The operator: its own ServiceAccount, with the rights that it is shipped with.
+    pub async fn operator(&self) -> Client {
+        match self.kubeconfig("operator") {
+            Some(own) => client(own).await,
+            None => {
+                self.service_account("neuralops-system", "neuralops-controller")
+                    .await
+            }
+        }
+    }
+
+    /// A ServiceAccount by its name; it need not exist to be granted something.
+    pub async fn service_account(&self, namespace: &str, name: &str) -> Client {
+        let groups = [
+            "system:serviceaccounts".to_owned(),
+            format!("system:serviceaccounts:{namespace}"),
+        ];
+        self.impersonate(
+            &format!("system:serviceaccount:{namespace}:{name}"),
+            &groups,
+        )
+        .await
+    }
+
+    /// Anybody of this name, in no group but that of everybody.
+    pub async fn user(&self, name: &str) -> Client {
+        self.impersonate(name, &[] as &[&str]).await
+    }
+
+    /// Anybody, by the admin's word.
+    pub async fn impersonate(&self, user: &str, groups: &[impl ToString]) -> Client {
+        let mut kubeconfig = self.admin.clone();
+        for named in &mut kubeconfig.auth_infos {
+            let auth = named
+                .auth_info
+                .as_mut()
+                .expect("the admin's kubeconfig has credentials");
+            auth.impersonate = Some(user.to_owned());
+            auth.impersonate_groups = Some(
+                groups
+                    .iter()
+                    .map(ToString::to_string)
+                    .chain(["system:authenticated".to_owned()])
+                    .collect(),
+            );
+        }
+        client(kubeconfig).await
+    }
+
+    pub(super) fn audit_log(&self) -> PathBuf {
+        self.dir.join("log/audit.jsonl")
+    }
+
+    fn kubeconfig(&self, name: &str) -> Option<Kubeconfig> {
+        let path = self.dir.join("kc").join(name);
+        path.exists().then(|| read(&path))
+    }
+}
+
+fn read(path: &Path) -> Kubeconfig {
+    Kubeconfig::read_from(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+async fn client(kubeconfig: Kubeconfig) -> Client {
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .expect("a usable kubeconfig");
+    Client::try_from(config).expect("a client")
+}
