@@ -9,12 +9,13 @@ RUSTC := $(shell rustc --version 2>/dev/null | tr -c 'A-Za-z0-9.\n' '-')
 # Keyed by the compiler; cargo itself knows what else a target was made of.
 export CARGO_TARGET_DIR ?= $(CACHE)/target/$(RUSTC)
 export NEURALOPS_CACHE := $(CACHE)
-export RUST_BACKTRACE ?= 1
+# A failing test says what is wrong; the way there is asked for by hand.
+export RUST_BACKTRACE := 0
 WITH := tests/cluster/with
 REPORT := tests/report
 CARGO := cargo
 
-.PHONY: help demo check test long cluster cluster-down bench generate fmt clippy doc unit doctor deny
+.PHONY: help demo check test long cluster cluster-down bench generate fmt clippy doc secrets unit doctor deny
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,14 +38,18 @@ doc: ## The crate's documentation, without warnings
 unit: ## Everything that needs no cluster
 	@$(CARGO) test --locked --lib --test floors --test drift --test cli
 
-check: ## Fast, without a cluster: fmt, clippy, doc, unit tests, floors, drift
-	@$(REPORT) check fmt clippy doc unit
+secrets: ## No key, token or database in the tree
+	@tests/tools/secrets --self-test
+	@tests/tools/secrets
+
+check: ## Fast, without a cluster: fmt, clippy, doc, secrets, unit tests, floors, drift
+	@$(REPORT) check fmt clippy doc secrets unit
 
 test: ## check, then everything on the control plane; what CI runs
-	@$(REPORT) test doctor fmt clippy doc unit on-cluster on-kubelet
+	@$(REPORT) test doctor fmt clippy doc secrets unit on-cluster on-kubelet
 
 long: ## Runs of ten minutes and more, version legs, cargo-deny
-	@$(REPORT) long deny on-1.33 on-1.34 on-1.37
+	@$(REPORT) long doctor deny on-1.33 on-1.34 on-1.37
 
 cluster: doctor ## Start a control plane that stays, and say what to source
 	@tests/cluster/session up
@@ -59,11 +64,15 @@ generate: ## Write everything that is generated: crds/, docs/reference/
 deny: ## Licences, bans, sources and advisories of all dependencies
 	@tests/tools/deny
 
-.PHONY: on-cluster on-kubelet on-1.33 on-1.34 on-1.37
+
+.PHONY: cluster-binaries on-cluster on-kubelet on-1.33 on-1.34 on-1.37
 CLUSTER_TESTS := tests/operator $(CARGO) test --locked --test cluster -- --test-threads=8
-on-cluster: ## The cluster tests on the default control plane
+# Both before a cluster is up: a control plane that waits for a compiler only costs memory.
+cluster-binaries:
 	@$(CARGO) build --locked --bin neuralops
 	@$(CARGO) test --locked --test cluster --no-run
+
+on-cluster: cluster-binaries ## The cluster tests on the default control plane
 	@$(WITH) $(CLUSTER_TESTS)
 
 on-kubelet: ## Real pods on a real kubelet (as root)
@@ -71,6 +80,6 @@ on-kubelet: ## Real pods on a real kubelet (as root)
 	elif [ "$$(id -u)" != 0 ]; then tests/skip on-kubelet 'a kubelet needs root'; \
 	else tests/cluster/doctor --pods kubelet && E2E_PODS=kubelet $(WITH) tests/cluster/probe-kubelet; fi
 
-on-1.33: ; @E2E_APISERVER_FLAGS=--emulated-version=1.33 $(WITH) $(CLUSTER_TESTS)
-on-1.34: ; @K8S=1.34 $(WITH) $(CLUSTER_TESTS)
-on-1.37: ; @K8S=1.37 $(WITH) $(CLUSTER_TESTS)
+on-1.33: cluster-binaries ; @E2E_APISERVER_FLAGS=--emulated-version=1.33 $(WITH) $(CLUSTER_TESTS)
+on-1.34: cluster-binaries ; @K8S=1.34 $(WITH) $(CLUSTER_TESTS)
+on-1.37: cluster-binaries ; @K8S=1.37 $(WITH) $(CLUSTER_TESTS)

@@ -29,7 +29,7 @@ enum Command {
     /// Work on a Playbook file: lint, digest
     #[command(subcommand)]
     Playbook(playbook::PlaybookCommand),
-    /// Write the reference of kinds, settings and reasons
+    /// Write the reference of kinds and reasons
     Reference(reference::ReferenceArgs),
 }
 
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The whole chain once, in one line, where people and log collectors look.
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", format!("{error:#}").trim_end());
             ExitCode::FAILURE
         }
     }

@@ -9,7 +9,7 @@
 )]
 
 mod cluster_admission;
-// mod cluster_crds;
+mod cluster_crds;
 mod cluster_faults;
 mod cluster_harness;
 mod cluster_idle;

@@ -276,6 +276,7 @@ async fn every_rule_accepts_and_refuses_as_the_table_says() {
 }
 
 /// The operator compares what it finds with what was shipped: the API server adds nothing but what cannot be otherwise.
+/// It also makes what is tried on a copy of AuditLog hold for AuditLog.
 #[tokio::test]
 async fn kinds_read_back_as_they_are_generated() {
     let cluster = need!();

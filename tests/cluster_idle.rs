@@ -1,6 +1,11 @@
 //! Idle means idle: with a hundred Playbooks and nothing to do, the operator writes its Lease and nothing else, and
 //! asks for none of our kinds again.
 
+#![expect(
+    clippy::too_many_lines,
+    reason = "a scene is told from beginning to end"
+)]
+
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;

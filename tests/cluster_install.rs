@@ -1,5 +1,10 @@
 //! What is missing is named, and its return is noticed: kinds that are not served, a guard with a hole, rights.
 
+#![expect(
+    clippy::too_many_lines,
+    reason = "a scene is told from beginning to end"
+)]
+
 use std::time::Duration;
 
 use kube::api::{DeleteParams, Patch, PatchParams};

@@ -1,5 +1,10 @@
 //! Leadership: one leads; who is killed is followed, who was paused past the lease writes nothing more and goes.
 
+#![expect(
+    clippy::too_many_lines,
+    reason = "a scene is told from beginning to end"
+)]
+
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;

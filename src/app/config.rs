@@ -11,6 +11,7 @@ use std::{
 
 use clap::{ArgMatches, parser::ValueSource};
 use serde::Deserialize;
+use tracing_subscriber::EnvFilter;
 
 use crate::domain::duration;
 
@@ -167,9 +168,6 @@ macro_rules! settings {
                 vec![$(($key, self.$field.shown()),)+]
             }
         }
-
-        /// Key, flag, environment variable and meaning of every setting, for the reference.
-        pub const SETTINGS: &[(&str, &str, &str, &str)] = &[$(($key, $flag, $env, concat!($($doc),+)),)+];
     };
 }
 
@@ -220,6 +218,15 @@ pub enum ConfigError {
         /// Key, line and column, and what is wrong.
         message: String,
     },
+    /// The filter of the log does not parse.
+    #[error("logLevel {level:?} is no filter: a level, or module=level, separated by commas")]
+    Level {
+        /// The filter.
+        level: String,
+        /// Why.
+        #[source]
+        source: tracing_subscriber::filter::ParseError,
+    },
     /// Nothing would be done.
     #[error("roles is empty: name controller, api or both")]
     NoRole,
@@ -233,10 +240,13 @@ pub fn load(args: &OperatorArgs, matches: &ArgMatches) -> Result<OperatorConfig,
     };
     let config = merge(args, matches, file);
     if config.roles.is_empty() {
-        Err(ConfigError::NoRole)
-    } else {
-        Ok(config)
+        return Err(ConfigError::NoRole);
     }
+    EnvFilter::try_new(&config.log_level).map_err(|source| ConfigError::Level {
+        level: config.log_level.clone(),
+        source,
+    })?;
+    Ok(config)
 }
 
 fn read(path: &Path) -> Result<File, ConfigError> {
@@ -373,6 +383,11 @@ mod tests {
             load_with(&["--lease-duration", "1s"], None)
                 .unwrap_err()
                 .contains("out of range")
+        );
+        assert!(
+            load_with(&["--log-level", "loud=="], None)
+                .unwrap_err()
+                .contains("is no filter")
         );
         assert!(
             load_with(&["--roles", "cook"], None)

@@ -123,6 +123,7 @@ async fn complaints(
             }
         }
         Err(error) => {
+            metrics.guard_whole(false);
             complaints.push(Complaint {
                 reason: Reason::ApiServerUnavailable,
                 message: chain(&error),

@@ -8,8 +8,9 @@ use std::{
 };
 
 use futures::FutureExt;
-use kube::Api;
+use kube::{Api, Client};
 use tokio::{
+    net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::watch,
     task::JoinSet,
@@ -157,38 +158,18 @@ async fn start(
 ) -> Result<Tasks, RunError> {
     let metrics = Arc::new(Metrics::new().map_err(|error| RunError::Metrics(Box::new(error)))?);
     let shipped = guard::shipped().map_err(RunError::Guard)?;
-    let kubeconfig = Some(&config.kubeconfig).filter(|path| !path.as_os_str().is_empty());
-    let cluster = client::configure(kubeconfig)
-        .await
-        .map_err(RunError::Client)?;
-    let client = client::connect(cluster.clone()).map_err(RunError::Client)?;
-    let impatient = client::connect_impatient(cluster, LEASE_PATIENCE).map_err(RunError::Client)?;
-    let patient = client.clone();
+    let (client, impatient) = connect(config).await.map_err(RunError::Client)?;
     let settings = lease_settings(config);
     let surroundings = Arc::new(Surroundings::default());
     let fence = Arc::new(LeaseFence::default());
     let leading = watch::Sender::new(false);
     let pulse = Arc::new(Pulse::new(PlaybookKind::NAME));
-    let listener = probes::bind(config.probe_address)
-        .await
-        .map_err(RunError::Probes)?;
-    // The real port, where 0 asked for any.
-    let address = listener
-        .local_addr()
-        .map_or(config.probe_address, |address| address);
-    tracing::info!(%address, identity = settings.identity, "serving probes and metrics");
+    let listener = listen(config, &settings.identity).await?;
 
     let mut tasks = Tasks::new();
     let probes = answers(config, &surroundings, &fence, &pulse, &metrics);
-    let stop = stop_rest.subscribe();
-    tasks.spawn(async move {
-        (
-            "probes",
-            probes::serve(listener, probes, stop)
-                .await
-                .map_err(RunError::Probes),
-        )
-    });
+    let serve = probes::serve(listener, probes, stop_rest.subscribe());
+    tasks.spawn(serve.map(|ended| ("probes", ended.map_err(RunError::Probes))));
     let look = readiness::look(
         client.clone(),
         shipped,
@@ -199,7 +180,7 @@ async fn start(
     tasks.spawn(look.map(|()| ("surroundings", Ok(()))));
     let shared = Shared {
         client: client.clone(),
-        events: Events::new(client, settings.identity.clone()),
+        events: Events::new(client.clone(), settings.identity.clone()),
         metrics,
         fence: Arc::clone(&fence) as Arc<dyn Leadership>,
         concurrency: config.concurrency.0,
@@ -214,7 +195,7 @@ async fn start(
     tasks.spawn(work.map(|()| (CONTROLLERS, Ok(()))));
     let lease = lease::keep(
         impatient,
-        patient,
+        client,
         settings,
         fence,
         leading,
@@ -222,6 +203,26 @@ async fn start(
     );
     tasks.spawn(lease.map(|ended| ("lease", ended.map_err(RunError::Lease))));
     Ok(tasks)
+}
+
+/// A client for everything, and one for the Lease.
+async fn connect(config: &OperatorConfig) -> Result<(Client, Client), ClientError> {
+    let kubeconfig = Some(&config.kubeconfig).filter(|path| !path.as_os_str().is_empty());
+    let cluster = client::configure(kubeconfig).await?;
+    let client = client::connect(cluster.clone())?;
+    Ok((client, client::connect_impatient(cluster, LEASE_PATIENCE)?))
+}
+
+async fn listen(config: &OperatorConfig, identity: &str) -> Result<TcpListener, RunError> {
+    let listener = probes::bind(config.probe_address)
+        .await
+        .map_err(RunError::Probes)?;
+    // The real port, where 0 asked for any.
+    let address = listener
+        .local_addr()
+        .map_or(config.probe_address, |address| address);
+    tracing::info!(%address, identity, "serving probes and metrics");
+    Ok(listener)
 }
 
 fn lease_settings(config: &OperatorConfig) -> LeaseSettings {
@@ -243,14 +244,16 @@ async fn work(
 ) {
     let ready = async {
         // An error means that the other task has ended, and with it the process.
-        leading.wait_for(|leads| *leads).await.is_ok()
-            && kinds.wait_for(|served| *served).await.is_ok()
+        if leading.wait_for(|leads| *leads).await.is_err() {
+            return false;
+        }
+        shared.metrics.leader(true);
+        kinds.wait_for(|served| *served).await.is_ok()
     };
     tokio::select! {
         ready = ready => if !ready { return },
         _ = stop.wait_for(|stop| *stop) => return,
     }
-    shared.metrics.leader(true);
     let api = Api::all(shared.client.clone());
     harness::run(PlaybookKind, api, shared, pulse, stop).await;
 }

@@ -63,7 +63,7 @@ pub enum PlaybookFileError {
         what: String,
     },
     /// The linter found errors; they are in the message.
-    #[error("{report}{path}: {errors} errors", path = path.display())]
+    #[error("{path} cannot run; errors: {errors}\n{report}", path = path.display())]
     Refused {
         /// The file.
         path: PathBuf,

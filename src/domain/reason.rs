@@ -55,8 +55,6 @@ reasons! {
     CacheNotFilled,
     /// An admission policy, its binding or a CRD is missing or altered: identities are not proven.
     AdmissionGuardMissing,
-    /// Another replica leads; this one waits.
-    NotLeader,
 }
 
 impl std::fmt::Display for Reason {

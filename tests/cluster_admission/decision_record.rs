@@ -116,6 +116,50 @@ async fn nobody_edits_or_deletes_a_vote() {
     );
 }
 
+/// By their names alone, since a cluster need not run them as accounts of their own.
+#[tokio::test]
+async fn the_controllers_of_the_cluster_are_known_by_name() {
+    let cluster = need!(Users);
+    let scene = Scene::set(cluster, "controllers").await;
+    let alice = scene.approver("alice", "oncall").await;
+    let gate = scene.open_gate(json!({})).await;
+    let mut table = Table::of("the controllers of the cluster are known by name");
+    for (name, known) in [
+        (
+            "system:serviceaccount:kube-system:generic-garbage-collector",
+            true,
+        ),
+        (
+            "system:serviceaccount:kube-system:namespace-controller",
+            true,
+        ),
+        ("system:kube-controller-manager", true),
+        (
+            "system:serviceaccount:default:generic-garbage-collector",
+            false,
+        ),
+        ("system:serviceaccount:kube-system:job-controller", false),
+        ("generic-garbage-collector", false),
+    ] {
+        let vote = scene.vote(&alice, &gate, json!({})).await.expect("a vote");
+        grant(&scene.ns, name, &[ours("patch delete", "decisions")]).await;
+        let caller = cluster.user(name).await;
+        let expected = |operation: &str| if known { Accepted } else { refused(operation) };
+        let orphaned = edit(&caller, &vote, json!({"metadata": {"labels": {"a": "b"}}})).await;
+        table.check(
+            &format!("{name} edits a vote"),
+            &expected("UPDATE"),
+            orphaned,
+        );
+        let deleted = delete(&caller, &vote, &DeleteParams::default()).await;
+        table.check(
+            &format!("{name} deletes a vote"),
+            &expected("DELETE"),
+            deleted,
+        );
+    }
+}
+
 /// A vote that belongs to its Gate goes with it, however the Gate is deleted, and stays where its owner is orphaned.
 #[tokio::test]
 async fn the_garbage_collector_is_not_stopped() {

@@ -206,6 +206,28 @@ async fn a_gate_made_by_hand_belongs_to_no_run() {
     for (case, caller, gate, change, expected) in cases {
         table.check(case, &expected, edit(caller, gate, change).await);
     }
+
+    // The garbage collector lets an owner go without waiting for the Gate: the same owners, written differently.
+    for (name, known) in [
+        ("alice", false),
+        (
+            "system:serviceaccount:kube-system:generic-garbage-collector",
+            true,
+        ),
+        ("system:kube-controller-manager", true),
+        (
+            "system:serviceaccount:default:generic-garbage-collector",
+            false,
+        ),
+    ] {
+        let mut reference = owner(&run);
+        merge(&mut reference, json!({"blockOwnerDeletion": true}));
+        let blocking = scene.open_gate(owners(&[reference])).await;
+        grant(&scene.ns, name, &[ours("patch", "gates")]).await;
+        let expected = if known { Accepted } else { refused(RUN) };
+        let unblocked = edit(&cluster.user(name).await, &blocking, owners(&[owner(&run)])).await;
+        table.check(&format!("{name} unblocks its owner"), &expected, unblocked);
+    }
 }
 
 #[tokio::test]

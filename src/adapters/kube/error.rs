@@ -27,19 +27,43 @@ pub fn classify(error: &kube::Error) -> (ErrorClass, Reason) {
 }
 
 /// An error with everything that caused it, in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = say(error);
+    let mut source = if is_answer(error) {
+        None
+    } else {
+        error.source()
+    };
     while let Some(cause) = source {
-        let cause_text = cause.to_string();
+        let cause_text = say(cause);
         // Some libraries print their source inside themselves.
         if !text.contains(&cause_text) {
             text.push_str(": ");
             text.push_str(&cause_text);
         }
-        source = cause.source();
+        // The answer's own sources repeat it.
+        source = if is_answer(cause) {
+            None
+        } else {
+            cause.source()
+        };
     }
     text
+}
+
+fn is_answer(error: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(kube::Error::Api(_)))
+}
+
+/// The library prints an answer with all its fields; people need its message.
+fn say(error: &(dyn std::error::Error + 'static)) -> String {
+    match error.downcast_ref::<kube::Error>() {
+        Some(kube::Error::Api(answer)) => format!(
+            "the API server answered {}: {}",
+            answer.code, answer.message
+        ),
+        _ => error.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -71,5 +95,13 @@ mod tests {
             answer(503, "ServiceUnavailable"),
             (ErrorClass::Transient, Reason::ApiServerUnavailable)
         );
+    }
+
+    #[test]
+    fn an_answer_is_told_by_its_message() {
+        let error = kube::Error::Api(Box::new(
+            Status::failure("no such thing", "NotFound").with_code(404),
+        ));
+        assert_eq!(chain(&error), "the API server answered 404: no such thing");
     }
 }

@@ -14,7 +14,7 @@ use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
     Api, Client,
-    runtime::{WatchStreamExt, watcher, watcher::Event},
+    runtime::{WatchStreamExt, utils::Backoff, watcher, watcher::Event},
 };
 use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError};
 use tokio::sync::watch;
@@ -23,6 +23,8 @@ use crate::{
     adapters::clock,
     ports::{Epoch, Leadership, NotLeader},
 };
+
+const PREPARE_PAUSE: Duration = Duration::from_secs(2);
 
 /// How the Lease is held.
 #[derive(Clone, Debug)]
@@ -40,17 +42,6 @@ pub struct LeaseSettings {
 /// Why this replica does not lead (any more).
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
-    /// The Lease could not be read or made.
-    #[error("could not prepare the lease {namespace}/{name}")]
-    Prepare {
-        /// Its namespace.
-        namespace: String,
-        /// Its name.
-        name: String,
-        /// Why.
-        #[source]
-        source: Box<LeaseManagerError>,
-    },
     /// Somebody else holds it, or nobody.
     #[error("lost the lease: {0}")]
     Lost(String),
@@ -93,30 +84,22 @@ impl LeaseFence {
 pub async fn keep(
     client: Client,
     patient: Client,
-    settings: LeaseSettings,
+    mut settings: LeaseSettings,
     fence: std::sync::Arc<LeaseFence>,
     leading: watch::Sender<bool>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), LeaseError> {
-    let seconds = settings.duration.as_secs().max(3);
-    let manager = LeaseManagerBuilder::new(client.clone(), settings.name.as_str())
-        .with_namespace(settings.namespace.as_str())
-        .with_identity(settings.identity.as_str())
-        .with_duration(seconds)
-        // Renew when a third of the time has gone, so that an outage of the other two thirds is survived.
-        .with_grace((seconds * 2 / 3).max(1))
-        .build()
-        .await
-        .map_err(|source| LeaseError::Prepare {
-            namespace: settings.namespace.clone(),
-            name: settings.name.clone(),
-            source: Box::new(source),
-        })?;
+    // The Lease counts whole seconds, and the fence must not be open for longer than the Lease says.
+    settings.duration = Duration::from_secs(settings.duration.as_secs().max(3));
+    let seconds = settings.duration.as_secs();
+    let Some(manager) = prepare(&client, &settings, &mut stop).await else {
+        return Ok(());
+    };
     let (mut claims, mut renewal) = manager.watch().await;
     let api: Api<Lease> = Api::namespaced(client, &settings.namespace);
     let one = watcher::Config::default().fields(&format!("metadata.name={}", settings.name));
     let mut seen = watcher(Api::<Lease>::namespaced(patient, &settings.namespace), one)
-        .default_backoff()
+        .backoff(Steady(settings.duration / 10))
         .boxed();
     let outcome = loop {
         let expires = fence.until();
@@ -164,6 +147,53 @@ async fn released(renewal: tokio::task::JoinHandle<Result<LeaseManager, LeaseMan
         Ok(Err(error)) => tracing::warn!(%error, "the renewal ended badly"),
         Err(_) => tracing::warn!("no answer while releasing the lease"),
     }
+}
+
+/// The Lease, made if it is not there. An API server that does not answer is waited for: not leading is no failure.
+async fn prepare(
+    client: &Client,
+    settings: &LeaseSettings,
+    stop: &mut watch::Receiver<bool>,
+) -> Option<LeaseManager> {
+    let seconds = settings.duration.as_secs();
+    loop {
+        let built = LeaseManagerBuilder::new(client.clone(), settings.name.as_str())
+            .with_namespace(settings.namespace.as_str())
+            .with_identity(settings.identity.as_str())
+            .with_duration(seconds)
+            // Renew when a third of the time has gone, so that an outage of the other two thirds is survived.
+            .with_grace((seconds * 2 / 3).max(1))
+            .build()
+            .await;
+        match built {
+            Ok(manager) => return Some(manager),
+            Err(error) => tracing::warn!(
+                lease.namespace = settings.namespace,
+                lease.name = settings.name,
+                error = %super::error::chain(&error),
+                "could not read or make the lease; trying again"
+            ),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PREPARE_PAUSE) => {}
+            _ = stop.wait_for(|stop| *stop) => return None,
+        }
+    }
+}
+
+/// The same pause each time: the renewal is seen through this watch, and growing pauses would outlast the Lease.
+struct Steady(Duration);
+
+impl Iterator for Steady {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        Some(self.0)
+    }
+}
+
+impl Backoff for Steady {
+    fn reset(&mut self) {}
 }
 
 async fn until(instant: Option<Instant>) {
@@ -235,11 +265,9 @@ fn take(
         return;
     };
     let first = fence.until().is_none();
-    if first {
-        let transitions =
-            u64::try_from(spec.lease_transitions.unwrap_or_default()).unwrap_or_default();
-        fence.epoch.store(transitions, Ordering::Release);
-    }
+    // The manager counts in a second write, so that an event from between the two is one behind: only ever upwards.
+    let transitions = u64::try_from(spec.lease_transitions.unwrap_or_default()).unwrap_or_default();
+    fence.epoch.fetch_max(transitions, Ordering::AcqRel);
     fence.set(Some(Instant::now() + left));
     if first {
         tracing::info!(

@@ -30,7 +30,8 @@ use crate::api::schema::MERKLE_ROOT;
     validation = Rule::new("self.origin != oldSelf.origin || self.previous == oldSelf.previous").message("previous grows only with a new origin"),
     validation = Rule::new(
         "self.origin == oldSelf.origin || (size(self.previous) == size(oldSelf.previous) + 1 && \
-         oldSelf.previous.all(p, p in self.previous) && \
+         [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15].all(i, i >= size(oldSelf.previous) || \
+         self.previous[i] == oldSelf.previous[i]) && \
          self.previous[size(oldSelf.previous)].origin == oldSelf.origin && \
          self.previous[size(oldSelf.previous)].size == oldSelf.size && \
          self.previous[size(oldSelf.previous)].root == oldSelf.root)"

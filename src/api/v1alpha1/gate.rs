@@ -40,7 +40,10 @@ pub struct GateSpec {
     pub subject: GateSubject,
     /// Who must approve; all rules must be met, and a person fills one place of one rule.
     #[schemars(length(min = 1, max = 8))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["role".into()]))]
+    #[x_kube(
+        merge_strategy = ListMerge::Map(vec!["role".into()]),
+        validation = Rule::new("self.map(r, r.min).sum() <= 64").message("at most 64 approvals in a set of rules")
+    )]
     pub rules: Vec<GateRule>,
     /// Everyone whose input shaped the plan; none of them may decide.
     #[schemars(length(min = 1, max = 8), inner(length(min = 1, max = 256)))]

@@ -85,7 +85,7 @@ use crate::api::schema::{self, DIGEST, USER_NAME};
     validation = Rule::new("has(self.playbookRef) || !has(self.selectedBy)").message("selectedBy needs playbookRef"),
     validation = Rule::new("has(self.playbookRef) || !has(self.parameters)").message("parameters need playbookRef"),
     validation = Rule::new("has(oldSelf.playbookRef) || !has(self.playbookRef) || has(self.selectedBy)").message("whoever sets playbookRef later is named in selectedBy"),
-    validation = Rule::new("!has(oldSelf.selectedBy) || (has(self.selectedBy) && self.selectedBy == oldSelf.selectedBy)").message("selectedBy is immutable"),
+    validation = Rule::new("!has(oldSelf.playbookRef) || (has(self.selectedBy) == has(oldSelf.selectedBy) && (!has(self.selectedBy) || self.selectedBy == oldSelf.selectedBy))").message("selectedBy is immutable"),
     validation = Rule::new("!has(oldSelf.playbookRef) || (has(self.parameters) == has(oldSelf.parameters) && (!has(self.parameters) || self.parameters == oldSelf.parameters))").message("parameters are set in the write that sets playbookRef"),
     validation = Rule::new("has(self.mode) == has(oldSelf.mode) && (!has(self.mode) || self.mode == oldSelf.mode)").message("mode is immutable"),
     validation = Rule::new("has(self.start) == has(oldSelf.start) && (!has(self.start) || self.start == oldSelf.start)").message("start is immutable"),

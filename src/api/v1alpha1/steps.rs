@@ -408,7 +408,10 @@ pub struct PrometheusCheck {
 pub struct GateStep {
     /// Who must approve; all rules must be met.
     #[schemars(length(min = 1, max = 8))]
-    #[x_kube(validation = Rule::new("self.all(r, self.exists_one(o, o.role == r.role))").message("a role stands once in a set of rules"))]
+    #[x_kube(
+        validation = Rule::new("self.all(r, self.exists_one(o, o.role == r.role))").message("a role stands once in a set of rules"),
+        validation = Rule::new("self.map(r, r.min).sum() <= 64").message("at most 64 approvals in a set of rules")
+    )]
     pub rules: Vec<GateRule>,
     /// How long to wait; absent: 1h.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -159,6 +159,9 @@ pub(super) async fn quarantine<K: Kind>(context: &Context<K>, meta: &ObjectMeta)
 
 /// Says Stalled with the object's own bytes, without its type: the type is what failed.
 async fn stall<K: Kind>(context: &Context<K>, meta: &ObjectMeta, reason: Reason, message: String) {
+    if context.shared.fence.epoch().is_err() {
+        return;
+    }
     let resource = ApiResource::erase::<K::Object>(&());
     let api: Api<DynamicObject> = match &meta.namespace {
         Some(namespace) => {

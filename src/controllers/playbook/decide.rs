@@ -157,6 +157,9 @@ mod tests {
         let mut spec = good();
         let bad = json!({"name": "w", "wait": {"duration": "$(x"}});
         spec["steps"] = json!(vec![bad; 20]);
+        for (n, step) in spec["steps"].as_array_mut().unwrap().iter_mut().enumerate() {
+            step["name"] = json!(format!("w{n}"));
+        }
         let Decision::Refuse { message, .. } = decide(&facts(spec)) else {
             panic!("accepted")
         };
@@ -166,7 +169,7 @@ mod tests {
     #[test]
     fn what_fits_no_kind_is_named() {
         let mut spec = good();
-        spec["steps"][0] = json!({"name": 7, "wait": {}});
+        spec["steps"][0] = json!({"name": 7, "wait": {"duration": "1s"}});
         let Decision::Refuse { reason, .. } = decide(&facts(spec)) else {
             panic!("accepted")
         };

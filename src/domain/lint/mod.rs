@@ -4,6 +4,7 @@
 mod parameters;
 mod position;
 mod steps;
+mod structure;
 mod substitution;
 mod targets;
 mod values;
@@ -83,6 +84,7 @@ pub fn lint(document: &Document) -> Vec<Finding> {
     if findings.0.is_empty() {
         check_size(document, &spec, &mut findings);
     }
+    structure::check(&document.spec, &spec, &mut findings);
     let declared = parameters::check(
         document.spec.get("parameters"),
         &spec.key("parameters"),

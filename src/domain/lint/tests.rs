@@ -462,7 +462,10 @@ fn patches_have_the_form_of_their_type() {
 #[test]
 fn steps_know_their_targets_images_addresses_and_variables() {
     let step = |kind: &str, body: Value| {
-        let mut s = json!({"name": "s", "opaque": "Accepted"});
+        let mut s = json!({"name": "s"});
+        if matches!(kind, "job" | "http") {
+            s["opaque"] = json!("Accepted");
+        }
         s[kind] = body;
         with_step(s)
     };
@@ -536,6 +539,88 @@ fn steps_know_their_targets_images_addresses_and_variables() {
         "spec.steps[2].check.prometheus.vars.app",
         "not used",
     );
+}
+
+#[test]
+fn what_belongs_together_stands_together() {
+    let without = |field: &str| {
+        let mut spec = good();
+        spec.as_object_mut().unwrap().remove(field);
+        spec
+    };
+    refused(without("steps"), "spec", "either steps or a source");
+    refused(without("approval"), "spec", "approval is required");
+    refused(
+        with("/source", json!({"image": "a@sha256:0"})),
+        "spec",
+        "the rest is in the artifact",
+    );
+    refused(
+        with("/safety", json!("Auto")),
+        "spec",
+        "needs auto.expression",
+    );
+    refused(
+        with("/auto", json!({"expression": "true"})),
+        "spec",
+        "only read with safety Auto",
+    );
+    let twice = json!([{"rules": [{"role": "a", "min": 1}, {"role": "a", "min": 1}]}]);
+    refused(
+        with("/approval", twice),
+        "spec.approval[0].rules",
+        "stands once",
+    );
+    let many: Vec<Value> = (0..5)
+        .map(|n| json!({"role": format!("r{n}"), "min": 16}))
+        .collect();
+    refused(
+        with("/approval", json!([{"rules": many}])),
+        "spec.approval[0].rules",
+        "at most 64 approvals",
+    );
+    refused(
+        with("/steps/1/name", json!("restart")),
+        "spec.steps[1].name",
+        "unique",
+    );
+    refused(
+        with_step(json!({"name": "none"})),
+        "spec.steps[2]",
+        "exactly one kind: apply, patch,",
+    );
+    refused(
+        with_step(json!({"name": "j", "job": {"image": "a@sha256:0"}})),
+        "spec.steps[2]",
+        "say opaque: Accepted",
+    );
+    refused(
+        with("/steps/0/opaque", json!("Accepted")),
+        "spec.steps[0]",
+        "only for job and http",
+    );
+    refused(
+        with_step(json!({"name": "w", "wait": {}})),
+        "spec.steps[2].wait",
+        "either a duration",
+    );
+    refused(
+        with_step(json!({"name": "w", "wait": {"expression": "true"}})),
+        "spec.steps[2].wait",
+        "come together",
+    );
+    refused(
+        with_step(json!({"name": "c", "check": {}})),
+        "spec.steps[2].check",
+        "either a prometheus query",
+    );
+    let job = json!({"name": "j", "opaque": "Accepted", "job": {"image": "a@sha256:0", "env": [{"name": "A"}]}});
+    refused(
+        with_step(job),
+        "spec.steps[2].job.env[0]",
+        "either a value or a secretKeyRef",
+    );
+    refused(json!([]), "spec", "is an object");
 }
 
 #[test]
