@@ -1,6 +1,6 @@
 //! Floor 2: leadership by a Lease. `kube-lease-manager` takes and renews it; this file adds what that crate does not
-//! give: a fence in time. Its channel goes on saying "leader" while renewals fail, so we also watch the Lease and may
-//! act only until the renewal that we have seen runs out. A paused process that wakes up late finds the fence closed.
+//! give: a fence in time. It goes on saying "leader" while renewals fail, so we also watch the Lease and may act only
+//! until the renewal that we have seen runs out. A paused process that wakes up late finds the fence closed.
 
 use std::{
     sync::{
@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
     Api, Client,
@@ -91,60 +91,73 @@ pub async fn keep(
 ) -> Result<(), LeaseError> {
     // The Lease counts whole seconds, and the fence must not be open for longer than the Lease says.
     settings.duration = Duration::from_secs(settings.duration.as_secs().max(3));
-    let seconds = settings.duration.as_secs();
     let Some(manager) = prepare(&client, &settings, &mut stop).await else {
         return Ok(());
     };
-    let (mut claims, mut renewal) = manager.watch().await;
+    let pause = settings.duration / 10;
     let api: Api<Lease> = Api::namespaced(client, &settings.namespace);
     let one = watcher::Config::default().fields(&format!("metadata.name={}", settings.name));
     let mut seen = watcher(Api::<Lease>::namespaced(patient, &settings.namespace), one)
-        .backoff(Steady(settings.duration / 10))
+        .backoff(Steady(pause))
         .boxed();
+    let mut change = changed(&manager, Duration::ZERO);
+    let mut claimed = false;
     let outcome = loop {
         let expires = fence.until();
         tokio::select! {
             _ = stop.changed() => break Ok(()),
-            ended = &mut renewal => break Err(LeaseError::Ended(match ended {
-                Ok(Ok(_)) => "it was told to".to_owned(),
-                Ok(Err(error)) => error.to_string(),
-                Err(error) => error.to_string(),
-            })),
-            Ok(()) = claims.changed() => {
-                let claimed = *claims.borrow_and_update();
+            answer = &mut change => {
+                match answer {
+                    Ok(leads) => claimed = leads,
+                    Err(error) => tracing::warn!(error = %super::error::chain(&error), "could not renew or take the lease; trying again"),
+                }
                 if !claimed && expires.is_some() {
                     break Err(LeaseError::Lost("it was not renewed, or another replica took it".into()));
                 }
+                // A claim that the Lease itself does not bear out now is taken up by the next event.
                 if claimed && let Ok(lease) = api.get(&settings.name).await {
-                    // A claim that the Lease itself does not bear out is taken up by the next event.
                     take(&lease, &settings, &fence, &leading);
                 }
+                change = changed(&manager, pause);
             }
             event = seen.try_next() => {
-                if let Err(lost) = observe(event, &settings, &fence, &leading, *claims.borrow()) {
+                if let Err(lost) = observe(event, &settings, &fence, &leading, claimed) {
                     break Err(lost);
                 }
             }
             () = until(expires), if expires.is_some() => {
+                let seconds = settings.duration.as_secs();
                 break Err(LeaseError::Lost(format!("no renewal was seen for {seconds} s")));
             }
         }
     };
     fence.set(None);
-    // Closing the channel is how the manager is told to release the Lease.
-    drop(claims);
+    drop(change);
     if outcome.is_ok() {
-        released(renewal).await;
+        release(&manager).await;
     }
     outcome
 }
 
-/// Waits for the release, but not long: a Lease that is not released runs out by itself.
-async fn released(renewal: tokio::task::JoinHandle<Result<LeaseManager, LeaseManagerError>>) {
-    match tokio::time::timeout(Duration::from_secs(3), renewal).await {
-        Ok(Ok(Ok(_))) => tracing::info!("released the lease"),
-        Ok(Ok(Err(error))) => tracing::warn!(%error, "could not release the lease"),
-        Ok(Err(error)) => tracing::warn!(%error, "the renewal ended badly"),
+/// The next change of the manager's mind, after a pause; it renews meanwhile. Polled to its end and never dropped half
+/// way, because it takes the Lease in two writes. (The manager's own task is not used: its pauses after errors grow to
+/// twice the length of a Lease and are never reset while it leads.)
+fn changed(
+    manager: &LeaseManager,
+    pause: Duration,
+) -> BoxFuture<'_, Result<bool, LeaseManagerError>> {
+    async move {
+        tokio::time::sleep(pause).await;
+        manager.changed().await
+    }
+    .boxed()
+}
+
+/// Releases the Lease, but does not insist: one that is not released runs out by itself.
+async fn release(manager: &LeaseManager) {
+    match tokio::time::timeout(Duration::from_secs(3), manager.release()).await {
+        Ok(Ok(())) => tracing::info!("released the lease"),
+        Ok(Err(error)) => tracing::warn!(%error, "could not release the lease"),
         Err(_) => tracing::warn!("no answer while releasing the lease"),
     }
 }
