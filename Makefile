@@ -46,7 +46,7 @@ check: ## Fast, without a cluster: fmt, clippy, doc, secrets, unit tests, floors
 	@$(REPORT) check fmt clippy doc secrets unit
 
 test: ## check, then everything on the control plane; what CI runs
-	@$(REPORT) test doctor fmt clippy doc secrets unit on-cluster on-kubelet
+	@$(REPORT) test doctor fmt clippy doc secrets unit on-cluster on-kubelet demo
 
 long: ## Runs of ten minutes and more, version legs, cargo-deny
 	@$(REPORT) long doctor deny on-1.33 on-1.34 on-1.37
