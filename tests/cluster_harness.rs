@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
-use kube::core::DeserializeGuard;
+use kube::core::PartialObjectMeta;
 use kube::{Api, Resource, ResourceExt};
 use neuralops::adapters::clock;
 use neuralops::adapters::kube::error::Classified;
@@ -91,6 +91,10 @@ impl Kind for TestKind {
     type Error = Told;
 
     const NAME: &'static str = "test";
+
+    fn parse(text: &str) -> Result<Subject, serde_json::Error> {
+        serde_json::from_str(text)
+    }
 
     async fn gather(&self, object: &Subject) -> Result<String, Told> {
         self.0.count(object.name_any());
@@ -192,7 +196,7 @@ impl Running {
             fence: Arc::new(Leads(leads)),
             concurrency: 2,
         };
-        let api: Api<DeserializeGuard<Subject>> = Api::namespaced(client, namespace.name());
+        let api: Api<PartialObjectMeta<Subject>> = Api::namespaced(client, namespace.name());
         let stop = watch::Sender::new(false);
         let run = harness::run(
             TestKind(passes.clone()),

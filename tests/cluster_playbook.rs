@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::events::v1::Event;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{GetParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use neuralops::domain::document::Document;
 use serde_json::{Value, json};
@@ -239,5 +239,52 @@ async fn a_playbook_of_a_thousand_steps_is_refused_by_the_api_server() {
     assert!(
         refused.contains("spec.steps") && refused.contains("must have at most 64 items"),
         "{refused}"
+    );
+}
+
+/// A list that holds such an object would not read at all; it must be this object's trouble alone.
+#[tokio::test]
+async fn a_playbook_that_nests_deeper_than_a_reader_goes_is_told_so_and_stops_nobody() {
+    let cluster = need!();
+    let namespace = Namespace::new(cluster, "deep").await;
+    let admin = namespace.admin();
+    let mut deep = playbook("deep", namespace.name());
+    deep["spec"]["parameters"]["examples"] = (0..200).fold(json!(1), |inner, _| json!([inner]));
+    let path = format!(
+        "/apis/neuralops.io/v1alpha1/namespaces/{}/playbooks",
+        namespace.name()
+    );
+    let request = kube::core::Request::new(path.as_str());
+    let body = serde_json::to_vec(&deep).expect("JSON");
+    let post = request
+        .create(&PostParams::default(), body)
+        .expect("a request");
+    admin
+        .request_text(post)
+        .await
+        .expect("the API server takes it");
+    create(admin, playbook("beside", namespace.name()))
+        .await
+        .expect("created");
+    judged(admin, namespace.name(), "beside").await;
+    let text = eventually("the deep one is told", SOON, async || {
+        let get = request
+            .get("deep", &GetParams::default())
+            .map_err(|error| error.to_string())?;
+        let text = admin
+            .request_text(get)
+            .await
+            .map_err(|error| error.to_string())?;
+        let status = text
+            .rsplit_once("\"status\":")
+            .map(|(_, status)| status.to_owned());
+        status
+            .filter(|status| status.contains("Stalled"))
+            .ok_or(text)
+    })
+    .await;
+    assert!(
+        text.contains("recursion limit exceeded") && text.contains("make it flatter"),
+        "{text}"
     );
 }

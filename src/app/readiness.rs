@@ -13,7 +13,7 @@ use crate::{
     adapters::{
         kube::{
             discovery,
-            error::chain,
+            error::{Classified as _, chain},
             guard::{self, Guarded},
         },
         metrics::Metrics,
@@ -147,8 +147,9 @@ async fn complaints(
         }
         Err(error) => {
             metrics.guard_whole(false);
+            // Not seen is not missing: the runbook treats the two differently.
             complaints.push(Complaint {
-                reason: Reason::AdmissionGuardMissing,
+                reason: error.reason(),
                 message: chain(&error),
             });
         }
@@ -190,7 +191,7 @@ mod tests {
             Some(Reason::CacheNotFilled)
         );
         assert_eq!(missing(&surroundings, &pulses, false), Vec::new());
-        pulses[0].listed(true);
+        pulses[0].listing_complete();
         assert_eq!(missing(&surroundings, &pulses, true), Vec::new());
     }
 

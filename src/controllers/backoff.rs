@@ -2,7 +2,7 @@
 //! name starts afresh. It counts; the arithmetic is the domain's.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -41,6 +41,11 @@ impl Troubles {
     /// All is well again, or the object is gone.
     pub fn forget(&self, uid: &str) {
         self.lock().remove(uid);
+    }
+
+    /// Forgets all objects but these.
+    pub fn retain(&self, uids: &HashSet<String>) {
+        self.lock().retain(|uid, _| uids.contains(uid));
     }
 
     /// A panic on this version; whether the object is now left alone.

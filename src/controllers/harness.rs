@@ -11,7 +11,7 @@ use futures::StreamExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
     Api, Client, Resource, ResourceExt,
-    core::DeserializeGuard,
+    core::PartialObjectMeta,
     runtime::{
         WatchStreamExt,
         controller::{Action, Config, applier},
@@ -19,7 +19,7 @@ use kube::{
         watcher,
     },
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 use tokio::sync::watch;
 
 use super::{backoff::Troubles, pulse::Pulse};
@@ -40,8 +40,8 @@ use crate::{
 
 /// What a kind supplies.
 pub trait Kind: Send + Sync + 'static {
-    /// The object, as it is watched.
-    type Object: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync;
+    /// The object. Its metadata is watched; the whole of it is read for each pass, by itself.
+    type Object: Resource<DynamicType = ()> + Clone + Debug + Send + Sync;
     /// Its status.
     type Status: Serialize + Send;
     /// Everything that a decision needs, the time included.
@@ -56,6 +56,8 @@ pub trait Kind: Send + Sync + 'static {
     /// The name in metrics and logs.
     const NAME: &'static str;
 
+    /// Reads the object from its text; an error is told as `Undecodable`.
+    fn parse(text: &str) -> Result<Self::Object, serde_json::Error>;
     /// All reads; no decisions.
     fn gather(
         &self,
@@ -126,7 +128,7 @@ struct Context<K> {
 /// Runs a controller until `stop` turns true; passes under way are finished.
 pub async fn run<K: Kind>(
     kind: K,
-    api: Api<DeserializeGuard<K::Object>>,
+    api: Api<PartialObjectMeta<K::Object>>,
     shared: Shared,
     pulse: Arc<Pulse>,
     mut stop: watch::Receiver<bool>,
@@ -193,19 +195,23 @@ async fn stopped_unfilled(mut stop: watch::Receiver<bool>, pulse: Arc<Pulse>) {
 /// Keeps the pulse, and forgets what is gone.
 fn hear<K: Kind>(
     context: &Context<K>,
-    event: &watcher::Result<watcher::Event<DeserializeGuard<K::Object>>>,
+    event: &watcher::Result<watcher::Event<PartialObjectMeta<K::Object>>>,
 ) {
     match event {
-        Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
+        Ok(watcher::Event::Apply(object)) => {
             context.pulse.heard_of(&object.uid().unwrap_or_default())
+        }
+        Ok(watcher::Event::InitApply(object)) => {
+            context.pulse.listed(object.uid().unwrap_or_default())
         }
         Ok(watcher::Event::Delete(object)) => {
             let uid = object.uid().unwrap_or_default();
             context.pulse.heard_of(&uid);
             context.troubles.forget(&uid);
         }
-        Ok(watcher::Event::Init) => context.pulse.listed(false),
-        Ok(watcher::Event::InitDone) => context.pulse.listed(true),
+        Ok(watcher::Event::Init) => context.pulse.listing(),
+        // What was deleted while nobody watched is in no event: only the listing tells.
+        Ok(watcher::Event::InitDone) => context.troubles.retain(&context.pulse.listing_complete()),
         Err(error) => {
             tracing::warn!(controller = K::NAME, error = %chain(error), "the watch is interrupted; it is taken up again")
         }

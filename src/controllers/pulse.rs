@@ -3,7 +3,7 @@
 //! is owed is a wedged watch, and a reason to be restarted.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -24,6 +24,8 @@ struct Beats {
     running: HashMap<String, Instant>,
     /// Writes that the watch still owes us, by uid.
     owed: HashMap<String, Instant>,
+    /// What the listing under way has brought so far.
+    listed: HashSet<String>,
 }
 
 impl Pulse {
@@ -33,6 +35,7 @@ impl Pulse {
             heard: Instant::now(),
             running: HashMap::new(),
             owed: HashMap::new(),
+            listed: HashSet::new(),
         };
         Self {
             controller,
@@ -53,12 +56,27 @@ impl Pulse {
         beats.owed.remove(uid);
     }
 
-    /// A listing began or ended; after the first end the cache is filled.
-    pub fn listed(&self, complete: bool) {
-        self.lock().heard = Instant::now();
-        if complete {
-            self.filled.store(true, Ordering::Release);
-        }
+    /// A listing begins.
+    pub fn listing(&self) {
+        let mut beats = self.lock();
+        beats.heard = Instant::now();
+        beats.listed.clear();
+    }
+
+    /// The listing holds this object.
+    pub fn listed(&self, uid: String) {
+        self.heard_of(&uid);
+        self.lock().listed.insert(uid);
+    }
+
+    /// The listing is complete: these objects there are, and nothing is owed about any other.
+    pub fn listing_complete(&self) -> HashSet<String> {
+        let mut beats = self.lock();
+        beats.heard = Instant::now();
+        let listed = std::mem::take(&mut beats.listed);
+        beats.owed.retain(|uid, _| listed.contains(uid));
+        self.filled.store(true, Ordering::Release);
+        listed
     }
 
     /// Whether the first listing is complete.
@@ -75,12 +93,17 @@ impl Pulse {
         }
     }
 
-    /// We wrote to this object: the watch owes us an event.
-    pub fn wrote(&self, uid: &str) {
+    /// We are about to write to this object: the watch will owe us an event.
+    pub fn owes(&self, uid: &str) {
         self.lock()
             .owed
             .entry(uid.to_owned())
             .or_insert_with(Instant::now);
+    }
+
+    /// Nothing was written after all.
+    pub fn owes_not(&self, uid: &str) {
+        self.lock().owed.remove(uid);
     }
 
     /// What has been owed or under way for longer than this, while the watch was silent.
@@ -134,7 +157,7 @@ mod tests {
     #[test]
     fn silence_while_a_write_is_owed_is_not() {
         let pulse = Pulse::new("playbook");
-        pulse.wrote("a");
+        pulse.owes("a");
         assert!(
             pulse
                 .wedged(Duration::ZERO)

@@ -145,7 +145,10 @@ X
   await_node kwok kwok-0
 }
 
-await_node() { # COMPONENT NODE: until its Ready condition is true
-  "$B/kubectl" --kubeconfig="$D/kc/admin" --cache-dir="$D/cache" wait --for=condition=Ready "node/$2" --timeout="${WAIT}s" \
-    >/dev/null 2>"$D/log/node-wait.log" || give_up "$1" "made no Ready node $2: $(tail -n 1 "$D/log/node-wait.log")"
+await_node() { # COMPONENT NODE: until it exists (a kubelet is healthy before it has registered) and its Ready condition is true
+  local condition
+  for condition in create condition=Ready; do
+    "$B/kubectl" --kubeconfig="$D/kc/admin" --cache-dir="$D/cache" wait --for="$condition" "node/$2" --timeout="${WAIT}s" \
+      >/dev/null 2>"$D/log/node-wait.log" || give_up "$1" "made no Ready node $2: $(tail -n 1 "$D/log/node-wait.log")"
+  done
 }

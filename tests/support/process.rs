@@ -49,12 +49,17 @@ impl OwnCluster {
 
     /// A control plane that has never heard of us.
     pub async fn start_bare() -> Self {
+        Self::start_with_pods("none").await
+    }
+
+    /// The same with pods of this kind: none or kwok.
+    pub async fn start_with_pods(pods: &str) -> Self {
         let room = ROOM.acquire().await.expect("never closed");
         let output = script("up")
             // What the shared cluster exports must not decide about this one.
             .env_remove("KUBECONFIG")
             .env_remove("E2E_DIR")
-            .env("E2E_PODS", "none")
+            .env("E2E_PODS", pods)
             .stderr(Stdio::inherit())
             .output()
             .expect("tests/cluster/up runs");

@@ -11,7 +11,11 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use crate::api::crds;
+use super::error::{Classified, classify};
+use crate::{
+    api::crds,
+    domain::{reason::Reason, verdict::ErrorClass},
+};
 
 /// The policies as they are installed: the very files of `config/admission`.
 const POLICIES: [&str; 9] = [
@@ -41,6 +45,22 @@ pub enum GuardError {
         #[source]
         source: Box<kube::Error>,
     },
+}
+
+impl Classified for GuardError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Shipped(_) => ErrorClass::Bug,
+            Self::Read { source, .. } => classify(source).0,
+        }
+    }
+
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Shipped(_) => Reason::InternalError,
+            Self::Read { source, .. } => classify(source).1,
+        }
+    }
 }
 
 /// One object that must be installed as it is here.

@@ -5,7 +5,7 @@
 use std::{
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -55,6 +55,8 @@ pub enum LeaseError {
 pub struct LeaseFence {
     until: Mutex<Option<Instant>>,
     epoch: AtomicU64,
+    /// The newest renewal that was seen, in microseconds.
+    renewed: AtomicI64,
 }
 
 impl Leadership for LeaseFence {
@@ -271,17 +273,25 @@ fn take(
     let Some(renewed) = &spec.renew_time else {
         return;
     };
-    // Our own clock wrote the renewal and reads it now; an event that was long under way shortens the time.
-    let age = clock::now().duration_since(renewed.0);
-    let age = Duration::try_from(age).unwrap_or(Duration::ZERO);
+    // Before the wall clock is read: a pause between the two must shorten the time, not lengthen it.
+    let seen = Instant::now();
+    // Our own clock wrote the renewal and reads it now; an event that was long under way shortens the time. A clock
+    // that was set back, or a renewal that was seen before, gives no time at all.
+    let Ok(age) = Duration::try_from(clock::now().duration_since(renewed.0)) else {
+        return;
+    };
     let Some(left) = settings.duration.checked_sub(age) else {
         return;
     };
+    let renewal = renewed.0.as_microsecond();
+    if fence.renewed.fetch_max(renewal, Ordering::AcqRel) >= renewal {
+        return;
+    }
     let first = fence.until().is_none();
     // The manager counts in a second write, so that an event from between the two is one behind: only ever upwards.
     let transitions = u64::try_from(spec.lease_transitions.unwrap_or_default()).unwrap_or_default();
     fence.epoch.fetch_max(transitions, Ordering::AcqRel);
-    fence.set(Some(Instant::now() + left));
+    fence.set(Some(seen + left));
     if first {
         tracing::info!(
             epoch = fence.epoch.load(Ordering::Acquire),
@@ -342,10 +352,18 @@ mod tests {
     }
 
     #[test]
-    fn the_fence_is_never_open_longer_than_the_lease() {
+    fn a_renewal_from_the_future_opens_nothing() {
         let ahead = clock::now() + SignedDuration::from_secs(3600);
-        let until = taken(&lease("me", ahead)).until().unwrap();
-        assert!(until <= Instant::now() + Duration::from_secs(15));
+        assert_eq!(taken(&lease("me", ahead)).epoch(), Err(NotLeader));
+    }
+
+    #[test]
+    fn a_renewal_counts_once() {
+        let first = lease("me", clock::now());
+        let fence = taken(&first);
+        let until = fence.until();
+        take(&first, &settings(), &fence, &watch::channel(false).0);
+        assert_eq!(fence.until(), until);
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod error;
 pub mod events;
 pub mod guard;
 pub mod lease;
+pub mod raw;
 pub mod status;
 
 /// Field manager of every status write; nobody else writes a status.

@@ -3,8 +3,8 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
-    Api, Client, Resource,
-    api::{ApiResource, DynamicObject, Patch, PatchParams},
+    Client, Resource,
+    api::{Patch, PatchParams},
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::{
     STATUS_MANAGER,
     error::{Classified, classify},
+    raw,
 };
 use crate::domain::{reason::Reason, verdict::ErrorClass};
 
@@ -87,14 +88,16 @@ where
         field_manager: Some(STATUS_MANAGER.into()),
         ..PatchParams::default()
     };
-    // Dynamic, so that the answer always decodes: an error here must mean that nothing was written.
-    let resource = ApiResource::erase::<K>(&());
-    let api: Api<DynamicObject> = match &meta.namespace {
-        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
-        None => Api::all_with(client.clone(), &resource),
-    };
-    match api.patch_status(&name, &params, &Patch::Merge(patch)).await {
-        Ok(_) => Ok(true),
+    match raw::patch_status::<K>(
+        client,
+        meta.namespace.as_deref(),
+        &name,
+        &params,
+        &Patch::Merge(patch),
+    )
+    .await
+    {
+        Ok(()) => Ok(true),
         Err(source) => Err(StatusError::Patch {
             name,
             source: Box::new(source),

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use super::{GateRule, OnTimeout, Step};
 use crate::api::schema::{self, DIGEST, DURATION};
@@ -113,17 +113,41 @@ pub struct PlaybookSpec {
 
 /// A Playbook as the API server holds it. The operator watches this and not the typed one, because digests and
 /// findings are about the raw spec, and because no spec, however broken, may stop the watch.
-#[derive(kube::Resource, Serialize, Deserialize, Clone, Debug)]
+#[derive(kube::Resource, Clone, Debug)]
 #[resource(inherit = Playbook)]
 pub struct RawPlaybook {
     /// Standard metadata.
     pub metadata: ObjectMeta,
-    /// The spec, untouched.
-    #[serde(default)]
-    pub spec: Value,
+    /// The spec, untouched; or why no reader can take it.
+    pub spec: Result<Value, String>,
     /// The last status, as it was written.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<PlaybookStatus>,
+}
+
+impl RawPlaybook {
+    /// Reads the object from its text. The spec is read by itself: what nests too deep is told, not failed on.
+    pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Parts<'a> {
+            metadata: ObjectMeta,
+            #[serde(borrow)]
+            spec: Option<&'a RawValue>,
+            status: Option<PlaybookStatus>,
+        }
+        let Parts {
+            metadata,
+            spec,
+            status,
+        } = serde_json::from_str(text)?;
+        let spec = spec.map_or(Ok(Value::Null), |spec| {
+            serde_json::from_str(spec.get()).map_err(|error| error.to_string())
+        });
+        Ok(Self {
+            metadata,
+            spec,
+            status,
+        })
+    }
 }
 
 /// Which incidents a Playbook is for.

@@ -9,12 +9,19 @@ use std::{
 };
 
 use futures::FutureExt;
-use kube::{Resource, ResourceExt, core::DeserializeGuard, runtime::controller::Action};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::{Resource, core::PartialObjectMeta, runtime::controller::Action};
 use tracing::Instrument;
 
 use super::{Context, Failure, Kind, report};
 use crate::{
-    adapters::metrics::PassOutcome,
+    adapters::{
+        kube::{
+            error::{chain, classify},
+            raw,
+        },
+        metrics::PassOutcome,
+    },
     domain::{
         reason::Reason,
         verdict::{ErrorClass, Verdict},
@@ -28,10 +35,10 @@ const CONFLICT_PAUSE: Duration = Duration::from_secs(5);
 
 /// One request of the queue.
 pub(super) async fn reconcile<K: Kind>(
-    object: Arc<DeserializeGuard<K::Object>>,
+    watched: Arc<PartialObjectMeta<K::Object>>,
     context: Arc<Context<K>>,
 ) -> Result<Action, Infallible> {
-    let meta = object.meta().clone();
+    let meta = watched.meta();
     let span = tracing::info_span!(
         "pass",
         controller = K::NAME,
@@ -39,17 +46,12 @@ pub(super) async fn reconcile<K: Kind>(
         object.name = meta.name.as_deref().unwrap_or_default(),
         object.generation = meta.generation,
     );
-    let uid = meta.uid.clone().unwrap_or_default();
     async {
-        let _running = context.pulse.running(&uid);
+        let _running = context
+            .pulse
+            .running(meta.uid.as_deref().unwrap_or_default());
         let began = Instant::now();
-        let (outcome, action) = match &object.0 {
-            Ok(object) => attempt(&context, object, &uid).await,
-            Err(invalid) => (
-                PassOutcome::Undecodable,
-                report::undecodable(&context, invalid, &uid).await,
-            ),
-        };
+        let (outcome, action) = attempt(&context, meta).await;
         context
             .shared
             .metrics
@@ -60,42 +62,104 @@ pub(super) async fn reconcile<K: Kind>(
     .await
 }
 
-/// One pass with everything that may befall it: deletion, a closed fence, a panic, a deadline.
-async fn attempt<K: Kind>(
-    context: &Context<K>,
-    object: &K::Object,
-    uid: &str,
-) -> (PassOutcome, Action) {
-    // The generation, because our own status writes move the resourceVersion.
-    let version = object
-        .meta()
-        .generation
-        .map(|generation| generation.to_string())
-        .or_else(|| object.resource_version())
-        .unwrap_or_default();
-    if object.meta().deletion_timestamp.is_some() || context.shared.fence.epoch().is_err() {
+/// One pass with everything that may befall it: deletion, a closed fence, an object that does not read, a deadline.
+async fn attempt<K: Kind>(context: &Context<K>, meta: &ObjectMeta) -> (PassOutcome, Action) {
+    let uid = meta.uid.as_deref().unwrap_or_default();
+    if meta.deletion_timestamp.is_some() || context.shared.fence.epoch().is_err() {
         return (PassOutcome::Settled, Action::await_change());
     }
-    if context.troubles.quarantined(uid, &version) {
+    if context.troubles.quarantined(uid, &version(meta)) {
         return (PassOutcome::Quarantined, Action::await_change());
     }
+    let loaded = match tokio::time::timeout(PASS_DEADLINE, load(context, meta)).await {
+        Ok(loaded) => loaded,
+        Err(_elapsed) => Err(timed_out()),
+    };
+    match loaded {
+        Ok(Loaded::Object(object)) => guarded(context, meta, &object).await,
+        Ok(Loaded::Gone) => (PassOutcome::Settled, Action::await_change()),
+        Ok(Loaded::Undecodable(error)) => (
+            PassOutcome::Undecodable,
+            report::undecodable(context, meta, &error).await,
+        ),
+        Err(failure) => after(context, uid, Err(failure)),
+    }
+}
+
+/// The generation, because our own status writes move the resourceVersion.
+fn version(meta: &ObjectMeta) -> String {
+    let generation = meta.generation.map(|generation| generation.to_string());
+    generation
+        .or_else(|| meta.resource_version.clone())
+        .unwrap_or_default()
+}
+
+fn timed_out() -> Failure {
+    let message = format!("the pass did not end within {} s", PASS_DEADLINE.as_secs());
+    tracing::warn!("{message}");
+    Failure {
+        class: ErrorClass::Transient,
+        reason: Reason::TimedOut,
+        message,
+    }
+}
+
+enum Loaded<T> {
+    Object(T),
+    /// Deleted, or another object of that name; its own event follows.
+    Gone,
+    Undecodable(String),
+}
+
+async fn load<K: Kind>(
+    context: &Context<K>,
+    meta: &ObjectMeta,
+) -> Result<Loaded<K::Object>, Failure> {
+    let name = meta.name.as_deref().unwrap_or_default();
+    let text = raw::get::<K::Object>(&context.shared.client, meta.namespace.as_deref(), name).await;
+    let text = text.map_err(|error| {
+        let (class, reason) = classify(&error);
+        let message = chain(&error);
+        tracing::warn!(
+            reason = reason.as_str(),
+            "the object could not be read: {message}"
+        );
+        Failure {
+            class,
+            reason,
+            message,
+        }
+    })?;
+    Ok(match text.as_deref().map(K::parse) {
+        None => Loaded::Gone,
+        Some(Ok(object))
+            if object.meta().uid != meta.uid || object.meta().deletion_timestamp.is_some() =>
+        {
+            Loaded::Gone
+        }
+        Some(Ok(object)) => Loaded::Object(object),
+        Some(Err(error)) => Loaded::Undecodable(error.to_string()),
+    })
+}
+
+/// The pass itself, with a deadline; a panic in it is this object's alone.
+async fn guarded<K: Kind>(
+    context: &Context<K>,
+    meta: &ObjectMeta,
+    object: &K::Object,
+) -> (PassOutcome, Action) {
+    let uid = meta.uid.as_deref().unwrap_or_default();
     let pass =
         AssertUnwindSafe(tokio::time::timeout(PASS_DEADLINE, pass(context, object))).catch_unwind();
     match pass.await {
         Ok(Ok(verdict)) => after(context, uid, verdict),
         Ok(Err(_elapsed)) => {
-            let failure = Failure {
-                class: ErrorClass::Transient,
-                reason: Reason::TimedOut,
-                message: format!("the pass did not end within {} s", PASS_DEADLINE.as_secs()),
-            };
+            let failure = timed_out();
             // What hung once may hang again: the status must not hold this place for another deadline.
-            let told = tokio::time::timeout(
-                CONFLICT_PAUSE,
-                report::write_status(context, object, Err(&failure)),
-            )
-            .await;
-            tracing::warn!(told = told.is_ok(), "{}", failure.message);
+            let telling = report::write_status(context, object, Err(&failure));
+            if tokio::time::timeout(CONFLICT_PAUSE, telling).await.is_err() {
+                tracing::warn!("the status could not tell it in time");
+            }
             after(context, uid, Err(failure))
         }
         Err(panic) => {
@@ -103,19 +167,17 @@ async fn attempt<K: Kind>(
                 .downcast_ref::<&str>()
                 .map(ToString::to_string)
                 .or_else(|| panic.downcast_ref::<String>().cloned());
-            let left_alone = context.troubles.panicked(uid, &version);
+            let left_alone = context.troubles.panicked(uid, &version(meta));
             tracing::error!(
                 panic = what.unwrap_or_default(),
                 left_alone,
                 "a pass panicked; this is a defect of the operator"
             );
             if !left_alone {
-                return (
-                    PassOutcome::Panicked,
-                    Action::requeue(context.troubles.failed(uid)),
-                );
+                let delay = context.troubles.failed(uid);
+                return (PassOutcome::Panicked, Action::requeue(delay));
             }
-            report::quarantine(context, object.meta()).await;
+            report::quarantine(context, meta).await;
             (PassOutcome::Panicked, Action::await_change())
         }
     }

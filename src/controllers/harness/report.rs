@@ -5,19 +5,15 @@ use k8s_openapi::{
     api::core::v1::ObjectReference,
     apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta},
 };
-use kube::{
-    Api, Resource, ResourceExt,
-    api::{ApiResource, DynamicObject},
-    core::error_boundary::InvalidObject,
-    runtime::controller::Action,
-};
-use serde_json::json;
+use kube::{Resource, runtime::controller::Action};
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::{Context, Failure, Kind};
 use crate::{
     adapters::{
         clock,
-        kube::{error::chain, status},
+        kube::{error::chain, raw, status},
         metrics::WriteOutcome,
     },
     api::conditions::{self, ConditionStatus, ConditionType, Draft},
@@ -35,7 +31,15 @@ pub(super) async fn write_status<K: Kind>(
     if context.shared.fence.epoch().is_err() {
         return Ok(());
     }
-    match status::write::<K::Object, _>(&context.shared.client, object, current, &wanted).await {
+    // Owed before it is asked for: the event may come before the answer.
+    let uid = object.meta().uid.clone().unwrap_or_default();
+    context.pulse.owes(&uid);
+    let written =
+        status::write::<K::Object, _>(&context.shared.client, object, current, &wanted).await;
+    if !matches!(written, Ok(true)) {
+        context.pulse.owes_not(&uid);
+    }
+    match written {
         Ok(false) => context
             .shared
             .metrics
@@ -45,7 +49,6 @@ pub(super) async fn write_status<K: Kind>(
                 .shared
                 .metrics
                 .status_write(K::NAME, WriteOutcome::Written);
-            context.pulse.wrote(&object.uid().unwrap_or_default());
             if let Some(ready) = changed(
                 current.map(K::conditions).unwrap_or_default(),
                 K::conditions(&wanted),
@@ -102,6 +105,9 @@ async fn tell<K: Kind>(context: &Context<K>, meta: &ObjectMeta, ready: &Conditio
     else {
         return;
     };
+    if context.shared.fence.epoch().is_err() {
+        return;
+    }
     let warning = ready.status != "True";
     context
         .shared
@@ -131,24 +137,17 @@ fn reference<K: Kind>(meta: &ObjectMeta) -> ObjectReference {
 /// An object that does not fit its type: a log line, an event and a condition, once for each version, and no loop.
 pub(super) async fn undecodable<K: Kind>(
     context: &Context<K>,
-    invalid: &InvalidObject,
-    uid: &str,
+    meta: &ObjectMeta,
+    error: &str,
 ) -> Action {
-    let version = invalid
-        .metadata
-        .resource_version
-        .clone()
-        .unwrap_or_default();
-    if context.shared.fence.epoch().is_err() || !context.troubles.report_undecodable(uid, &version)
-    {
-        return Action::await_change();
+    let version = meta.resource_version.clone().unwrap_or_default();
+    let uid = meta.uid.as_deref().unwrap_or_default();
+    if context.troubles.report_undecodable(uid, &version) {
+        let message =
+            format!("the object does not fit its kind: {error}; the CRD or the object was altered");
+        tracing::warn!("{message}");
+        stall(context, meta, Reason::Undecodable, message).await;
     }
-    let message = format!(
-        "the object does not fit its kind: {}; the CRD or the object was altered",
-        invalid.error
-    );
-    tracing::warn!("{message}");
-    stall(context, &invalid.metadata, Reason::Undecodable, message).await;
     Action::await_change()
 }
 
@@ -157,46 +156,50 @@ pub(super) async fn quarantine<K: Kind>(context: &Context<K>, meta: &ObjectMeta)
     stall(context, meta, Reason::InternalError, message).await;
 }
 
-/// Says Stalled with the object's own bytes, without its type: the type is what failed.
+/// What can be read of any object.
+#[derive(Deserialize)]
+struct Outline {
+    metadata: ObjectMeta,
+    #[serde(default)]
+    status: Value,
+}
+
+/// Says Stalled without the object's type, because the type is what failed, and leaves all else in the status alone.
 async fn stall<K: Kind>(context: &Context<K>, meta: &ObjectMeta, reason: Reason, message: String) {
-    if context.shared.fence.epoch().is_err() {
-        return;
-    }
-    let resource = ApiResource::erase::<K::Object>(&());
-    let api: Api<DynamicObject> = match &meta.namespace {
-        Some(namespace) => {
-            Api::namespaced_with(context.shared.client.clone(), namespace, &resource)
-        }
-        None => Api::all_with(context.shared.client.clone(), &resource),
-    };
-    let Ok(live) = api.get(&meta.name.clone().unwrap_or_default()).await else {
+    let name = meta.name.as_deref().unwrap_or_default();
+    let text = raw::get::<K::Object>(&context.shared.client, meta.namespace.as_deref(), name).await;
+    let Some(live) = text
+        .ok()
+        .flatten()
+        .and_then(|text| serde_json::from_str::<Outline>(&text).ok())
+    else {
         return;
     };
-    let before = live.data.get("status").cloned().unwrap_or_default();
-    let old: Vec<Condition> = before
+    let old: Vec<Condition> = live
+        .status
         .get("conditions")
         .and_then(|list| serde_json::from_value(list.clone()).ok())
         .unwrap_or_default();
-    let drafts = vec![
-        Draft::new(
-            ConditionType::Ready,
-            ConditionStatus::False,
-            reason,
-            message.clone(),
-        ),
-        Draft::new(
-            ConditionType::Stalled,
-            ConditionStatus::True,
-            reason,
-            message,
-        ),
-    ];
-    let conditions = conditions::merge(&old, drafts, live.metadata.generation, clock::now());
-    let wanted =
-        json!({ "observedGeneration": live.metadata.generation, "conditions": conditions });
-    match status::write_value::<K::Object>(&context.shared.client, &live.metadata, &before, &wanted)
-        .await
-    {
+    let drafts = [
+        (ConditionType::Ready, ConditionStatus::False),
+        (ConditionType::Stalled, ConditionStatus::True),
+    ]
+    .map(|(kind, status)| Draft::new(kind, status, reason, message.as_str()));
+    let mut conditions =
+        conditions::merge(&old, drafts.into(), live.metadata.generation, clock::now());
+    let said = |old: &Condition| conditions.iter().any(|new| new.type_ == old.type_);
+    let others: Vec<Condition> = old.iter().filter(|old| !said(old)).cloned().collect();
+    conditions.extend(others);
+    let mut wanted = live.status.as_object().cloned().unwrap_or_default();
+    wanted.insert("observedGeneration".into(), json!(live.metadata.generation));
+    wanted.insert("conditions".into(), json!(conditions));
+    // Asked here and not above: whoever was paused while reading must not write.
+    if context.shared.fence.epoch().is_err() {
+        return;
+    }
+    let wanted = Value::Object(wanted);
+    let client = &context.shared.client;
+    match status::write_value::<K::Object>(client, &live.metadata, &live.status, &wanted).await {
         Ok(true) => {
             if let Some(ready) = changed(&old, &conditions) {
                 tell(context, meta, ready).await;

@@ -5,6 +5,7 @@ use crate::{
     api::v1alpha1::PlaybookSpec,
     domain::{
         digest::Digest,
+        document::DEEPEST,
         lint::{Finding, Severity, lint},
         reason::Reason,
     },
@@ -37,12 +38,24 @@ pub enum Decision {
 }
 
 pub(super) fn decide(facts: &Facts) -> Decision {
-    let findings = lint(&facts.document);
+    let document = match &facts.document {
+        Ok(document) => document,
+        Err(error) => {
+            return Decision::Refuse {
+                reason: Reason::Invalid,
+                message: format!(
+                    "spec: {error}: nested deeper than {DEEPEST} levels? make it flatter"
+                ),
+                digest: None,
+            };
+        }
+    };
+    let findings = lint(document);
     let errors: Vec<&Finding> = findings
         .iter()
         .filter(|finding| finding.severity == Severity::Error)
         .collect();
-    let digest = facts.document.digest().ok();
+    let digest = document.digest().ok();
     if let Some(first) = errors.first() {
         return Decision::Refuse {
             reason: first.reason,
@@ -51,7 +64,7 @@ pub(super) fn decide(facts: &Facts) -> Decision {
         };
     }
     // The API server has checked the schema; what does not fit now was let in by an altered CRD.
-    if let Err(error) = serde_json::from_value::<PlaybookSpec>(facts.document.spec.clone()) {
+    if let Err(error) = serde_json::from_value::<PlaybookSpec>(document.spec.clone()) {
         let message = format!("spec does not fit the kind Playbook: {error}; was the CRD altered?");
         return Decision::Refuse {
             reason: Reason::Undecodable,
@@ -109,7 +122,7 @@ mod tests {
             spec,
         };
         Facts {
-            document,
+            document: Ok(document),
             suspended: false,
         }
     }
@@ -131,7 +144,7 @@ mod tests {
         else {
             panic!("refused")
         };
-        assert_eq!(digest, facts.document.digest().unwrap());
+        assert_eq!(digest, facts.document.as_ref().unwrap().digest().unwrap());
         assert_eq!(warnings, Vec::<String>::new());
     }
 

@@ -13,20 +13,20 @@ const SUSPEND: &str = "neuralops.io/suspend";
 /// What is known about a Playbook.
 #[derive(Clone, Debug)]
 pub struct Facts {
-    /// The document, from the raw spec.
-    pub document: Document,
+    /// The document, from the raw spec; or why no reader can take it.
+    pub document: Result<Document, String>,
     /// Whether its annotation forbids new runs.
     pub suspended: bool,
 }
 
 pub(super) fn gather(object: &RawPlaybook) -> Facts {
     Facts {
-        document: Document {
+        document: object.spec.clone().map(|spec| Document {
             api_version: API_VERSION.to_owned(),
             name: object.name_any(),
             namespace: object.namespace().unwrap_or_default(),
-            spec: object.spec.clone(),
-        },
+            spec,
+        }),
         suspended: object
             .annotations()
             .get(SUSPEND)

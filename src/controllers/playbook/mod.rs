@@ -33,6 +33,10 @@ impl Kind for PlaybookKind {
 
     const NAME: &'static str = "playbook";
 
+    fn parse(text: &str) -> Result<RawPlaybook, serde_json::Error> {
+        RawPlaybook::parse(text)
+    }
+
     async fn gather(&self, object: &RawPlaybook) -> Result<Facts, PlaybookError> {
         Ok(gather::gather(object))
     }

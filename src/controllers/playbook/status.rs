@@ -161,7 +161,7 @@ mod tests {
                 generation: Some(3),
                 ..ObjectMeta::default()
             },
-            spec: json!({}),
+            spec: Ok(json!({})),
             status,
         }
     }

@@ -3,6 +3,7 @@
 
 mod parameters;
 mod position;
+mod reference;
 mod steps;
 mod structure;
 mod substitution;
@@ -46,6 +47,9 @@ impl std::fmt::Display for Finding {
     }
 }
 
+/// What one look can find.
+const MOST_FINDINGS: usize = 100;
+
 /// Collects findings; the rules only ever add.
 #[derive(Default)]
 struct Findings(Vec<Finding>);
@@ -66,6 +70,10 @@ impl Findings {
         position: &Position,
         message: impl Into<String>,
     ) {
+        // Nobody reads more, and a document of nothing but mistakes must not cost more than one of none.
+        if self.0.len() >= MOST_FINDINGS {
+            return;
+        }
         self.0.push(Finding {
             severity,
             reason,
@@ -79,11 +87,11 @@ impl Findings {
 pub fn lint(document: &Document) -> Vec<Finding> {
     let mut findings = Findings::default();
     let spec = Position::root("spec");
-    values::check(&document.spec, &spec, &mut findings);
-    // The size of a document with bad values means nothing.
-    if findings.0.is_empty() {
-        check_size(document, &spec, &mut findings);
+    // First of all: everything below takes time and memory with the size of the document.
+    if !check_size(document, &spec, &mut findings) {
+        return findings.0;
     }
+    values::check(&document.spec, &spec, &mut findings);
     structure::check(&document.spec, &spec, &mut findings);
     let declared = parameters::check(
         document.spec.get("parameters"),
@@ -103,7 +111,8 @@ pub fn lint(document: &Document) -> Vec<Finding> {
     findings.0
 }
 
-fn check_size(document: &Document, spec: &Position, findings: &mut Findings) {
+/// Whether the document is small enough to be looked at.
+fn check_size(document: &Document, spec: &Position, findings: &mut Findings) -> bool {
     match document.spec_size() {
         Ok(size) if size > LARGEST_SPEC => findings.add(
             Severity::Error,
@@ -111,9 +120,10 @@ fn check_size(document: &Document, spec: &Position, findings: &mut Findings) {
             spec,
             format!("the canonical spec has {size} bytes, {LARGEST_SPEC} are allowed; split it, or push it as an artifact and use source"),
         ),
-        Ok(_) => {}
+        Ok(_) => return true,
         Err(error) => findings.error(spec, format!("{error}: {}", error.0)),
     }
+    false
 }
 
 #[cfg(test)]

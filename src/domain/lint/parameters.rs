@@ -5,9 +5,16 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{Findings, Position, substitution};
+use super::{
+    Findings, Position,
+    reference::{is_incident_reference, is_name},
+};
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+/// What one compiled pattern may take, in bytes; with the size of a spec it bounds all of them together.
+const LARGEST_PATTERN: usize = 64 * 1024;
+/// Patterns in one schema.
+const MOST_PATTERNS: usize = 64;
 /// Names that fit `$(params.NAME)` and an environment variable.
 const LONGEST_NAME: usize = 63;
 
@@ -58,12 +65,16 @@ impl Declared {
             .map(|(name, (_, position))| (name.as_str(), position))
     }
 
+    /// The first names, for a message.
     pub(super) fn names(&self) -> String {
-        if self.0.is_empty() {
-            "none".into()
-        } else {
-            self.0.keys().cloned().collect::<Vec<_>>().join(", ")
+        const SHOWN: usize = 16;
+        let mut names: Vec<&str> = self.0.keys().map(String::as_str).take(SHOWN).collect();
+        match self.0.len() {
+            0 => return "none".into(),
+            all if all > SHOWN => names.push("…"),
+            _ => {}
         }
+        names.join(", ")
     }
 }
 
@@ -93,6 +104,13 @@ pub(super) fn check(
             &position.key("$schema"),
             format!("only {DIALECT} is read; leave $schema out"),
         );
+    }
+    if patterns(schema) > MOST_PATTERNS {
+        findings.error(
+            position,
+            format!("more than {MOST_PATTERNS} patterns; use enum, const or lengths"),
+        );
+        return declared;
     }
     let before = findings.0.len();
     references(schema, position, findings);
@@ -136,6 +154,24 @@ fn references(value: &Value, position: &Position, findings: &mut Findings) {
     }
 }
 
+/// How many patterns a schema has; each is compiled when the schema is read.
+fn patterns(schema: &Value) -> usize {
+    match schema {
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, field)| match (name.as_str(), field) {
+                ("pattern", Value::String(_)) => 1,
+                ("patternProperties", Value::Object(inner)) => {
+                    inner.len().saturating_add(patterns(field))
+                }
+                _ => patterns(field),
+            })
+            .fold(0, usize::saturating_add),
+        Value::Array(items) => items.iter().map(patterns).fold(0, usize::saturating_add),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+    }
+}
+
 fn meta_schema(schema: &Value, position: &Position, findings: &mut Findings) {
     // The meta-schema first: its errors have a place; what only building finds (a bad pattern) comes second.
     let error = match jsonschema::draft202012::meta::validate(schema) {
@@ -154,7 +190,7 @@ fn validator(
     schema: &Value,
 ) -> Result<jsonschema::Validator, jsonschema::ValidationError<'static>> {
     jsonschema::draft202012::options()
-        .with_pattern_options(jsonschema::PatternOptions::regex())
+        .with_pattern_options(jsonschema::PatternOptions::regex().size_limit(LARGEST_PATTERN))
         .build(schema)
 }
 
@@ -164,7 +200,7 @@ fn property_type(
     position: &Position,
     findings: &mut Findings,
 ) -> Option<ParameterType> {
-    if !substitution::is_name(name) || name.len() > LONGEST_NAME {
+    if !is_name(name) || name.len() > LONGEST_NAME {
         findings.error(position, format!("a parameter's name is a letter or _, then letters, digits or _, at most {LONGEST_NAME}: {name:?} is not"));
     }
     let word = property.get("type").and_then(Value::as_str);
@@ -191,10 +227,7 @@ fn check_default(
     position: &Position,
     findings: &mut Findings,
 ) {
-    if default
-        .as_str()
-        .is_some_and(substitution::is_incident_reference)
-    {
+    if default.as_str().is_some_and(is_incident_reference) {
         if matches!(kind, Some(ParameterType::Array | ParameterType::Object)) {
             findings.error(
                 position,

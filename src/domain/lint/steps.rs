@@ -158,6 +158,19 @@ fn json_operation(operation: &Value, position: &Position, findings: &mut Finding
             "an operation needs a path that begins with /",
         );
     }
+    for field in ["path", "from"] {
+        let pointer = operation
+            .get(field)
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let first = pointer.split('/').nth(1).unwrap_or_default();
+        if verb != "test" && matches!(first, "apiVersion" | "kind" | "status") {
+            findings.error(
+                &position.key(field),
+                format!("{first} is not patched by a step"),
+            );
+        }
+    }
     if matches!(verb, "add" | "replace" | "test") && operation.get("value").is_none() {
         findings.error(&position.key("value"), format!("{verb} needs a value"));
     }

@@ -29,6 +29,23 @@ const FORBIDDEN: [(&str, &str); 5] = [
     ),
 ];
 
+/// Kinds of Kubernetes itself that belong to no namespace; of others the planner asks the API server.
+const CLUSTER_SCOPED: [(&str, &str); 13] = [
+    ("", "Namespace"),
+    ("", "PersistentVolume"),
+    ("", "ComponentStatus"),
+    ("storage.k8s.io", "StorageClass"),
+    ("storage.k8s.io", "CSIDriver"),
+    ("storage.k8s.io", "CSINode"),
+    ("storage.k8s.io", "VolumeAttachment"),
+    ("scheduling.k8s.io", "PriorityClass"),
+    ("networking.k8s.io", "IngressClass"),
+    ("node.k8s.io", "RuntimeClass"),
+    ("certificates.k8s.io", "CertificateSigningRequest"),
+    ("flowcontrol.apiserver.k8s.io", "FlowSchema"),
+    ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"),
+];
+
 /// Checks `{apiVersion, kind, name}`, each of which may still be a parameter.
 pub(super) fn check(target: &Value, position: &Position, findings: &mut Findings) {
     let api_version = target
@@ -60,7 +77,7 @@ pub(super) fn check(target: &Value, position: &Position, findings: &mut Findings
             &position.key("kind"),
             "a Node is only reached by cordon, uncordon and drain",
         ),
-        ("", "Namespace" | "PersistentVolume") => {
+        (_, kind) if CLUSTER_SCOPED.contains(&(group, kind)) => {
             findings.error(
                 &position.key("kind"),
                 format!("a {kind} belongs to no namespace; targets lie in the Playbook's own"),

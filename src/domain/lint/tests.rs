@@ -371,6 +371,11 @@ fn some_things_are_never_targets() {
         "spec.steps[2].delete.target.apiVersion",
         "is no apiVersion",
     );
+    refused(
+        delete("storage.k8s.io/v1", "StorageClass"),
+        "spec.steps[2].delete.target.kind",
+        "belongs to no namespace",
+    );
     let role = json!({"name": "a", "apply": {"manifest": {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "x"}}}});
     refused(
         with_step(role),
@@ -621,6 +626,64 @@ fn what_belongs_together_stands_together() {
         "either a value or a secretKeyRef",
     );
     refused(json!([]), "spec", "is an object");
+}
+
+#[test]
+fn a_document_of_nothing_but_mistakes_costs_little() {
+    let mut spec = good();
+    let names = |n: usize| {
+        (0..n)
+            .map(|i| (format!("p{i}"), json!({"type": "string"})))
+            .collect::<serde_json::Map<_, _>>()
+    };
+    spec["parameters"]["properties"] = Value::Object(names(2000));
+    let leaves: Vec<Value> = (0..4000).map(|_| json!("$(params.z)")).collect();
+    spec["steps"] = json!([{"name": "a", "apply": {"manifest": {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": leaves}}}]);
+    let found = lint(&document(spec));
+    assert_eq!(found.len(), 100);
+    let bytes: usize = found.iter().map(|finding| finding.message.len()).sum();
+    assert!(bytes < 100 * 1024, "{bytes} bytes of messages");
+
+    let patterns: serde_json::Map<_, _> = (0..1000)
+        .map(|i| {
+            (
+                format!("p{i}"),
+                json!({"type": "string", "pattern": format!("\\w{{300}}{i}")}),
+            )
+        })
+        .collect();
+    refused(
+        with("/parameters/properties", Value::Object(patterns)),
+        "spec.parameters",
+        "more than 64 patterns",
+    );
+    refused(
+        with(
+            "/parameters/properties/deployment/pattern",
+            json!("(\\w{300}){300}"),
+        ),
+        "spec.parameters.properties.deployment.pattern",
+        "not JSON Schema",
+    );
+}
+
+#[test]
+fn a_json_patch_leaves_kind_and_status_alone() {
+    let patch = |path: &str| {
+        let target = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "a"});
+        let operations = json!([{"op": "replace", "path": path, "value": 1}]);
+        with_step(
+            json!({"name": "p", "patch": {"target": target, "type": "Json", "patch": operations}}),
+        )
+    };
+    for path in ["/status/replicas", "/kind", "/apiVersion"] {
+        refused(
+            patch(path),
+            "spec.steps[2].patch.patch[0].path",
+            "is not patched by a step",
+        );
+    }
+    assert_eq!(findings(patch("/data/status")), Vec::<String>::new());
 }
 
 #[test]
