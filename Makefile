@@ -15,7 +15,7 @@ WITH := tests/cluster/with
 REPORT := tests/report
 CARGO := cargo
 
-.PHONY: help demo check test long cluster cluster-down bench generate fmt clippy doc secrets unit doctor deny
+.PHONY: help demo check test long cluster cluster-down generate fmt clippy doc secrets unit doctor deny
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,8 +48,8 @@ check: ## Fast, without a cluster: fmt, clippy, doc, secrets, unit tests, floors
 test: ## check, then everything on the control plane; what CI runs
 	@$(REPORT) test doctor fmt clippy doc secrets unit on-cluster on-kubelet demo
 
-long: ## Runs of ten minutes and more, version legs, cargo-deny
-	@$(REPORT) long doctor deny on-1.33 on-1.34 on-1.37
+long: ## Version legs, fuzz, soak (their short forms run in make test), cargo-deny
+	@$(REPORT) long doctor deny on-1.33 on-1.34 on-1.37 fuzz soak
 
 cluster: doctor ## Start a control plane that stays, and say what to source
 	@tests/cluster/session up
@@ -65,7 +65,7 @@ deny: ## Licences, bans, sources and advisories of all dependencies
 	@tests/tools/deny
 
 
-.PHONY: cluster-binaries on-cluster on-kubelet on-1.33 on-1.34 on-1.37
+.PHONY: cluster-binaries on-cluster on-kubelet on-1.33 on-1.34 on-1.37 fuzz soak
 CLUSTER_TESTS := tests/operator $(CARGO) test --locked --test cluster -- --test-threads=8
 # Both before a cluster is up: a control plane that waits for a compiler only costs memory.
 cluster-binaries:
@@ -75,11 +75,21 @@ cluster-binaries:
 on-cluster: cluster-binaries ## The cluster tests on the default control plane
 	@$(WITH) $(CLUSTER_TESTS)
 
-on-kubelet: ## Real pods on a real kubelet (as root)
-	@if [ -n "$${E2E_USE_EXISTING:-}" ]; then tests/skip on-kubelet 'the cluster is not ours'; \
-	elif [ "$$(id -u)" != 0 ]; then tests/skip on-kubelet 'a kubelet needs root'; \
-	else tests/cluster/doctor --pods kubelet && E2E_PODS=kubelet $(WITH) tests/cluster/probe-kubelet; fi
+on-kubelet: ## Real pods on a real kubelet (as root); skipped where there can be none, unless E2E_PODS=kubelet
+	@if reason=$$(tests/cluster/can-kubelet); then E2E_PODS=kubelet $(WITH) tests/cluster/probe-kubelet; \
+	elif [ "$${E2E_PODS:-}" != kubelet ]; then tests/skip on-kubelet "$$reason"; \
+	else echo "error: E2E_PODS=kubelet is asked for, but $$reason" >&2; exit 1; fi
 
 on-1.33: cluster-binaries ; @E2E_APISERVER_FLAGS=--emulated-version=1.33 $(WITH) $(CLUSTER_TESTS)
 on-1.34: cluster-binaries ; @K8S=1.34 $(WITH) $(CLUSTER_TESTS)
 on-1.37: cluster-binaries ; @K8S=1.37 $(WITH) $(CLUSTER_TESTS)
+
+fuzz: ## The property tests with very many cases; make test runs them with few
+	@export PROPTEST_CASES=$${NEURALOPS_FUZZ_CASES:-200000} PROPTEST_RNG_SEED=$${PROPTEST_RNG_SEED:-$$RANDOM}; \
+	echo "fuzz: PROPTEST_CASES=$$PROPTEST_CASES PROPTEST_RNG_SEED=$$PROPTEST_RNG_SEED"; \
+	$(CARGO) test --locked --lib domain::
+
+soak: cluster-binaries ## The tests of faults, leadership and idling, five times over; make test runs them once
+	@$(WITH) tests/operator bash -euc 'for ((round = 1; round <= $${NEURALOPS_SOAK_ROUNDS:-5}; round++)); do \
+	  echo "soak: round $$round"; \
+	  $(CARGO) test --locked --test cluster -- --test-threads=8 cluster_faults cluster_leadership cluster_idle; done'

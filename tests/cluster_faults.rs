@@ -47,7 +47,7 @@ async fn kept_alive(own: &OwnCluster, mut operator: Operator) -> Operator {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_component_can_be_killed_paused_and_resumed_under_the_same_operator() {
-    need!(Owned);
+    need!(Owned, Controllers);
     let own = OwnCluster::start_with_pods("kwok").await;
     own.install();
     let admin = own.cluster().admin().await;

