@@ -6,8 +6,10 @@ SHELL := /bin/bash
 
 CACHE := $(or $(NEURALOPS_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/neuralops)
 RUSTC := $(shell rustc --version 2>/dev/null | tr -c 'A-Za-z0-9.\n' '-')
-# Keyed by the compiler; cargo itself knows what else a target was made of.
-export CARGO_TARGET_DIR ?= $(CACHE)/target/$(RUSTC)
+# Keyed by the compiler and by the checkout: cargo tells sources apart by their times, so that two clones in one folder
+# would take each other's programs for their own.
+CHECKOUT := $(shell printf %s '$(CURDIR)' | sha256sum | cut -c1-12)
+export CARGO_TARGET_DIR ?= $(CACHE)/target/$(RUSTC)$(CHECKOUT)
 export NEURALOPS_CACHE := $(CACHE)
 # A failing test says what is wrong; the way there is asked for by hand.
 export RUST_BACKTRACE := 0
