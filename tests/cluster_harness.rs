@@ -17,7 +17,7 @@ use neuralops::controllers::harness::{self, Failure, Kind, Shared};
 use neuralops::controllers::pulse::Pulse;
 use neuralops::domain::reason::Reason;
 use neuralops::domain::verdict::{ErrorClass, Verdict};
-use neuralops::ports::{Epoch, Leadership, NotLeader};
+use neuralops::ports::{Leadership, NotLeader};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::watch;
@@ -159,8 +159,8 @@ impl Kind for TestKind {
 struct Leads(bool);
 
 impl Leadership for Leads {
-    fn epoch(&self) -> Result<Epoch, NotLeader> {
-        if self.0 { Ok(Epoch(1)) } else { Err(NotLeader) }
+    fn holds(&self) -> Result<(), NotLeader> {
+        if self.0 { Ok(()) } else { Err(NotLeader) }
     }
 }
 

@@ -287,7 +287,7 @@ fn answers(
             readiness::missing(
                 &surroundings,
                 std::slice::from_ref(&pulse),
-                fence.epoch().is_ok(),
+                fence.holds().is_ok(),
             )
         }),
         metrics: Arc::clone(metrics),

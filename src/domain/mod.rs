@@ -1,6 +1,7 @@
 //! Floor 0: what the product knows without Kubernetes, async, clock or environment. Values in, values out.
 //! Nothing here may import another floor, `kube`, `tokio` or a clock; `tests/floors.rs` holds that.
 
+pub mod audit;
 pub mod digest;
 pub mod document;
 pub mod duration;

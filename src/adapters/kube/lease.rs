@@ -5,7 +5,7 @@
 use std::{
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicI64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use crate::{
     adapters::clock,
-    ports::{Epoch, Leadership, NotLeader},
+    ports::{Leadership, NotLeader},
 };
 
 const PREPARE_PAUSE: Duration = Duration::from_secs(2);
@@ -54,15 +54,14 @@ pub enum LeaseError {
 #[derive(Default)]
 pub struct LeaseFence {
     until: Mutex<Option<Instant>>,
-    epoch: AtomicU64,
     /// The newest renewal that was seen, in microseconds.
     renewed: AtomicI64,
 }
 
 impl Leadership for LeaseFence {
-    fn epoch(&self) -> Result<Epoch, NotLeader> {
+    fn holds(&self) -> Result<(), NotLeader> {
         match *self.until.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(until) if Instant::now() < until => Ok(Epoch(self.epoch.load(Ordering::Acquire))),
+            Some(until) if Instant::now() < until => Ok(()),
             _ => Err(NotLeader),
         }
     }
@@ -288,16 +287,9 @@ fn take(
         return;
     }
     let first = fence.until().is_none();
-    // The manager counts in a second write, so that an event from between the two is one behind: only ever upwards.
-    let transitions = u64::try_from(spec.lease_transitions.unwrap_or_default()).unwrap_or_default();
-    fence.epoch.fetch_max(transitions, Ordering::AcqRel);
     fence.set(Some(seen + left));
     if first {
-        tracing::info!(
-            epoch = fence.epoch.load(Ordering::Acquire),
-            identity = settings.identity,
-            "leading"
-        );
+        tracing::info!(identity = settings.identity, "leading");
         leading.send_replace(true);
     }
 }
@@ -326,7 +318,6 @@ mod tests {
             spec: Some(LeaseSpec {
                 holder_identity: Some(holder.into()),
                 renew_time: Some(MicroTime(renewed)),
-                lease_transitions: Some(7),
                 ..LeaseSpec::default()
             }),
             ..Lease::default()
@@ -340,21 +331,21 @@ mod tests {
     }
 
     #[test]
-    fn a_fresh_renewal_opens_the_fence_under_its_epoch() {
-        assert_eq!(taken(&lease("me", clock::now())).epoch(), Ok(Epoch(7)));
+    fn a_fresh_renewal_opens_the_fence() {
+        assert_eq!(taken(&lease("me", clock::now())).holds(), Ok(()));
     }
 
     #[test]
     fn an_old_renewal_or_another_holder_opens_nothing() {
         let long_ago = clock::now() - SignedDuration::from_secs(16);
-        assert_eq!(taken(&lease("me", long_ago)).epoch(), Err(NotLeader));
-        assert_eq!(taken(&lease("other", clock::now())).epoch(), Err(NotLeader));
+        assert_eq!(taken(&lease("me", long_ago)).holds(), Err(NotLeader));
+        assert_eq!(taken(&lease("other", clock::now())).holds(), Err(NotLeader));
     }
 
     #[test]
     fn a_renewal_from_the_future_opens_nothing() {
         let ahead = clock::now() + SignedDuration::from_secs(3600);
-        assert_eq!(taken(&lease("me", ahead)).epoch(), Err(NotLeader));
+        assert_eq!(taken(&lease("me", ahead)).holds(), Err(NotLeader));
     }
 
     #[test]

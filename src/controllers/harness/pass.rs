@@ -65,7 +65,7 @@ pub(super) async fn reconcile<K: Kind>(
 /// One pass with everything that may befall it: deletion, a closed fence, an object that does not read, a deadline.
 async fn attempt<K: Kind>(context: &Context<K>, meta: &ObjectMeta) -> (PassOutcome, Action) {
     let uid = meta.uid.as_deref().unwrap_or_default();
-    if meta.deletion_timestamp.is_some() || context.shared.fence.epoch().is_err() {
+    if meta.deletion_timestamp.is_some() || context.shared.fence.holds().is_err() {
         return (PassOutcome::Settled, Action::await_change());
     }
     if context.troubles.quarantined(uid, &version(meta)) {

@@ -28,7 +28,7 @@ pub(super) async fn write_status<K: Kind>(
 ) -> Result<(), Failure> {
     let wanted = context.kind.status(object, ended);
     let current = K::current(object);
-    if context.shared.fence.epoch().is_err() {
+    if context.shared.fence.holds().is_err() {
         return Ok(());
     }
     // Owed before it is asked for: the event may come before the answer.
@@ -105,7 +105,7 @@ async fn tell<K: Kind>(context: &Context<K>, meta: &ObjectMeta, ready: &Conditio
     else {
         return;
     };
-    if context.shared.fence.epoch().is_err() {
+    if context.shared.fence.holds().is_err() {
         return;
     }
     let warning = ready.status != "True";
@@ -194,7 +194,7 @@ async fn stall<K: Kind>(context: &Context<K>, meta: &ObjectMeta, reason: Reason,
     wanted.insert("observedGeneration".into(), json!(live.metadata.generation));
     wanted.insert("conditions".into(), json!(conditions));
     // Asked here and not above: whoever was paused while reading must not write.
-    if context.shared.fence.epoch().is_err() {
+    if context.shared.fence.holds().is_err() {
         return;
     }
     let wanted = Value::Object(wanted);

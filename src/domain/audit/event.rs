@@ -1,0 +1,79 @@
+//! Floor 0: the closed list of what can be recorded. A code is stable for ever: it stands in leaves that outlive the
+//! version that wrote them. What is not on this list cannot be recorded, and a record that is not one of these does not
+//! compile.
+
+macro_rules! events {
+    ($($(#[doc = $doc:literal])+ $name:ident => $code:literal,)+) => {
+        /// What happened.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Event { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Event {
+            /// Every event there is, in the order of the reference.
+            pub const ALL: &'static [Event] = &[$(Event::$name,)+];
+
+            /// The code that stands in the leaf.
+            pub fn code(self) -> &'static str {
+                match self { $(Event::$name => $code,)+ }
+            }
+
+            /// What it means, for the reference.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Event::$name => concat!($($doc),+),)+ }
+            }
+        }
+    };
+}
+
+events! {
+    /// A log begins; there was none before it.
+    LogOpened => "log.opened",
+    /// A log begins that follows another one; the leaf names where the other ended, by its anchor and by its store.
+    LogFollowed => "log.followed",
+    /// A replica leads from now on, under a new epoch.
+    LeaderElected => "leader.elected",
+    /// The leading replica gave up leadership in good order.
+    LeaderReleased => "leader.released",
+    /// The configuration that the leading replica runs with.
+    ConfigLoaded => "config.loaded",
+    /// A Playbook keeps all rules, for the first time or again.
+    PlaybookAccepted => "playbook.accepted",
+    /// A Playbook breaks a rule and cannot be used.
+    PlaybookRefused => "playbook.refused",
+    /// The document of a Playbook is another than the one recorded before.
+    PlaybookChanged => "playbook.changed",
+    /// A backup was written and verified.
+    BackupVerified => "backup.verified",
+    /// The log was restored from a backup.
+    BackupRestored => "backup.restored",
+    /// The spool of stops was altered by somebody else and was put aside unread.
+    SpoolRefused => "spool.refused",
+}
+
+impl Event {
+    /// The event with this code.
+    pub fn parse(code: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|event| event.code() == code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_one_word_of_a_room_and_belongs_to_one_event() {
+        for event in Event::ALL {
+            let code = event.code();
+            let (room, word) = code.split_once('.').unwrap();
+            assert!(
+                [room, word]
+                    .iter()
+                    .all(|part| !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase())),
+                "{code}"
+            );
+            assert_eq!(Event::parse(code), Some(*event));
+            assert!(!event.meaning().is_empty(), "{code} has no meaning");
+        }
+    }
+}

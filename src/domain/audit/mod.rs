@@ -1,0 +1,8 @@
+//! Floor 0: the transparency log without its outside: what is recorded, the tree over it, the notes that sign it, the
+//! files it is read from, the proofs about it. No I/O and no clock; formats are RFC 6962, C2SP signed notes,
+//! checkpoints, tlog-tiles and tlog-proofs, so that verifiers we did not write accept them.
+
+pub mod event;
+pub mod hash;
+pub mod record;
+pub mod tree;

@@ -1,0 +1,450 @@
+//! Floor 0: what a leaf says. A record is canonical JSON (RFC 8785) of bounded identifiers, numbers and digests: no free
+//! text and no secret fits in. Texts lie beside the log under a salted hash ([`Payload`]), so that they can be
+//! erased without touching a proof.
+
+use std::{fmt, str::FromStr};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{event::Event, hash::Hash};
+use crate::domain::{digest::Digest, reason::Reason};
+
+/// The format of records that this version writes.
+pub const VERSION: u32 = 1;
+/// A leaf is never larger.
+pub const LARGEST: usize = 8 * 1024;
+/// An identifier is never longer in bytes; a longer one stands there by its digest.
+const LONGEST: usize = 256;
+
+/// Names a transition: the same transition has the same id, however often it is tried, and stands in the log once.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RecordId(pub [u8; 32]);
+
+/// The text is no record id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no record id: 64 lower-case hex digits")]
+pub struct NoRecordId(String);
+
+impl RecordId {
+    /// The id of what these parts name together: an object's uid, a step, an attempt, an event.
+    pub fn of(parts: &[&str]) -> Self {
+        let mut hasher = Sha256::new();
+        for part in parts {
+            // With its length, so that no two lists of parts run together.
+            hasher.update((part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        }
+        Self(hasher.finalize().into())
+    }
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for RecordId {
+    type Err = NoRecordId;
+
+    fn from_str(text: &str) -> Result<Self, NoRecordId> {
+        let refused = || NoRecordId(text.chars().take(80).collect());
+        let digit = |byte: u8| match byte {
+            b'0'..=b'9' => Ok(byte - b'0'),
+            b'a'..=b'f' => Ok(byte - b'a' + 10),
+            _ => Err(refused()),
+        };
+        let mut id = [0; 32];
+        if text.len() != 64 {
+            return Err(refused());
+        }
+        for (byte, pair) in id.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let [high, low] = pair else {
+                return Err(refused());
+            };
+            *byte = digit(*high)? << 4 | digit(*low)?;
+        }
+        Ok(Self(id))
+    }
+}
+
+impl From<RecordId> for String {
+    fn from(id: RecordId) -> Self {
+        id.to_string()
+    }
+}
+
+impl TryFrom<String> for RecordId {
+    type Error = NoRecordId;
+
+    fn try_from(text: String) -> Result<Self, NoRecordId> {
+        text.parse()
+    }
+}
+
+/// A name that somebody else chose: at most 256 bytes and without control characters; any other stands here by its digest.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct Name(String);
+
+impl Name {
+    /// As it stands in the record.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Name {
+    fn from(text: String) -> Self {
+        if text.len() <= LONGEST && !text.chars().any(char::is_control) {
+            Self(text)
+        } else {
+            Self(Digest::of(text.as_bytes()).to_string())
+        }
+    }
+}
+
+impl From<&str> for Name {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        name.0
+    }
+}
+
+/// How an actor's identity is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Method {
+    /// The operator itself, of its own accord.
+    Operator,
+    /// The API server authenticated the caller.
+    ApiServer,
+    /// The API's account attested the caller.
+    Attested,
+    /// Whoever could write to the store; nobody authenticated them.
+    StoreAccess,
+}
+
+/// Who did it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Actor {
+    /// How the identity is known.
+    pub method: Method,
+    /// The user's name, or the name of the replica.
+    pub subject: Name,
+    /// Who vouches for the name, where that is not the API server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<Name>,
+    /// The user's uid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uid: Option<Name>,
+    /// The digest over the user's groups.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Digest>,
+    /// Which credential was used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<Name>,
+}
+
+/// Which object it is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Object {
+    /// Its kind.
+    pub kind: Name,
+    /// Its namespace, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<Name>,
+    /// Its name.
+    pub name: Name,
+    /// Its uid: a name can come again.
+    pub uid: Name,
+    /// Its generation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
+}
+
+/// Where another log stood.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Standing {
+    /// Which log.
+    pub origin: Name,
+    /// Its leaves.
+    pub size: u64,
+    /// Its root.
+    pub root: Root,
+}
+
+/// A root hash in a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Root(pub Hash);
+
+impl From<Root> for String {
+    fn from(root: Root) -> Self {
+        root.0.to_string()
+    }
+}
+
+impl TryFrom<String> for Root {
+    type Error = super::hash::NoHash;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map(Self)
+    }
+}
+
+/// What happened, without when and under whom: those are added when it is appended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Fact {
+    /// Which transition this is.
+    pub id: RecordId,
+    /// What happened.
+    #[serde(with = "code")]
+    pub code: Event,
+    /// Who did it.
+    pub actor: Actor,
+    /// To what.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<Object>,
+    /// The stage of a run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Name>,
+    /// What it came to, in the word that condition, event and metric use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Name>,
+    /// The plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan_digest: Option<Digest>,
+    /// The policies that applied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_digest: Option<Digest>,
+    /// The Playbook's document.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub playbook_digest: Option<Digest>,
+    /// The earlier record that led to this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<RecordId>,
+    /// The salted hash of the text beside the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<Digest>,
+    /// Where other logs stood: of `log.followed` the anchor first, then the store.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<Standing>,
+}
+
+impl Fact {
+    /// A fact that only says who did what; the rest is added by the caller.
+    pub fn new(id: RecordId, code: Event, actor: Actor) -> Self {
+        Self {
+            id,
+            code,
+            actor,
+            object: None,
+            stage: None,
+            outcome: None,
+            plan_digest: None,
+            policy_digest: None,
+            playbook_digest: None,
+            cause: None,
+            details: None,
+            logs: Vec::new(),
+        }
+    }
+
+    /// With what it came to.
+    pub fn outcome(mut self, reason: Reason) -> Self {
+        self.outcome = Some(reason.as_str().into());
+        self
+    }
+}
+
+/// A leaf's content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// The format.
+    pub v: u32,
+    /// When it was appended.
+    pub time: Timestamp,
+    /// The leadership under which it was appended.
+    pub epoch: u64,
+    /// It happened earlier, while the log could not be written.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
+    /// What happened.
+    #[serde(flatten)]
+    pub fact: Fact,
+}
+
+/// Bytes that are no record of this format.
+#[derive(Debug, thiserror::Error)]
+pub enum NoRecord {
+    /// They do not read.
+    #[error("the leaf is no record")]
+    Unreadable(#[source] serde_json::Error),
+    /// A later version wrote them.
+    #[error("the leaf has format {0}; this version reads {VERSION}")]
+    Version(u32),
+    /// They say the same in other bytes than the operator writes.
+    #[error("the leaf is not in canonical form")]
+    NotCanonical,
+    /// They are too many.
+    #[error("a record has {0} bytes; {LARGEST} are allowed")]
+    TooLarge(usize),
+}
+
+impl Record {
+    /// The leaf's body.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, NoRecord> {
+        let bytes = serde_json_canonicalizer::to_vec(self).map_err(NoRecord::Unreadable)?;
+        if bytes.len() > LARGEST {
+            return Err(NoRecord::TooLarge(bytes.len()));
+        }
+        Ok(bytes)
+    }
+
+    /// Reads a leaf's body, and nothing but what [`Record::to_bytes`] writes.
+    pub fn parse(bytes: &[u8]) -> Result<Self, NoRecord> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            v: u32,
+        }
+        if bytes.len() > LARGEST {
+            return Err(NoRecord::TooLarge(bytes.len()));
+        }
+        let versioned: Versioned = serde_json::from_slice(bytes).map_err(NoRecord::Unreadable)?;
+        if versioned.v != VERSION {
+            return Err(NoRecord::Version(versioned.v));
+        }
+        let record: Self = serde_json::from_slice(bytes).map_err(NoRecord::Unreadable)?;
+        if record.to_bytes()? != bytes {
+            return Err(NoRecord::NotCanonical);
+        }
+        Ok(record)
+    }
+}
+
+/// A text beside the log. Who has neither salt nor text learns nothing from the hash in the leaf, not even by guessing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Payload {
+    /// Random.
+    pub salt: [u8; 16],
+    /// The text.
+    pub body: Vec<u8>,
+}
+
+impl Payload {
+    /// What the leaf says of it.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&[self.salt.as_slice(), &self.body].concat())
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The text is beside the log so that it does not get into others.
+        write!(f, "Payload({} bytes)", self.body.len())
+    }
+}
+
+mod code {
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    use super::Event;
+
+    pub(super) fn serialize<S: Serializer>(event: &Event, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(event.code())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Event, D::Error> {
+        let code = String::deserialize(deserializer)?;
+        Event::parse(&code).ok_or_else(|| D::Error::custom(format!("{code:?} is no event code")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        let actor = Actor {
+            method: Method::Operator,
+            subject: "neuralops-0".into(),
+            issuer: None,
+            uid: None,
+            groups: None,
+            credential: None,
+        };
+        Record {
+            v: VERSION,
+            time: Timestamp::from_microsecond(1_700_000_000_123_456).unwrap(),
+            epoch: 3,
+            late: false,
+            fact: Fact::new(
+                RecordId::of(&["uid", "1"]),
+                Event::PlaybookAccepted,
+                actor,
+            )
+            .outcome(Reason::Valid),
+        }
+    }
+
+    #[test]
+    fn a_record_reads_back_from_its_canonical_bytes() {
+        let bytes = record().to_bytes().unwrap();
+        assert_eq!(Record::parse(&bytes).unwrap(), record());
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.starts_with(r#"{"actor":{"method":"operator""#), "{text}");
+        assert!(!text.contains("late"), "{text}");
+    }
+
+    #[test]
+    fn other_bytes_with_the_same_meaning_are_refused() {
+        let text = String::from_utf8(record().to_bytes().unwrap()).unwrap();
+        let spaced = text.replacen(':', ": ", 1);
+        assert!(matches!(
+            Record::parse(spaced.as_bytes()),
+            Err(NoRecord::NotCanonical)
+        ));
+        let later = text.replace(r#""v":1"#, r#""v":2"#);
+        assert!(matches!(
+            Record::parse(later.as_bytes()),
+            Err(NoRecord::Version(2))
+        ));
+        let more = text.replace(r#""v":1"#, r#""v":1,"w":2"#);
+        assert!(Record::parse(more.as_bytes()).is_err(), "{more}");
+    }
+
+    #[test]
+    fn a_long_or_odd_name_stands_there_by_its_digest() {
+        for odd in ["x".repeat(257), "line\nbreak".to_owned()] {
+            let name = Name::from(odd.clone());
+            assert_eq!(name.as_str(), Digest::of(odd.as_bytes()).as_str());
+        }
+        assert_eq!(Name::from("alice").as_str(), "alice");
+    }
+
+    #[test]
+    fn no_two_lists_of_parts_have_one_id() {
+        assert_ne!(RecordId::of(&["ab", "c"]), RecordId::of(&["a", "bc"]));
+        assert_ne!(RecordId::of(&["a", ""]), RecordId::of(&["a"]));
+    }
+}
