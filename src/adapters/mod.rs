@@ -1,5 +1,9 @@
 //! Floor 2: the outside, one thing a file or folder. Adapters translate and report; they take no decisions.
 
 pub mod clock;
+pub mod failpoint;
 pub mod kube;
+pub mod ledger;
 pub mod metrics;
+pub mod random;
+pub mod store;

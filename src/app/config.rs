@@ -13,7 +13,10 @@ use clap::{ArgMatches, parser::ValueSource};
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
-use crate::domain::duration;
+use crate::{
+    adapters::{kube::error::chain, store::StoreUrl},
+    domain::duration,
+};
 
 /// What the process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -118,6 +121,70 @@ impl fmt::Display for Concurrency {
     }
 }
 
+/// Days that texts are kept: at least half a year, as auditors ask for, and at most a century.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u32")]
+pub struct Days(pub u32);
+
+impl TryFrom<u32> for Days {
+    type Error = String;
+
+    fn try_from(count: u32) -> Result<Self, String> {
+        if (183..=36_500).contains(&count) {
+            Ok(Self(count))
+        } else {
+            Err(format!("{count} is out of range: 183 to 36500"))
+        }
+    }
+}
+
+impl FromStr for Days {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse::<u32>()
+            .map_err(|_| format!("{text:?} is no number"))?
+            .try_into()
+    }
+}
+
+impl fmt::Display for Days {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where the store is, or nothing for the data directory. What it prints has no password.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct StoreSetting(pub Option<StoreUrl>);
+
+impl TryFrom<String> for StoreSetting {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl FromStr for StoreSetting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let url = text.parse().map_err(|error: NoStoreUrl| chain(&error))?;
+        Ok(Self(Some(url)))
+    }
+}
+
+impl fmt::Display for StoreSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |url| url.fmt(f))
+    }
+}
+
 macro_rules! settings {
     ($($(#[doc = $doc:literal])+ $field:ident: $type:ty = $default:expr, $flag:literal, $env:literal, $key:literal [$($arg:tt)*];)+) => {
         /// Run the operator.
@@ -186,6 +253,14 @@ settings! {
     lease_name: String = "neuralops-controller".to_owned(), "lease-name", "NEURALOPS_LEASE_NAME", "leaseName" [];
     /// How long a leader that falls silent is still the leader
     lease_duration: Patience = Patience(Duration::from_secs(15)), "lease-duration", "NEURALOPS_LEASE_DURATION", "leaseDuration" [value_name = "DURATION"];
+    /// Where the embedded store and the spool of stops lie; a disk of this replica's own
+    data_dir: PathBuf = PathBuf::from("/var/lib/neuralops"), "data-dir", "NEURALOPS_DATA_DIR", "dataDir" [value_name = "DIR"];
+    /// The store of the transparency log: sqlite:///path or postgres://user@host/database; without it a file in the data directory
+    store: StoreSetting = StoreSetting(None), "store", "NEURALOPS_STORE", "store" [value_name = "URL"];
+    /// Name of the operator's own Secret with the keys that sign checkpoints; made if it is not there
+    audit_keys: String = "neuralops-audit-keys".to_owned(), "audit-keys", "NEURALOPS_AUDIT_KEYS", "auditKeys" [value_name = "NAME"];
+    /// How many days texts beside the transparency log are kept; the log itself is kept for ever
+    audit_retention: Days = Days(400), "audit-retention", "NEURALOPS_AUDIT_RETENTION", "auditRetention" [value_name = "DAYS"];
     /// Reconciles at the same time, for each kind
     concurrency: Concurrency = Concurrency(64), "concurrency", "NEURALOPS_CONCURRENCY", "concurrency" [value_name = "COUNT"];
     /// How long a watch may be silent while work is pending, before liveness fails
@@ -298,7 +373,7 @@ macro_rules! shown {
         })+
     };
 }
-shown!(String => "{:?}", SocketAddr => "{:?}", Patience => "{}", Concurrency => "{}", LogFormat => "{}");
+shown!(String => "{:?}", SocketAddr => "{:?}", Patience => "{}", Concurrency => "{}", Days => "{}", StoreSetting => "{:?}", LogFormat => "{}");
 
 #[cfg(test)]
 mod tests {

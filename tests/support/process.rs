@@ -175,7 +175,9 @@ impl Operator {
                 "--kubeconfig",
             ])
             .arg(dir.join("kc/operator"))
-            .args(["--probe-address", "127.0.0.1:0"])
+            .args(["--probe-address", "127.0.0.1:0", "--data-dir"])
+            // Replicas of one cluster have one store.
+            .arg(dir.join("data/operator"))
             .args(flags)
             .stdout(file.try_clone().expect("a second handle"))
             .stderr(file)

@@ -286,9 +286,9 @@ pub struct Record {
     pub time: Timestamp,
     /// The leadership under which it was appended.
     pub epoch: u64,
-    /// It happened earlier, while the log could not be written.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub late: bool,
+    /// When it happened, if that was earlier, while the log could not be written: a stop waits for nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late: Option<Timestamp>,
     /// What happened.
     #[serde(flatten)]
     pub fact: Fact,
@@ -370,11 +370,16 @@ mod code {
 
     use super::Event;
 
-    pub(super) fn serialize<S: Serializer>(event: &Event, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        event: &Event,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(event.code())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Event, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Event, D::Error> {
         let code = String::deserialize(deserializer)?;
         Event::parse(&code).ok_or_else(|| D::Error::custom(format!("{code:?} is no event code")))
     }
@@ -397,13 +402,9 @@ mod tests {
             v: VERSION,
             time: Timestamp::from_microsecond(1_700_000_000_123_456).unwrap(),
             epoch: 3,
-            late: false,
-            fact: Fact::new(
-                RecordId::of(&["uid", "1"]),
-                Event::PlaybookAccepted,
-                actor,
-            )
-            .outcome(Reason::Valid),
+            late: None,
+            fact: Fact::new(RecordId::of(&["uid", "1"]), Event::PlaybookAccepted, actor)
+                .outcome(Reason::Valid),
         }
     }
 
@@ -412,7 +413,10 @@ mod tests {
         let bytes = record().to_bytes().unwrap();
         assert_eq!(Record::parse(&bytes).unwrap(), record());
         let text = String::from_utf8(bytes).unwrap();
-        assert!(text.starts_with(r#"{"actor":{"method":"operator""#), "{text}");
+        assert!(
+            text.starts_with(r#"{"actor":{"method":"operator""#),
+            "{text}"
+        );
         assert!(!text.contains("late"), "{text}");
     }
 

@@ -1,0 +1,407 @@
+//! Floor 2: the one task that writes the log: waits until this replica leads, opens the log, brings in what was spooled,
+//! and writes, signs and attends until something fails; then it opens anew, with all proofs. Whatever failed, nothing is
+//! written, signed or acknowledged before the log has been found whole again.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use jiff::SignedDuration;
+use tokio::sync::{mpsc, watch};
+
+use super::{
+    Ack, Job, Ledger, Refusal, State, WAITING,
+    anchoring::{Anchoring, AnchoringEnd},
+    attendant::{self, AttendantEnd},
+    board::Board,
+    opening::{NotOpened, Opened, Opener},
+    own::Replica,
+    spool::{Spool, SpoolError},
+    writer::{Wait, Writer, WriterEnd},
+};
+use crate::{
+    adapters::{
+        clock,
+        kube::{
+            anchor::{Anchor, Anchored},
+            error::chain,
+            events::Events,
+            keys::Keys,
+        },
+        metrics::Metrics,
+        store::{self, Mode, StoreUrl},
+    },
+    domain::reason::Reason,
+    ports::{Epoch, Log, Store, StoreError},
+};
+
+/// Between two attempts to open the log.
+const SOON: Duration = Duration::from_millis(250);
+/// Between two looks at a log that a person has to look into; somebody may have mended it, or asked for a new origin.
+const LATER: Duration = Duration::from_secs(2);
+/// How long the last records may take at the end.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// Why the process has to end.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Another replica writes now.
+    #[error("another replica has taken the transparency log over: {0}")]
+    Deposed(String),
+}
+
+/// What the writing end is made of.
+pub struct Parts {
+    /// Where the store is.
+    pub store: StoreUrl,
+    /// Where the spool lies.
+    pub directory: PathBuf,
+    /// The cluster's anchor.
+    pub anchor: Anchor,
+    /// The operator's keys.
+    pub keys: Keys,
+    /// For events about the anchor.
+    pub events: Events,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// How long texts beside the log are kept.
+    pub retention: SignedDuration,
+    /// The replica's name, which no other process has.
+    pub identity: String,
+    /// Its configuration, without secrets.
+    pub configuration: String,
+}
+
+/// The task that writes the log, before it runs.
+pub struct Scribe {
+    parts: Parts,
+    replica: Arc<Replica>,
+    opener: Opener,
+    board: Arc<Board>,
+    queue: mpsc::Receiver<Job>,
+    ledger: Ledger,
+    spool: Arc<Spool>,
+    store: Option<Arc<dyn Store>>,
+    /// What was last acknowledged, so that a store that came back without it is found out.
+    acknowledged: Option<Log>,
+    greeted: bool,
+}
+
+/// A hold on the log for everybody, and the task that writes it.
+pub fn prepare(parts: Parts) -> (Ledger, Scribe) {
+    let (sender, queue) = mpsc::channel(WAITING);
+    let (state, shown) = watch::channel(State::Following);
+    let spool = Spool::new(&parts.directory);
+    let ledger = Ledger {
+        queue: sender,
+        state: shown,
+        spool: Arc::clone(&spool),
+        metrics: Arc::clone(&parts.metrics),
+    };
+    let replica = Arc::new(Replica {
+        identity: parts.identity.clone(),
+        configuration: parts.configuration.clone(),
+    });
+    let opener = Opener {
+        anchor: parts.anchor.clone(),
+        keys: parts.keys.clone(),
+        replica: Arc::clone(&replica),
+        retention: parts.retention,
+    };
+    let scribe = Scribe {
+        board: Arc::new(Board::new(state, Arc::clone(&parts.metrics))),
+        parts,
+        replica,
+        opener,
+        queue,
+        ledger: ledger.clone(),
+        spool,
+        store: None,
+        acknowledged: None,
+        greeted: false,
+    };
+    (ledger, scribe)
+}
+
+/// What is next after the log was closed.
+enum Next {
+    Open(Duration),
+    Stop,
+}
+
+impl Scribe {
+    /// Writes the log while this replica leads; ends when told to, or when another replica has taken over.
+    pub async fn run(
+        mut self,
+        mut leading: watch::Receiver<bool>,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), Failure> {
+        tokio::select! {
+            led = leading.wait_for(|leads| *leads) => if led.is_err() { return Ok(()) },
+            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+        }
+        self.board.post(State::Opening);
+        loop {
+            let next = match self.open().await {
+                Ok(opened) => self.write(opened, &mut stop).await?,
+                Err(not) => self.not_opened(not).await?,
+            };
+            let Next::Open(pause) = next else {
+                return Ok(());
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = refuse(&mut self.queue, &self.board) => {}
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            }
+        }
+    }
+
+    async fn open(&mut self) -> Result<Opened, NotOpened> {
+        let keyring = self.parts.keys.load().await?;
+        self.spool.unlock(&keyring.spool);
+        let store = match &self.store {
+            Some(store) => {
+                store.reopen().await?;
+                Arc::clone(store)
+            }
+            None => store::open(&self.parts.store, Mode::Operator).await?,
+        };
+        self.store = Some(Arc::clone(&store));
+        self.opener
+            .open(&store, keyring, self.acknowledged.as_ref())
+            .await
+    }
+
+    async fn not_opened(&mut self, not: NotOpened) -> Result<Next, Failure> {
+        match not {
+            NotOpened::Deposed(message) => Err(Failure::Deposed(message)),
+            NotOpened::Unavailable(message) => {
+                self.board.post(State::Unavailable(message));
+                Ok(Next::Open(SOON))
+            }
+            NotOpened::Refused(refusal, anchored) => {
+                self.refuse(refusal, anchored.as_deref()).await;
+                Ok(Next::Open(LATER))
+            }
+        }
+    }
+
+    /// Nothing is written before a person has looked into it: said once, on the anchor too.
+    async fn refuse(&self, refusal: Refusal, anchored: Option<&Anchored>) {
+        if self.board.post(State::Refused(refusal.clone()))
+            && let Some(anchored) = anchored
+        {
+            let about = anchored.reference();
+            let (reason, note) = (refusal.reason, &refusal.message);
+            self.parts
+                .events
+                .publish(&about, true, reason, "Open", note)
+                .await;
+        }
+    }
+
+    /// Writes, signs and attends until one of them fails.
+    async fn write(
+        &mut self,
+        opened: Opened,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<Next, Failure> {
+        let Some(store) = self.store.clone() else {
+            return Ok(Next::Open(SOON));
+        };
+        let mut tools = self.tools(&store, opened);
+        self.board.post(State::Open);
+        let end = self.until(&store, &mut tools, stop).await;
+        self.greeted = true;
+        let log = tools.growing.borrow().clone();
+        self.acknowledged = Some(log.clone());
+        match end {
+            End::Deposed(message) => Err(Failure::Deposed(message)),
+            End::Stop => {
+                let last = tools.anchoring.finish(&log);
+                if tokio::time::timeout(FAREWELL, last).await.is_err() {
+                    tracing::warn!(
+                        "the last checkpoint was not anchored in time; the next leader does it"
+                    );
+                }
+                Ok(Next::Stop)
+            }
+            End::Follow => {
+                self.board.post(State::Opening);
+                Ok(Next::Open(Duration::ZERO))
+            }
+            End::Refused(refusal) => {
+                self.refuse(refusal, Some(&tools.anchoring.anchored)).await;
+                Ok(Next::Open(LATER))
+            }
+            End::Store(error) => self.not_opened(error.into()).await,
+        }
+    }
+
+    fn tools(&self, store: &Arc<dyn Store>, opened: Opened) -> Tools {
+        let Opened {
+            epoch,
+            log,
+            anchored,
+            key,
+        } = opened;
+        let metrics = &self.parts.metrics;
+        metrics.log_size(log.size);
+        let (grown, growing) = watch::channel(log.clone());
+        let (waits, waiting) = mpsc::unbounded_channel();
+        Tools {
+            writer: Writer {
+                store: Arc::clone(store),
+                epoch,
+                board: Arc::clone(&self.board),
+                log: grown,
+                waits,
+                metrics: Arc::clone(metrics),
+                retention: self.parts.retention,
+            },
+            anchoring: Anchoring {
+                store: Arc::clone(store),
+                epoch,
+                key,
+                anchor: self.parts.anchor.clone(),
+                anchored,
+                board: Arc::clone(&self.board),
+                metrics: Arc::clone(metrics),
+            },
+            epoch,
+            log,
+            growing,
+            waiting,
+        }
+    }
+
+    async fn until(
+        &mut self,
+        store: &Arc<dyn Store>,
+        tools: &mut Tools,
+        stop: &mut watch::Receiver<bool>,
+    ) -> End {
+        let (ledger, replica, spool) = (&self.ledger, &self.replica, &self.spool);
+        let (epoch, log, greeted) = (tools.epoch, &tools.log, self.greeted);
+        let attending = async {
+            bring_in(spool, ledger, replica).await;
+            if !greeted {
+                greet(ledger, replica, epoch).await;
+            }
+            attendant::attend(Arc::clone(store), epoch, log, ledger).await
+        };
+        let stopping = async {
+            let _ = stop.wait_for(|stop| *stop).await;
+            // While everybody still works: the last record takes the way of all others.
+            let said = ledger.record_stop(replica.released());
+            let _ = tokio::time::timeout(FAREWELL, said).await;
+        };
+        tokio::select! {
+            ended = tools.writer.write(&mut self.queue) => match ended {
+                WriterEnd::Store(error) => End::Store(error),
+                WriterEnd::NobodyLeft => End::Stop,
+            },
+            ended = tools.anchoring.keep_up(&mut tools.growing, &mut tools.waiting) => match ended {
+                AnchoringEnd::Store(error) => End::Store(error),
+                AnchoringEnd::Altered(refusal) => End::Refused(refusal),
+                AnchoringEnd::Deposed(message) => End::Deposed(message),
+            },
+            ended = attending => match ended {
+                AttendantEnd::Follow => End::Follow,
+                AttendantEnd::Store(error) => End::Store(error),
+            },
+            () = stopping => End::Stop,
+        }
+    }
+}
+
+/// What one opening of the log is written with.
+struct Tools {
+    writer: Writer,
+    anchoring: Anchoring,
+    epoch: Epoch,
+    /// As it was opened.
+    log: Log,
+    growing: watch::Receiver<Log>,
+    waiting: mpsc::UnboundedReceiver<Wait>,
+}
+
+/// How writing ended.
+enum End {
+    Stop,
+    Follow,
+    Refused(Refusal),
+    Deposed(String),
+    Store(StoreError),
+}
+
+/// Answers whoever slipped in between two states.
+async fn refuse(queue: &mut mpsc::Receiver<Job>, board: &Board) {
+    while let Some(job) = queue.recv().await {
+        let refusal = board.state().refusal();
+        let refusal = refusal.unwrap_or_else(|| Refusal::unavailable("the log is being opened"));
+        let _ = job.answer.send(Err(refusal));
+    }
+    // Nobody is left to send; the pause that runs beside this is what counts.
+    std::future::pending::<()>().await;
+}
+
+/// Brings what was spooled into the log, marked as late. What cannot be brought in now stays for the next opening.
+async fn bring_in(spool: &Arc<Spool>, ledger: &Ledger, replica: &Replica) {
+    let waiting = match spool.read().await {
+        Ok(waiting) => waiting,
+        Err(error @ SpoolError::Altered { .. }) => {
+            return put_aside(spool, ledger, replica, &error).await;
+        }
+        Err(error) => {
+            tracing::warn!(error = %chain(&error), "the spool of stops cannot be read now");
+            return;
+        }
+    };
+    let count = waiting.len();
+    for late in waiting {
+        let sent = ledger
+            .send(late.draft, Some(late.happened), Ack::Durable)
+            .await;
+        if let Err(refusal) = sent {
+            tracing::warn!("the spool of stops stays for now, because {refusal}");
+            return;
+        }
+    }
+    if count > 0 {
+        match spool.clear() {
+            Ok(()) => tracing::info!(count, "stops from the spool are in the log now"),
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "the spool could not be emptied; its stops are in the log")
+            }
+        }
+    }
+    ledger.metrics.spool(0);
+}
+
+async fn put_aside(spool: &Spool, ledger: &Ledger, replica: &Replica, error: &SpoolError) {
+    let aside = match spool.put_aside(clock::now()) {
+        Ok(aside) => aside.display().to_string(),
+        Err(error) => {
+            tracing::error!(error = %chain(&error), "an altered spool could not be put aside");
+            return;
+        }
+    };
+    tracing::error!(
+        reason = Reason::SpoolAltered.as_str(),
+        aside,
+        "{error}; it was put aside"
+    );
+    let draft = replica.spool_refused(&aside, error);
+    if let Err(refusal) = ledger.record(draft, Ack::Durable).await {
+        tracing::error!("that the spool was altered could not be recorded, because {refusal}");
+    }
+}
+
+/// Who leads, and with which configuration.
+async fn greet(ledger: &Ledger, replica: &Replica, epoch: Epoch) {
+    for draft in [replica.elected(epoch), replica.configured()] {
+        if let Err(refusal) = ledger.record(draft, Ack::Durable).await {
+            tracing::warn!("the change of leadership could not be recorded, because {refusal}");
+        }
+    }
+}
