@@ -14,7 +14,10 @@ use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    adapters::{kube::error::chain, store::StoreUrl},
+    adapters::{
+        kube::error::chain,
+        store::{NoStoreUrl, StoreUrl},
+    },
     domain::duration,
 };
 

@@ -21,9 +21,16 @@ impl fmt::Display for StoreUrl {
 }
 #[derive(Debug)]
 pub struct NoStoreUrl;
-impl fmt::Display for NoStoreUrl { fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str("x") } }
+impl fmt::Display for NoStoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("x")
+    }
+}
 impl std::error::Error for NoStoreUrl {}
-pub enum Mode { Operator, Reader }
+pub enum Mode {
+    Operator,
+    Reader,
+}
 pub async fn open(_url: &StoreUrl, _mode: Mode) -> Result<Arc<dyn Store>, StoreError> {
     Err(StoreError::Unusable("stub".into()))
 }
