@@ -10,3 +10,6 @@ pub mod proof;
 pub mod record;
 pub mod tile;
 pub mod tree;
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::domain::audit::{
     note::SigningKey,
-    tree::tests::{Grown, bodies},
+    tests::{Grown, bodies},
 };
 
 #[test]
