@@ -12,3 +12,6 @@ pub mod record;
 pub mod request;
 pub mod tile;
 pub mod tree;
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use super::{
 pub const WIDTH: u16 = 256;
 /// The levels of the tree from one tile up to the next.
 const HEIGHT: u8 = 8;
-/// A larger tree than there is has no higher tiles.
+/// The largest tree there can be has no higher tiles.
 const LEVELS: u8 = 8;
 /// The size of a hash.
 const HASH: usize = 32;
