@@ -2,7 +2,11 @@
 //! files it is read from, the proofs about it. No I/O and no clock; formats are RFC 6962, C2SP signed notes,
 //! checkpoints, tlog-tiles and tlog-proofs, so that verifiers we did not write accept them.
 
+pub mod checkpoint;
 pub mod event;
 pub mod hash;
+pub mod note;
+pub mod proof;
 pub mod record;
+pub mod tile;
 pub mod tree;
