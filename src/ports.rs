@@ -228,7 +228,12 @@ pub trait Store: Send + Sync {
     /// The largest published checkpoint of a log.
     fn checkpoint(&self, log: LogNumber) -> Answer<'_, Option<SavedCheckpoint>>;
     /// Published checkpoints of a log above this size, smallest first, at most so many.
-    fn checkpoints(&self, log: LogNumber, above: u64, count: u32) -> Answer<'_, Vec<SavedCheckpoint>>;
+    fn checkpoints(
+        &self,
+        log: LogNumber,
+        above: u64,
+        count: u32,
+    ) -> Answer<'_, Vec<SavedCheckpoint>>;
     /// The text with this salted hash, if it is still there.
     fn payload<'a>(&'a self, digest: &'a Digest) -> Answer<'a, Option<Payload>>;
     /// Erases the texts whose time is over; returns how many.

@@ -41,7 +41,9 @@ impl TryFrom<String> for Digest {
 
     fn try_from(text: String) -> Result<Self, NoDigest> {
         let hex = text.strip_prefix(PREFIX).unwrap_or_default();
-        let digits = hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let digits = hex
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         if hex.len() == 64 && digits {
             Ok(Self(text))
         } else {

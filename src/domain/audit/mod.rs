@@ -8,5 +8,6 @@ pub mod hash;
 pub mod note;
 pub mod proof;
 pub mod record;
+pub mod request;
 pub mod tile;
 pub mod tree;

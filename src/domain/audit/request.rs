@@ -8,7 +8,12 @@ use crate::domain::digest::Digest;
 
 /// Something that is asked of the leader.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "ask", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+#[serde(
+    tag = "ask",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
 pub enum Request {
     /// Record that a backup was written and verified.
     BackupVerified {
@@ -60,7 +65,9 @@ mod tests {
     #[test]
     fn a_request_reads_back_and_an_unknown_one_does_not() {
         let requests = [
-            Request::Follow { why: "the disk was lost".into() },
+            Request::Follow {
+                why: "the disk was lost".into(),
+            },
             Request::BackupVerified {
                 archive: Digest::of(b"x"),
                 size: 7,
@@ -68,7 +75,10 @@ mod tests {
             },
         ];
         for request in requests {
-            assert_eq!(Request::parse(&request.to_bytes().unwrap()).unwrap(), request);
+            assert_eq!(
+                Request::parse(&request.to_bytes().unwrap()).unwrap(),
+                request
+            );
         }
         assert!(Request::parse(br#"{"ask":"forget"}"#).is_err());
         assert!(Request::parse(br#"{"ask":"follow","why":"","more":1}"#).is_err());
