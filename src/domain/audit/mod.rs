@@ -4,6 +4,7 @@
 
 pub mod checkpoint;
 pub mod event;
+pub mod examine;
 pub mod hash;
 pub mod note;
 pub mod opening;
