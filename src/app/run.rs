@@ -222,6 +222,7 @@ async fn start(config: &OperatorConfig, stops: &Stops) -> Result<Tasks, RunError
         events,
         metrics,
         fence: Arc::clone(&fence) as Arc<dyn Leadership>,
+        recording: ledger.open(),
         concurrency: config.concurrency.0,
     };
     let scribe = scribe.run(leading.subscribe(), stops.audit.subscribe());

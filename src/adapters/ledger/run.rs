@@ -2,7 +2,14 @@
 //! and writes, signs and attends until something fails; then it opens anew, with all proofs. Whatever failed, nothing is
 //! written, signed or acknowledged before the log has been found whole again.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use jiff::SignedDuration;
 use tokio::sync::{mpsc, watch};
@@ -82,17 +89,19 @@ pub struct Scribe {
     store: Option<Arc<dyn Store>>,
     /// What was last acknowledged, so that a store that came back without it is found out.
     acknowledged: Option<Log>,
-    greeted: bool,
+    greeted: AtomicBool,
 }
 
 /// A hold on the log for everybody, and the task that writes it.
 pub fn prepare(parts: Parts) -> (Ledger, Scribe) {
     let (sender, queue) = mpsc::channel(WAITING);
     let (state, shown) = watch::channel(State::Following);
+    let (open, opened) = watch::channel(false);
     let spool = Spool::new(&parts.directory);
     let ledger = Ledger {
         queue: sender,
         state: shown,
+        open: opened,
         spool: Arc::clone(&spool),
         metrics: Arc::clone(&parts.metrics),
     };
@@ -107,7 +116,7 @@ pub fn prepare(parts: Parts) -> (Ledger, Scribe) {
         retention: parts.retention,
     };
     let scribe = Scribe {
-        board: Arc::new(Board::new(state, Arc::clone(&parts.metrics))),
+        board: Arc::new(Board::new(state, open, Arc::clone(&parts.metrics))),
         parts,
         replica,
         opener,
@@ -116,7 +125,7 @@ pub fn prepare(parts: Parts) -> (Ledger, Scribe) {
         spool,
         store: None,
         acknowledged: None,
-        greeted: false,
+        greeted: AtomicBool::new(false),
     };
     (ledger, scribe)
 }
@@ -211,7 +220,6 @@ impl Scribe {
         let mut tools = self.tools(&store, opened);
         self.board.post(State::Open);
         let end = self.until(&store, &mut tools, stop).await;
-        self.greeted = true;
         let log = tools.growing.borrow().clone();
         self.acknowledged = Some(log.clone());
         match end {
@@ -281,11 +289,11 @@ impl Scribe {
         stop: &mut watch::Receiver<bool>,
     ) -> End {
         let (ledger, replica, spool) = (&self.ledger, &self.replica, &self.spool);
-        let (epoch, log, greeted) = (tools.epoch, &tools.log, self.greeted);
+        let (epoch, log, greeted) = (tools.epoch, &tools.log, &self.greeted);
         let attending = async {
             bring_in(spool, ledger, replica).await;
-            if !greeted {
-                greet(ledger, replica, epoch).await;
+            if !greeted.load(Ordering::Acquire) {
+                greeted.store(greet(ledger, replica, epoch).await, Ordering::Release);
             }
             attendant::attend(Arc::clone(store), epoch, log, ledger).await
         };
@@ -397,11 +405,13 @@ async fn put_aside(spool: &Spool, ledger: &Ledger, replica: &Replica, error: &Sp
     }
 }
 
-/// Who leads, and with which configuration.
-async fn greet(ledger: &Ledger, replica: &Replica, epoch: Epoch) {
+/// Who leads, and with which configuration; whether it is recorded.
+async fn greet(ledger: &Ledger, replica: &Replica, epoch: Epoch) -> bool {
     for draft in [replica.elected(epoch), replica.configured()] {
         if let Err(refusal) = ledger.record(draft, Ack::Durable).await {
             tracing::warn!("the change of leadership could not be recorded, because {refusal}");
+            return false;
         }
     }
+    true
 }
