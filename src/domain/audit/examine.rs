@@ -88,9 +88,9 @@ impl Examiner {
         self.own.size()
     }
 
-    /// Whether something was found. What comes after it can tell what it is.
-    pub fn is_suspicious(&self) -> bool {
-        self.suspicion.is_some()
+    /// Whether all is said: what comes after it tells nothing more.
+    pub fn is_settled(&self) -> bool {
+        matches!(self.suspicion, Some(Suspicion::Plain(_)))
     }
 
     /// Takes the next leaf. `stored` is asked for every hash that it completes, by level and number; it answers with those
