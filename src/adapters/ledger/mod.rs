@@ -5,6 +5,8 @@
 mod anchoring;
 mod attendant;
 mod board;
+mod inspection;
+mod late;
 mod opening;
 mod own;
 mod run;
