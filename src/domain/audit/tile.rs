@@ -131,7 +131,7 @@ pub fn parse_path(path: &str) -> Option<Resource> {
     }
     let (level, rest) = path.strip_prefix("tile/")?.split_once('/')?;
     let (digits, width) = match rest.split_once(".p/") {
-        Some((digits, width)) => (digits, width.parse().ok().filter(|width| *width < WIDTH)?),
+        Some((digits, width)) => (digits, width.parse().ok()?),
         None => (rest, WIDTH),
     };
     let n = digits.split('/').try_fold(0_u64, |n, group| {

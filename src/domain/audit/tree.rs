@@ -181,7 +181,7 @@ pub fn consistency(old: u64, new: u64) -> Option<Recipe> {
     if new > LARGEST || old > new {
         return None;
     }
-    if old == 0 || old == new {
+    if old == 0 {
         return Some(Recipe::default());
     }
     let way = Way::to_edge(old, new);
@@ -334,12 +334,12 @@ pub fn verify_consistency(
     let length = ProofError::Length {
         hashes: proof.len(),
     };
-    if old_size == 0 || old_size == new_size {
-        return match proof {
-            [_, ..] => Err(length),
-            [] if old_size == 0 && old_root != Hash::of_nothing() => Err(ProofError::OldRoot),
-            [] if old_size == new_size && old_root != new_root => Err(ProofError::Root),
-            [] => Ok(()),
+    if old_size == 0 {
+        return match (proof, new_size) {
+            ([_, ..], _) => Err(length),
+            _ if old_root != Hash::of_nothing() => Err(ProofError::OldRoot),
+            ([], 0) if new_root != old_root => Err(ProofError::Root),
+            _ => Ok(()),
         };
     }
     let way = Way::to_edge(old_size, new_size);

@@ -192,6 +192,14 @@ fn hashes_are_numbered_as_others_number_them() {
         }
         level += 1;
     }
+    let beyond = [(0, u64::MAX), (1, LARGEST), (2, LARGEST), (63, 1), (64, 0)];
+    for (level, n) in beyond {
+        assert_eq!(position(level, n), Position::MAX, "{level} {n}");
+    }
+    assert_eq!(
+        [leaf_position(u64::MAX), stored(2 * LARGEST + 1)],
+        [Position::MAX; 2]
+    );
     for at in 0..2_000 {
         let (level, n) = other::split_stored_hash_index(at);
         assert_eq!(split(at), (u32::from(level), n), "at {at}");
