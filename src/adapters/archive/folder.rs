@@ -83,7 +83,10 @@ impl Folder {
         file.sync_all().map_err(failed)?;
         fs::rename(&temporary, &path).map_err(failed)?;
         // New folders are names in the ones above them.
-        for above in folder.ancestors().take_while(|above| above.starts_with(&self.root)) {
+        for above in folder
+            .ancestors()
+            .take_while(|above| above.starts_with(&self.root))
+        {
             self.unsettled.insert(above.to_owned());
         }
         Ok(())

@@ -55,11 +55,17 @@ impl Manifest {
             what,
         };
         if manifest.format != FORMAT {
-            let what = format!("has format {}; this version reads {FORMAT}", manifest.format);
+            let what = format!(
+                "has format {}; this version reads {FORMAT}",
+                manifest.format
+            );
             return Err(refused(what));
         }
         if !(1..=MOST_LOGS).contains(&manifest.logs.len()) {
-            let what = format!("names {} logs; 1 to {MOST_LOGS} are allowed", manifest.logs.len());
+            let what = format!(
+                "names {} logs; 1 to {MOST_LOGS} are allowed",
+                manifest.logs.len()
+            );
             return Err(refused(what));
         }
         Ok(manifest)
@@ -68,7 +74,13 @@ impl Manifest {
     /// The logs, each with the path that its files lie below.
     pub fn placed(&self) -> Vec<(String, LogInBackup)> {
         let newest = self.logs.len();
-        let below = |n: usize| if n == newest { String::new() } else { below_previous(n) };
+        let below = |n: usize| {
+            if n == newest {
+                String::new()
+            } else {
+                below_previous(n)
+            }
+        };
         (1..).map(below).zip(self.logs.iter().cloned()).collect()
     }
 }

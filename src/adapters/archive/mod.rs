@@ -187,8 +187,7 @@ impl Files {
             width: WIDTH,
             ..bundle
         };
-        let sizes =
-            [bundle, full].map(|one| (one.path(), largest_bundle(one.width), one.width));
+        let sizes = [bundle, full].map(|one| (one.path(), largest_bundle(one.width), one.width));
         self.first_of(below, sizes).await
     }
 

@@ -31,15 +31,21 @@ pub fn encode(texts: &[(u64, Payload)]) -> Vec<u8> {
         // Strings and a number: this cannot fail.
         serde_json::to_string(&line).ok()
     });
-    lines.flat_map(|line| [line.into_bytes(), b"\n".to_vec()]).flatten().collect()
+    lines
+        .flat_map(|line| [line.into_bytes(), b"\n".to_vec()])
+        .flatten()
+        .collect()
 }
 
 /// The texts in these lines, by leaf; what is wrong, if they are not what [`encode`] writes.
 pub fn decode(bytes: &[u8]) -> Result<Vec<(u64, Payload)>, String> {
-    let body = bytes.strip_suffix(b"\n").ok_or("the last line has no end")?;
+    let body = bytes
+        .strip_suffix(b"\n")
+        .ok_or("the last line has no end")?;
     let mut texts: Vec<(u64, Payload)> = Vec::new();
     for (number, line) in (1..).zip(body.split(|byte| *byte == b'\n')) {
-        let (leaf, payload) = text(line).ok_or_else(|| format!("line {number} is no text with its salt"))?;
+        let (leaf, payload) =
+            text(line).ok_or_else(|| format!("line {number} is no text with its salt"))?;
         if texts.last().is_some_and(|(before, _)| *before >= leaf) {
             return Err(format!("line {number} is not in the order of the leaves"));
         }

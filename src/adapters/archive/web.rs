@@ -25,7 +25,8 @@ impl Web {
         // Without the slash, the last part of the path would be replaced and not extended.
         let base = Url::parse(&format!("{}/", address.trim_end_matches('/')));
         let base = base.map_err(|_| refused())?;
-        let plain = base.username().is_empty() && base.password().is_none() && base.query().is_none();
+        let plain =
+            base.username().is_empty() && base.password().is_none() && base.query().is_none();
         if !matches!(base.scheme(), "http" | "https") || !plain {
             return Err(refused());
         }

@@ -113,7 +113,9 @@ pub async fn run(args: &BackupArgs) -> Result<String, AuditError> {
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
@@ -139,10 +141,12 @@ async fn write(opened: &Opened, path: &Path, trust: &Trust) -> Result<(), AuditE
     let manifest = Manifest::new(parts.iter().map(|part| part.entry.clone()).collect());
     let what = path.display().to_string();
     let mut archive = Writer::create(path).map_err(AuditError::archive(&what))?;
-    let mut add = |name: &str, bytes: &[u8]| {
-        archive.add(name, bytes).map_err(AuditError::archive(&what))
-    };
-    add(MANIFEST, &manifest.to_bytes().map_err(AuditError::archive(&what))?)?;
+    let mut add =
+        |name: &str, bytes: &[u8]| archive.add(name, bytes).map_err(AuditError::archive(&what));
+    add(
+        MANIFEST,
+        &manifest.to_bytes().map_err(AuditError::archive(&what))?,
+    )?;
     let keys: String = trust.keys.iter().map(|key| format!("{key}\n")).collect();
     add(KEYS, keys.as_bytes())?;
     for ((below, entry), part) in manifest.placed().iter().zip(&parts) {
@@ -209,7 +213,9 @@ async fn parts(opened: &Opened) -> Result<Vec<Part>, AuditError> {
 /// The texts beside the leaves of a bundle, as far as their time is not over.
 async fn texts_of(opened: &Opened, log: &Log, bundle: Bundle) -> Result<Vec<u8>, AuditError> {
     let first = bundle.n * u64::from(WIDTH);
-    let leaves = opened.ask(|store| store.leaves(log.number, first, bundle.width.into())).await?;
+    let leaves = opened
+        .ask(|store| store.leaves(log.number, first, bundle.width.into()))
+        .await?;
     let mut found = Vec::new();
     for leaf in &leaves {
         if let Some(digest) = &record(leaf)?.fact.details

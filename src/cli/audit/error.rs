@@ -5,12 +5,8 @@ use std::path::PathBuf;
 use crate::{
     adapters::{archive::ArchiveError, random::NoRandomness, store::NoStoreUrl},
     domain::audit::{
-        checkpoint::CheckpointError,
-        examine::Finding,
-        note::KeyError,
-        proof::TlogProofError,
-        record::NoRecord,
-        request::NoRequest,
+        checkpoint::CheckpointError, examine::Finding, note::KeyError, proof::TlogProofError,
+        record::NoRecord, request::NoRequest,
     },
     ports::StoreError,
 };
@@ -70,7 +66,9 @@ pub enum AuditError {
         source: std::io::Error,
     },
     /// A text is no key.
-    #[error("{what} is no verifier key; one looks like name+1234abcd+AbCd… and stands in the AuditLog, spec.keys")]
+    #[error(
+        "{what} is no verifier key; one looks like name+1234abcd+AbCd… and stands in the AuditLog, spec.keys"
+    )]
     Key {
         /// Where it stands.
         what: String,

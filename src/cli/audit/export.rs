@@ -59,7 +59,11 @@ pub async fn run(args: &ExportArgs) -> Result<String, AuditError> {
     };
     for (n, log) in (1..).zip(&logs) {
         let newest = n == logs.len();
-        let below = if newest { String::new() } else { below_previous(n) };
+        let below = if newest {
+            String::new()
+        } else {
+            below_previous(n)
+        };
         let size = export.log(log, &below, newest).await?;
         report.push_str(&format!("{size} leaves of {}\n", log.origin));
     }
@@ -81,7 +85,10 @@ struct Export<'a> {
 impl Export<'_> {
     /// Brings one log up to date; the size of its checkpoint.
     async fn log(&mut self, log: &Log, below: &str, newest: bool) -> Result<u64, AuditError> {
-        let saved = self.opened.ask(|store| store.checkpoint(log.number)).await?;
+        let saved = self
+            .opened
+            .ask(|store| store.checkpoint(log.number))
+            .await?;
         let saved = saved.ok_or_else(|| {
             AuditError::NotThere(format!(
                 "no checkpoint of {} was published: without one there is nothing to export",
@@ -95,7 +102,9 @@ impl Export<'_> {
             origin: &log.origin,
         };
         if newest || self.trust.knows(&log.origin) {
-            self.trust.open(&beside).map_err(AuditError::refuted(&self.opened.name))?;
+            self.trust
+                .open(&beside)
+                .map_err(AuditError::refuted(&self.opened.name))?;
         }
         let before = self.before(log, below, saved.size).await?;
         // Of a log that was followed, all that there is; its follower vouches for the leaves behind the checkpoint.
@@ -107,12 +116,21 @@ impl Export<'_> {
             self.files(log, below, size).await?;
         }
         if newest {
-            let keys: String = self.trust.keys.iter().map(|key| format!("{key}\n")).collect();
+            let keys: String = self
+                .trust
+                .keys
+                .iter()
+                .map(|key| format!("{key}\n"))
+                .collect();
             self.put(KEYS, keys.as_bytes())?;
         }
-        self.folder.settle().map_err(AuditError::archive(&self.what))?;
+        self.folder
+            .settle()
+            .map_err(AuditError::archive(&self.what))?;
         self.put(&format!("{below}{CHECKPOINT}"), saved.note.as_bytes())?;
-        self.folder.settle().map_err(AuditError::archive(&self.what))?;
+        self.folder
+            .settle()
+            .map_err(AuditError::archive(&self.what))?;
         self.drop_partial(below, before, saved.size)?;
         Ok(saved.size)
     }
@@ -120,13 +138,17 @@ impl Export<'_> {
     /// The size that was exported before, if that was of this log as it is.
     async fn before(&self, log: &Log, below: &str, size: u64) -> Result<u64, AuditError> {
         let path = format!("{below}{CHECKPOINT}");
-        let note = self.folder.read(&path, LARGEST_TEXT).map_err(AuditError::archive(&self.what))?;
+        let note = self
+            .folder
+            .read(&path, LARGEST_TEXT)
+            .map_err(AuditError::archive(&self.what))?;
         let Some(note) = note else { return Ok(0) };
         let note = String::from_utf8_lossy(&note).into_owned();
-        let there = Checkpoint::read_unverified(&note).map_err(|source| AuditError::Checkpoint {
-            what: format!("{}/{path}", self.what),
-            source,
-        })?;
+        let there =
+            Checkpoint::read_unverified(&note).map_err(|source| AuditError::Checkpoint {
+                what: format!("{}/{path}", self.what),
+                source,
+            })?;
         if there.origin != log.origin {
             return Err(AuditError::Usage(format!(
                 "{} holds an export of {}, and the store's log is {}: export to another folder",
@@ -149,8 +171,13 @@ impl Export<'_> {
 
     async fn root_at(&self, log: &Log, size: u64) -> Result<Option<Hash>, AuditError> {
         let recipe = tree::root_recipe(size);
-        let hashes = self.opened.ask(|store| store.hashes(log.number, recipe.positions())).await?;
-        Ok(recipe.cook(&hashes).and_then(|roots| roots.first().copied()))
+        let hashes = self
+            .opened
+            .ask(|store| store.hashes(log.number, recipe.positions()))
+            .await?;
+        Ok(recipe
+            .cook(&hashes)
+            .and_then(|roots| roots.first().copied()))
     }
 
     /// Every file of a log of this size that is not there yet.
@@ -174,22 +201,37 @@ impl Export<'_> {
 
     fn put(&mut self, path: &str, bytes: &[u8]) -> Result<(), AuditError> {
         self.written += 1;
-        self.folder.write(path, bytes).map_err(AuditError::archive(&self.what))
+        self.folder
+            .write(path, bytes)
+            .map_err(AuditError::archive(&self.what))
     }
 
     /// Removes partial files of which there is the full one now.
     fn drop_partial(&self, below: &str, before: u64, size: u64) -> Result<(), AuditError> {
-        let filled = |count: u64, by: u64| (by - by % u64::from(WIDTH)) > count - count % u64::from(WIDTH);
+        let filled =
+            |count: u64, by: u64| (by - by % u64::from(WIDTH)) > count - count % u64::from(WIDTH);
         let mut full = Vec::new();
         for tile in tiles(before).filter(|tile| tile.width < WIDTH) {
             let level = 8 * u32::from(tile.level);
             if filled(before >> level, size >> level) {
-                full.push(Tile { width: WIDTH, ..tile }.path());
+                full.push(
+                    Tile {
+                        width: WIDTH,
+                        ..tile
+                    }
+                    .path(),
+                );
             }
         }
         for bundle in bundles(before).filter(|bundle| bundle.width < WIDTH) {
             if filled(before, size) {
-                full.push(Bundle { width: WIDTH, ..bundle }.path());
+                full.push(
+                    Bundle {
+                        width: WIDTH,
+                        ..bundle
+                    }
+                    .path(),
+                );
             }
         }
         full.iter()
@@ -205,16 +247,22 @@ pub async fn bundle_bytes(
     bundle: Bundle,
 ) -> Result<Vec<u8>, AuditError> {
     let first = bundle.n * u64::from(WIDTH);
-    let leaves = opened.ask(|store| store.leaves(log.number, first, bundle.width.into())).await?;
+    let leaves = opened
+        .ask(|store| store.leaves(log.number, first, bundle.width.into()))
+        .await?;
     let bodies: Vec<&[u8]> = leaves.iter().map(|leaf| leaf.body.as_slice()).collect();
     let whole = bodies.len() == usize::from(bundle.width);
-    encode_entries(&bodies).filter(|_| whole).ok_or_else(|| no_form(bundle.path()))
+    encode_entries(&bodies)
+        .filter(|_| whole)
+        .ok_or_else(|| no_form(bundle.path()))
 }
 
 /// What a tile holds.
 pub async fn tile_content(opened: &Opened, log: &Log, tile: Tile) -> Result<Vec<u8>, AuditError> {
     let positions = tile.positions();
-    let hashes = opened.ask(|store| store.hashes(log.number, &positions)).await?;
+    let hashes = opened
+        .ask(|store| store.hashes(log.number, &positions))
+        .await?;
     Ok(encode_hashes(&hashes))
 }
 

@@ -52,7 +52,11 @@ pub fn run(args: &KeygenArgs) -> Result<String, AuditError> {
 
 fn write(path: &Path, key: &SigningKey) -> std::io::Result<()> {
     // Never over another key, and never readable by others, not even for a moment.
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     writeln!(file, "{}", key.to_private_text())?;
     file.sync_all()
 }

@@ -51,13 +51,19 @@ impl WhichArgs {
                 let index = index.unwrap_or_default();
                 let newest = logs.last().map(|log| log.number);
                 let log = self.log.map(LogNumber).or(newest).unwrap_or(LogNumber(0));
-                let size = logs.iter().find(|there| there.number == log).map_or(0, |log| log.size);
+                let size = logs
+                    .iter()
+                    .find(|there| there.number == log)
+                    .map_or(0, |log| log.size);
                 let leaf = if index < size {
                     opened.ask(|store| store.leaves(log, index, 1)).await?.pop()
                 } else {
                     None
                 };
-                (leaf, format!("no leaf {index} in log {}: it has {size}", log.0))
+                (
+                    leaf,
+                    format!("no leaf {index} in log {}: it has {size}", log.0),
+                )
             }
         };
         let found = leaf.and_then(|leaf| {
@@ -128,6 +134,12 @@ pub fn parse_time(text: &str) -> Result<Timestamp, String> {
 pub fn harmless(text: &str) -> String {
     let shown = |c: char| c == '\n' || c == '\t' || !c.is_control();
     text.chars()
-        .map(|c| if shown(c) { c } else { char::REPLACEMENT_CHARACTER })
+        .map(|c| {
+            if shown(c) {
+                c
+            } else {
+                char::REPLACEMENT_CHARACTER
+            }
+        })
         .collect()
 }

@@ -91,7 +91,8 @@ pub async fn run(args: &ListArgs) -> Result<String, AuditError> {
         let items = leaves.iter().map(Shown::new).collect::<Result<_, _>>()?;
         return Ok(json(&Page { items, next }));
     }
-    let mut rows = vec![["LOG/INDEX", "TIME", "EVENT", "ACTOR", "OBJECT", "OUTCOME"].map(str::to_owned)];
+    let mut rows =
+        vec![["LOG/INDEX", "TIME", "EVENT", "ACTOR", "OBJECT", "OUTCOME"].map(str::to_owned)];
     for leaf in &leaves {
         rows.push(row(leaf, &record(leaf)?));
     }
@@ -110,7 +111,12 @@ fn row(leaf: &Leaf, record: &Record) -> [String; 6] {
         None => record.time.to_string(),
     };
     let object = |object: &Object| match &object.namespace {
-        Some(namespace) => format!("{} {}/{}", object.kind.as_str(), namespace.as_str(), object.name.as_str()),
+        Some(namespace) => format!(
+            "{} {}/{}",
+            object.kind.as_str(),
+            namespace.as_str(),
+            object.name.as_str()
+        ),
         None => format!("{} {}", object.kind.as_str(), object.name.as_str()),
     };
     [
@@ -119,7 +125,10 @@ fn row(leaf: &Leaf, record: &Record) -> [String; 6] {
         fact.code.code().to_owned(),
         fact.actor.subject.as_str().to_owned(),
         fact.object.as_ref().map(object).unwrap_or_default(),
-        fact.outcome.as_ref().map(|outcome| outcome.as_str().to_owned()).unwrap_or_default(),
+        fact.outcome
+            .as_ref()
+            .map(|outcome| outcome.as_str().to_owned())
+            .unwrap_or_default(),
     ]
     .map(|cell| harmless(&cell))
 }
@@ -132,7 +141,10 @@ fn table(rows: &[[String; 6]]) -> String {
         }
     }
     let line = |row: &[String; 6]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        let cells = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
         let line: Vec<String> = cells.collect();
         format!("{}\n", line.join("  ").trim_end())
     };

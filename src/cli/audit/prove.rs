@@ -56,7 +56,9 @@ async fn proof(opened: &Opened, leaf: &Leaf, log: &Log) -> Result<TlogProof, Aud
         source,
     })?;
     let recipe = tree::inclusion(index, checkpoint.size).unwrap_or_else(Recipe::default);
-    let hashes = opened.ask(|store| store.hashes(log.number, recipe.positions())).await?;
+    let hashes = opened
+        .ask(|store| store.hashes(log.number, recipe.positions()))
+        .await?;
     Ok(TlogProof {
         extra: Some(leaf.body.clone()),
         index,

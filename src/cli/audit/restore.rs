@@ -71,7 +71,9 @@ pub async fn run(args: &RestoreArgs) -> Result<String, AuditError> {
     if !args.new_origin {
         trust.kept.push(anchor);
     }
-    let verified = verify::archive(reader, &what, &trust).await.map_err(older)?;
+    let verified = verify::archive(reader, &what, &trust)
+        .await
+        .map_err(older)?;
     let opened = args.store.create().await?;
     let logs = opened.ask(|store| store.logs()).await?;
     if logs.iter().any(|log| log.size > 0 || log.current) {
@@ -115,9 +117,11 @@ fn older(error: AuditError) -> AuditError {
         } => AuditError::Behind(format!(
             "{what} has {leaf} leaves, and {by} says {size}: it is older; look for a newer backup, or put it back with --new-origin, which records what is lost"
         )),
-        finding @ (Finding::NoSuchLog { .. } | Finding::Claim { .. }) => AuditError::Behind(format!(
-            "{what}: {finding}; a backup of another log, or from before it was followed, is put back only with --new-origin, which records both"
-        )),
+        finding @ (Finding::NoSuchLog { .. } | Finding::Claim { .. }) => {
+            AuditError::Behind(format!(
+                "{what}: {finding}; a backup of another log, or from before it was followed, is put back only with --new-origin, which records both"
+            ))
+        }
         finding => AuditError::refuted(what)(finding),
     }
 }
@@ -189,7 +193,10 @@ impl Putting<'_> {
 impl Receiver for Putting<'_> {
     async fn begin(&mut self, log: &LogInBackup) -> Result<(), AuditError> {
         let epoch = self.epoch;
-        let number = self.opened.ask(|store| store.restore_log(epoch, &log.origin)).await?;
+        let number = self
+            .opened
+            .ask(|store| store.restore_log(epoch, &log.origin))
+            .await?;
         self.log = Some((number, log.clone()));
         self.last = Some(number);
         Ok(())
@@ -201,7 +208,9 @@ impl Receiver for Putting<'_> {
         };
         let entries = leaves.into_iter().map(|leaf| self.entry(leaf)).collect();
         let epoch = self.epoch;
-        self.opened.ask(|store| store.restore_leaves(epoch, number, entries)).await?;
+        self.opened
+            .ask(|store| store.restore_leaves(epoch, number, entries))
+            .await?;
         Ok(())
     }
 
@@ -225,6 +234,8 @@ impl Receiver for Putting<'_> {
             note,
         };
         let epoch = self.epoch;
-        self.opened.ask(|store| store.save_checkpoint(epoch, saved)).await
+        self.opened
+            .ask(|store| store.save_checkpoint(epoch, saved))
+            .await
     }
 }

@@ -48,7 +48,9 @@ pub async fn run(args: &ShowArgs) -> Result<String, AuditError> {
         Some(digest) => opened.ask(|store| store.payload(digest)).await?,
         None => None,
     };
-    let text = payload.as_ref().map(|payload| String::from_utf8(payload.body.clone()));
+    let text = payload
+        .as_ref()
+        .map(|payload| String::from_utf8(payload.body.clone()));
     if args.output == Output::Json {
         let shown = WithText {
             leaf: Shown::new(&leaf)?,

@@ -31,11 +31,17 @@ const PROOF: &[u8] = b"c2sp.org/tlog-proof@";
 impl Source {
     /// What this text means.
     pub fn parse(text: &str) -> Result<Self, AuditError> {
-        if ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme)) {
+        if ["http://", "https://"]
+            .iter()
+            .any(|scheme| text.starts_with(scheme))
+        {
             let web = Web::new(text).map_err(AuditError::archive(text))?;
             return Ok(Self::Files(Files::Web(web)));
         }
-        if ["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| text.starts_with(scheme)) {
+        if ["sqlite:", "postgres:", "postgresql:"]
+            .iter()
+            .any(|scheme| text.starts_with(scheme))
+        {
             return store(text).map(Self::Store);
         }
         let path = Path::new(text);

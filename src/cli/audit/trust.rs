@@ -104,7 +104,10 @@ impl Trust {
 
     /// That what was kept is of logs that are there.
     pub fn are_there(&self, origins: &[&str]) -> Result<(), Finding> {
-        let missing = self.kept.iter().find(|kept| !origins.contains(&kept.origin.as_str()));
+        let missing = self
+            .kept
+            .iter()
+            .find(|kept| !origins.contains(&kept.origin.as_str()));
         match missing {
             Some(kept) => Err(Finding::NoSuchLog {
                 by: kept.by.clone(),
@@ -123,7 +126,10 @@ impl Sound {
             let named = after.examined.follows.iter().rev();
             let mut named = named.filter(|named| named.origin.as_str() == before.origin);
             let (size, root) = (before.examined.size, before.examined.root);
-            if !named.next().is_some_and(|named| named.size == size && named.root.0 == root) {
+            if !named
+                .next()
+                .is_some_and(|named| named.size == size && named.root.0 == root)
+            {
                 return Err(AuditError::refuted(what)(Finding::NotLinked {
                     origin: after.origin.clone(),
                     before: before.origin.clone(),

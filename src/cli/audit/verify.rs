@@ -73,7 +73,9 @@ pub async fn run(args: &VerifyArgs) -> Result<String, AuditError> {
     }
     let source = Source::parse(&args.source)?;
     if args.leaf.is_some() && !matches!(source, Source::Proof(_)) {
-        return Err(AuditError::Usage("--leaf belongs to a proof, and SOURCE is none".to_owned()));
+        return Err(AuditError::Usage(
+            "--leaf belongs to a proof, and SOURCE is none".to_owned(),
+        ));
     }
     let sound = match source {
         Source::Proof(path) => return proof::verify(&path, args.leaf.as_deref(), &trust),
@@ -172,7 +174,9 @@ pub fn report(sound: &Sound) -> String {
             "verified: {} leaves of {}\n  root {}\n",
             examined.size, log.origin, examined.root
         ));
-        if let Some(unsigned) = log.signed.map(|signed| examined.size.saturating_sub(signed))
+        if let Some(unsigned) = log
+            .signed
+            .map(|signed| examined.size.saturating_sub(signed))
             && unsigned > 0
         {
             text.push_str(&format!(

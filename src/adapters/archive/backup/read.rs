@@ -48,9 +48,7 @@ impl Reader {
 
     /// From the beginning again, of the very same file.
     pub fn again(self) -> Result<Self, ArchiveError> {
-        let Hashing {
-            mut file, path, ..
-        } = self.tar.into_inner().into_inner();
+        let Hashing { mut file, path, .. } = self.tar.into_inner().into_inner();
         file.rewind().map_err(|source| ArchiveError::Read {
             path: path.clone(),
             source,
@@ -142,7 +140,10 @@ impl Reader {
 
     fn unexpected(&self, expected: &str) -> ArchiveError {
         ArchiveError::Unexpected {
-            found: self.next.as_ref().map_or_else(|| "the end".to_owned(), |next| next.name.clone()),
+            found: self
+                .next
+                .as_ref()
+                .map_or_else(|| "the end".to_owned(), |next| next.name.clone()),
             expected: expected.to_owned(),
         }
     }

@@ -24,7 +24,9 @@ impl Writer {
             path: path.to_owned(),
             source,
         })?;
-        let gzip = GzBuilder::new().mtime(0).write(BufWriter::new(file), Compression::default());
+        let gzip = GzBuilder::new()
+            .mtime(0)
+            .write(BufWriter::new(file), Compression::default());
         Ok(Self {
             path: path.to_owned(),
             tar: Builder::new(gzip),
@@ -33,7 +35,8 @@ impl Writer {
 
     /// Adds the next file.
     pub fn add(&mut self, name: &str, bytes: &[u8]) -> Result<(), ArchiveError> {
-        let added = header(name, bytes.len() as u64).and_then(|header| self.tar.append(&header, bytes));
+        let added =
+            header(name, bytes.len() as u64).and_then(|header| self.tar.append(&header, bytes));
         added.map_err(|source| self.failed(source))
     }
 

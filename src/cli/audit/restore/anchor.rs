@@ -61,11 +61,16 @@ fn from_file(path: &Path, keys: &[VerifierKey]) -> Result<Kept, AuditError> {
 
 async fn from_cluster() -> Result<Kept, AuditError> {
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| AuditError::Cluster(error);
-    let config = client::configure(None).await.map_err(|error| failed(Box::new(error)))?;
+    let config = client::configure(None)
+        .await
+        .map_err(|error| failed(Box::new(error)))?;
     let client = client::connect_impatient(config, PATIENCE);
     let client = client.map_err(|error| failed(Box::new(error)))?;
     let logs: Api<AuditLog> = Api::all(client);
-    let found = logs.get_opt(NAME).await.map_err(|error| failed(Box::new(error)))?;
+    let found = logs
+        .get_opt(NAME)
+        .await
+        .map_err(|error| failed(Box::new(error)))?;
     match found {
         Some(log) => kept("AuditLog main", &log.spec),
         None => Err(AuditError::NotThere(
@@ -75,7 +80,8 @@ async fn from_cluster() -> Result<Kept, AuditError> {
 }
 
 fn kept(what: &str, spec: &AuditLogSpec) -> Result<Kept, AuditError> {
-    let unreadable = |field: &str| AuditError::NotThere(format!("{what}: spec.{field} does not read"));
+    let unreadable =
+        |field: &str| AuditError::NotThere(format!("{what}: spec.{field} does not read"));
     Ok(Kept {
         by: Claimant::Anchor(what.to_owned()),
         origin: spec.origin.clone(),

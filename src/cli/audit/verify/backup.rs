@@ -75,7 +75,9 @@ pub async fn pass(
     let mut sound = Sound::default();
     for (below, log) in &placed {
         let place = format!("{below}{CHECKPOINT}");
-        let note = reader.take(&place, LARGEST_TEXT).map_err(AuditError::archive(what))?;
+        let note = reader
+            .take(&place, LARGEST_TEXT)
+            .map_err(AuditError::archive(what))?;
         let note = note.map(|note| String::from_utf8_lossy(&note).into_owned());
         let checkpoint = match &note {
             // Of a log that was followed, the log that follows vouches for what no given key does.
@@ -147,11 +149,7 @@ struct Feed<'a> {
 }
 
 impl Feed<'_> {
-    async fn all(
-        &mut self,
-        ids: &mut Ids,
-        receiver: &mut impl Receiver,
-    ) -> Result<(), AuditError> {
+    async fn all(&mut self, ids: &mut Ids, receiver: &mut impl Receiver) -> Result<(), AuditError> {
         let size = self.log.size;
         let mut upper = Upper::new();
         for tile in tiles(size).filter(|tile| tile.level > 0) {
@@ -209,7 +207,9 @@ impl Feed<'_> {
         };
         let mut taken = Vec::new();
         for (leaf, entry) in (bundle.n * u64::from(WIDTH)..).zip(entries) {
-            let record = self.examiner.leaf(ids, entry, |level, n| stored(hashes, upper, level, n));
+            let record = self
+                .examiner
+                .leaf(ids, entry, |level, n| stored(hashes, upper, level, n));
             let text = texts.next_if(|(of, _)| *of == leaf).map(|(_, text)| text);
             let Some(record) = record else { continue };
             if let Some(text) = &text {
@@ -250,6 +250,8 @@ impl Feed<'_> {
     }
 
     fn expect(&mut self, place: &str, limit: u64) -> Result<Vec<u8>, AuditError> {
-        self.reader.expect(place, limit).map_err(AuditError::archive(self.what))
+        self.reader
+            .expect(place, limit)
+            .map_err(AuditError::archive(self.what))
     }
 }

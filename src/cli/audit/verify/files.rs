@@ -38,7 +38,9 @@ pub async fn pass(
 ) -> Result<Sound, AuditError> {
     let logs = survey(files, what, trust).await?;
     let origins: Vec<&str> = logs.iter().map(|log| log.origin.as_str()).collect();
-    trust.are_there(&origins).map_err(AuditError::refuted(what))?;
+    trust
+        .are_there(&origins)
+        .map_err(AuditError::refuted(what))?;
     let mut sound = Sound::default();
     for log in logs {
         let medium = Medium::Files {
@@ -51,7 +53,9 @@ pub async fn pass(
             below: &log.below,
             size: log.size,
         };
-        feed.all(&mut examiner, ids).await.map_err(AuditError::archive(what))?;
+        feed.all(&mut examiner, ids)
+            .await
+            .map_err(AuditError::archive(what))?;
         sound.logs.push(SoundLog {
             examined: examiner.finish().map_err(AuditError::refuted(what))?,
             origin: log.origin,
@@ -72,7 +76,9 @@ async fn survey(files: &Files, what: &str, trust: &Trust) -> Result<Vec<LogThere
         }
     }
     let newest = checkpoint_note(files, what, "").await?.ok_or_else(|| {
-        AuditError::NotThere(format!("{what} holds no checkpoint: it is no export of a log"))
+        AuditError::NotThere(format!(
+            "{what} holds no checkpoint: it is no export of a log"
+        ))
     })?;
     notes.push((String::new(), newest));
     let mut logs = Vec::new();
@@ -93,7 +99,9 @@ async fn survey(files: &Files, what: &str, trust: &Trust) -> Result<Vec<LogThere
         };
         let log = claimed(below, &beside, &unverified, follower.take(), trust)
             .map_err(AuditError::refuted(what))?;
-        let follows = first_leaf(files, &log).await.map_err(AuditError::archive(what))?;
+        let follows = first_leaf(files, &log)
+            .await
+            .map_err(AuditError::archive(what))?;
         follower = Some((log.origin.clone(), follows));
         logs.push(log);
     }
@@ -122,7 +130,10 @@ fn claimed(
         });
     }
     if let Some((origin, follows)) = follower
-        && let Some(end) = follows.iter().rev().find(|end| end.origin.as_str() == unverified.origin)
+        && let Some(end) = follows
+            .iter()
+            .rev()
+            .find(|end| end.origin.as_str() == unverified.origin)
         && end.size >= size
     {
         size = end.size;
@@ -146,7 +157,9 @@ async fn checkpoint_note(
     what: &str,
     below: &str,
 ) -> Result<Option<String>, AuditError> {
-    let read = files.read(&format!("{below}{CHECKPOINT}"), LARGEST_TEXT).await;
+    let read = files
+        .read(&format!("{below}{CHECKPOINT}"), LARGEST_TEXT)
+        .await;
     let bytes = read.map_err(AuditError::archive(what))?;
     Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
@@ -226,6 +239,10 @@ impl Feed<'_> {
                 Ok((*bundle, tile, hashes, entries))
             });
             for (bundle, tile, hashes, entries) in try_join_all(fetched).await? {
+                let Some(entries) = entries else {
+                    // Nothing after it has its place; whoever claims that there are more leaves is named at the end.
+                    return Ok(());
+                };
                 let hashes = self.hashes(examiner, tile, hashes);
                 self.entries(examiner, ids, bundle, entries, |level, n| {
                     stored(&hashes, &upper, level, n)
@@ -264,13 +281,9 @@ impl Feed<'_> {
         examiner: &mut Examiner,
         ids: &mut Ids,
         bundle: Bundle,
-        found: Option<Found>,
+        found: Found,
         stored: impl Fn(u32, u64) -> Option<Hash>,
     ) {
-        let Some(found) = found else {
-            // Whoever claims that there are more leaves is named at the end.
-            return;
-        };
         match decode_entries(&found.bytes, found.width) {
             Ok(entries) => {
                 for entry in entries.into_iter().take(bundle.width.into()) {

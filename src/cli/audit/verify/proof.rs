@@ -33,7 +33,9 @@ pub fn verify(path: &Path, leaf: Option<&Path>, trust: &Trust) -> Result<String,
             )));
         }
     };
-    let checkpoint = proof.verify(Hash::of_leaf(&body), &trust.keys).map_err(refused)?;
+    let checkpoint = proof
+        .verify(Hash::of_leaf(&body), &trust.keys)
+        .map_err(refused)?;
     let record = Record::parse(&body).map_err(|source| {
         AuditError::refuted(path.display())(Finding::NoRecord {
             leaf: proof.index,
@@ -43,7 +45,9 @@ pub fn verify(path: &Path, leaf: Option<&Path>, trust: &Trust) -> Result<String,
     })?;
     for kept in &trust.kept {
         // Two sizes cannot be compared without the log; the same size can.
-        if kept.origin != checkpoint.origin || (kept.size == checkpoint.size && kept.root != checkpoint.root) {
+        if kept.origin != checkpoint.origin
+            || (kept.size == checkpoint.size && kept.root != checkpoint.root)
+        {
             return Err(AuditError::Behind(format!(
                 "{}: its checkpoint and {} cannot both be of one log",
                 path.display(),

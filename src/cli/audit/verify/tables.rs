@@ -75,7 +75,9 @@ async fn checkpoints(
     let mut newest: Option<u64> = None;
     loop {
         let above = newest.unwrap_or_default();
-        let page = opened.ask(|store| store.checkpoints(log.number, above, CHECKPOINTS)).await?;
+        let page = opened
+            .ask(|store| store.checkpoints(log.number, above, CHECKPOINTS))
+            .await?;
         for saved in &page {
             let place = format!("log {}, checkpoint of {} leaves", log.number.0, saved.size);
             let beside = Beside {
@@ -83,7 +85,9 @@ async fn checkpoints(
                 note: &saved.note,
                 origin: &log.origin,
             };
-            let checkpoint = trust.open(&beside).map_err(AuditError::refuted(&opened.name))?;
+            let checkpoint = trust
+                .open(&beside)
+                .map_err(AuditError::refuted(&opened.name))?;
             if checkpoint.size != saved.size {
                 let what = format!("{place} says {} leaves", checkpoint.size);
                 return Err(AuditError::refuted(&opened.name)(Finding::Damaged(what)));
@@ -196,12 +200,7 @@ impl Feed<'_> {
     }
 
     /// What the store has beside the leaf.
-    async fn beside(
-        &mut self,
-        index: u64,
-        leaf: &Leaf,
-        record: &Record,
-    ) -> Result<(), AuditError> {
+    async fn beside(&mut self, index: u64, leaf: &Leaf, record: &Record) -> Result<(), AuditError> {
         let place = format!("log {}", self.log.number.0);
         if leaf.id != record.fact.id {
             self.examiner.fail(Finding::OtherId {
@@ -218,7 +217,9 @@ impl Feed<'_> {
             Ok(Some(text)) => self.examiner.text(index, record, &text),
             // Its time is over.
             Ok(None) => {}
-            Err(_) => self.examiner.fail(Finding::TextAltered { leaf: index, place }),
+            Err(_) => self
+                .examiner
+                .fail(Finding::TextAltered { leaf: index, place }),
         }
         Ok(())
     }
