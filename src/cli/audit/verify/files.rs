@@ -239,6 +239,10 @@ impl Feed<'_> {
                 Ok((*bundle, tile, hashes, entries))
             });
             for (bundle, tile, hashes, entries) in try_join_all(fetched).await? {
+                let Some(entries) = entries else {
+                    // Nothing after it has its place; whoever claims that there are more leaves is named at the end.
+                    return Ok(());
+                };
                 let hashes = self.hashes(examiner, tile, hashes);
                 self.entries(examiner, ids, bundle, entries, |level, n| {
                     stored(&hashes, &upper, level, n)
@@ -277,13 +281,9 @@ impl Feed<'_> {
         examiner: &mut Examiner,
         ids: &mut Ids,
         bundle: Bundle,
-        found: Option<Found>,
+        found: Found,
         stored: impl Fn(u32, u64) -> Option<Hash>,
     ) {
-        let Some(found) = found else {
-            // Whoever claims that there are more leaves is named at the end.
-            return;
-        };
         match decode_entries(&found.bytes, found.width) {
             Ok(entries) => {
                 for entry in entries.into_iter().take(bundle.width.into()) {
