@@ -3,3 +3,4 @@
 pub mod clock;
 pub mod kube;
 pub mod metrics;
+pub mod store;
