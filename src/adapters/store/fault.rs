@@ -35,9 +35,23 @@ pub(super) fn unavailable(
     }
 }
 
-/// It took longer than we wait.
-pub(super) fn too_slow(doing: &'static str, limit: Duration) -> StoreError {
-    unavailable(doing, format!("no answer within {limit:?}"))
+/// The connection that writes was lost.
+pub(super) fn lost(doing: &'static str) -> StoreError {
+    unavailable(
+        doing,
+        "an earlier write failed, and the store was not opened anew since",
+    )
+}
+
+/// Waits for an answer, but not longer than this.
+pub(super) async fn within<T>(
+    doing: &'static str,
+    limit: Duration,
+    answer: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    tokio::time::timeout(limit, answer)
+        .await
+        .unwrap_or_else(|_| Err(unavailable(doing, format!("no answer within {limit:?}"))))
 }
 
 enum Meaning {

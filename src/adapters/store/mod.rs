@@ -9,7 +9,7 @@
 
 mod batch;
 mod fault;
-//mod postgres;
+mod postgres;
 mod rows;
 mod sqlite;
 mod url;
@@ -33,6 +33,8 @@ pub enum Mode {
 pub async fn open(url: &StoreUrl, mode: Mode) -> Result<Arc<dyn Store>, StoreError> {
     match url.place() {
         url::Place::Sqlite(path) => Ok(Arc::new(sqlite::SqliteStore::open(path, mode).await?)),
-        url::Place::Postgres { .. } => Err(StoreError::Unusable("no PostgreSQL yet".to_owned())),
+        url::Place::Postgres { options, .. } => Ok(Arc::new(
+            postgres::PostgresStore::open(options, mode).await?,
+        )),
     }
 }

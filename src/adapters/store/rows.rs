@@ -16,7 +16,8 @@ use crate::{
         digest::Digest,
     },
     ports::{
-        Epoch, Leaf, LeafIndex, Log, LogNumber, Notice, Query, Request, SavedCheckpoint, StoreError,
+        Appended, Epoch, Leaf, LeafIndex, Log, LogNumber, Notice, Query, Request, SavedCheckpoint,
+        StoreError,
     },
 };
 
@@ -163,7 +164,13 @@ impl Run {
                 )));
             }
         }
-        Ok(())
+        match found.next() {
+            None => Ok(()),
+            Some(beyond) => Err(damaged(format!(
+                "log {} has a {what} {beyond}, though it has {} leaves",
+                self.log.0, first.size
+            ))),
+        }
     }
 
     pub(super) fn leaves(&self, rows: Vec<RunRow>) -> Result<Vec<Leaf>, StoreError> {
@@ -226,6 +233,28 @@ pub(super) fn standing(
         .collect()
 }
 
+/// The right edge that is remembered, if it is that of the log as it stands now.
+pub(super) fn remembered(log: &Log, known: Option<Edge>) -> Result<Option<Frontier>, StoreError> {
+    let Some((_, known)) = known.filter(|(number, _)| *number == log.number) else {
+        return Ok(None);
+    };
+    if known.size() < log.size {
+        // Another leader came and went.
+        return Ok(None);
+    }
+    if known.size() > log.size || known.root() != log.root {
+        return Err(damaged(format!(
+            "log {} had {} leaves under {} and has {} under {} now: it was put back to an earlier state, or altered",
+            log.number.0,
+            known.size(),
+            known.root(),
+            log.size,
+            log.root
+        )));
+    }
+    Ok(Some(known))
+}
+
 /// The right edge of the tree, if its root is the one that the log says.
 pub(super) fn frontier(log: &Log, peaks: Vec<Hash>) -> Result<Frontier, StoreError> {
     let frontier = Frontier::load(log.size, peaks).ok_or_else(|| {
@@ -244,6 +273,17 @@ pub(super) fn frontier(log: &Log, peaks: Vec<Hash>) -> Result<Frontier, StoreErr
         )));
     }
     Ok(frontier)
+}
+
+/// Leaves that are put back stand in the log they are put back into, and in no other.
+pub(super) fn at_home(log: LogNumber, appended: &[Appended]) -> Result<(), StoreError> {
+    match appended.iter().find(|leaf| leaf.at.log != log) {
+        None => Ok(()),
+        Some(leaf) => Err(damaged(format!(
+            "a leaf that belongs to log {} stands in log {} already",
+            log.0, leaf.at.log.0
+        ))),
+    }
 }
 
 /// What is wrong with the number of rows that a log has.
@@ -321,6 +361,7 @@ pub(super) struct Conditions {
     pub(super) actor: Option<String>,
     pub(super) code: Option<&'static str>,
     pub(super) since: i64,
+    /// The last moment, for the end of time is a time too.
     pub(super) until: i64,
     pub(super) after_log: i64,
     pub(super) after_idx: i64,
@@ -350,7 +391,12 @@ impl Conditions {
             } => By::Object,
             Query { actor: Some(_), .. } => By::Actor,
             Query { code: Some(_), .. } => By::Code,
-            Query { since: Some(_), .. } => By::Time,
+            // Behind a page the leaves follow in the order of their places, which is nearly that of their times.
+            Query {
+                since: Some(_),
+                after: None,
+                ..
+            } => By::Time,
             _ => By::Place,
         };
         let (after_log, after_idx) = match query.after {
@@ -364,7 +410,9 @@ impl Conditions {
             actor: query.actor,
             code: query.code.map(|code| code.code()),
             since: query.since.map_or(i64::MIN, nanoseconds),
-            until: query.until.map_or(i64::MAX, nanoseconds),
+            until: query
+                .until
+                .map_or(i64::MAX, |until| nanoseconds(until).saturating_sub(1)),
             after_log,
             after_idx,
             limit: limit.min(LARGEST_PAGE).into(),

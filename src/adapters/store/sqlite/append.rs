@@ -18,6 +18,7 @@ use crate::{
 };
 
 /// Which log is to grow.
+#[derive(Clone, Copy)]
 pub(super) enum Target {
     /// The one that grows.
     Current,
@@ -38,6 +39,9 @@ pub(super) async fn append(
     let frontier = read::edge(file, &log, known).await?;
     let standing = standing(file, &entries).await?;
     let batch = batch::grow(log.number, frontier, standing, entries);
+    if let Target::Restored(number) = target {
+        rows::at_home(number, &batch.appended)?;
+    }
     if !batch.leaves.is_empty() {
         insert_leaves(file, &log, &batch).await?;
         insert_hashes(file, &log, &batch).await?;

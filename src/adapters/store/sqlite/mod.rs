@@ -23,7 +23,6 @@ use self::{
 };
 use super::{
     Mode,
-    fault::failed,
     rows::{Conditions, Run, count},
 };
 use crate::{
@@ -137,14 +136,7 @@ impl Store for SqliteStore {
     }
 
     fn epoch(&self) -> Answer<'_, Epoch> {
-        Box::pin(async {
-            let mut file = self
-                .file()
-                .acquire()
-                .await
-                .map_err(failed("reading the epoch"))?;
-            count(writer::newest(&mut file).await?).map(Epoch)
-        })
+        Box::pin(async { count(read::epoch(&self.file()).await?).map(Epoch) })
     }
 
     fn logs(&self) -> Answer<'_, Vec<Log>> {

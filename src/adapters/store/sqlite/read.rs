@@ -22,6 +22,16 @@ use crate::{
     ports::{Leaf, Log, LogNumber, Notice, Request, SavedCheckpoint, StoreError},
 };
 
+/// The newest epoch.
+pub(super) async fn epoch(file: impl SqliteExecutor<'_>) -> Result<i64, StoreError> {
+    let row = sqlx::query_as("SELECT epoch FROM writer WHERE one = 1");
+    let (epoch,) = row
+        .fetch_one(file)
+        .await
+        .map_err(failed("reading the epoch"))?;
+    Ok(epoch)
+}
+
 pub(super) async fn logs(file: impl SqliteExecutor<'_>) -> Result<Vec<Log>, StoreError> {
     let rows: Vec<LogRow> =
         sqlx::query_as("SELECT number, origin, state, size, root FROM log ORDER BY number")
@@ -96,7 +106,7 @@ macro_rules! page {
             " WHERE ",
             $condition,
             " AND (?1 IS NULL OR object = ?1) AND (?2 IS NULL OR actor = ?2)
-             AND (?3 IS NULL OR code = ?3) AND time >= ?4 AND time < ?5 AND (log, idx) > (?6, ?7)
+             AND (?3 IS NULL OR code = ?3) AND time >= ?4 AND time <= ?5 AND (log, idx) > (?6, ?7)
              ORDER BY log, idx LIMIT ?8"
         )
     };
@@ -108,7 +118,12 @@ fn page(by: By) -> &'static str {
         By::Object => page!("INDEXED BY leaf_object", "object = ?1"),
         By::Actor => page!("INDEXED BY leaf_actor", "actor = ?2"),
         By::Code => page!("INDEXED BY leaf_code", "code = ?3"),
-        By::Time => page!("INDEXED BY leaf_time", "time >= ?4"),
+        // From the index alone, because it orders by time and all that it finds has to be ordered anew.
+        By::Time => page!(
+            "",
+            "(log, idx) IN (SELECT log, idx FROM leaf INDEXED BY leaf_time
+                 WHERE time >= ?4 AND time <= ?5 ORDER BY log, idx LIMIT ?8)"
+        ),
         By::Place => page!("INDEXED BY sqlite_autoindex_leaf_1", "log >= ?6"),
     }
 }
@@ -225,21 +240,15 @@ pub(super) async fn check(file: &SqlitePool) -> Result<Vec<String>, StoreError> 
     Ok(findings)
 }
 
-/// The right edge of a log: the known one if it is that of this log as it stands now, else from its hashes.
+/// The right edge of a log: the one that is remembered, else from its hashes.
 pub(super) async fn edge(
     file: &mut SqliteConnection,
     log: &Log,
     known: Option<Edge>,
 ) -> Result<Frontier, StoreError> {
-    match known {
-        Some((number, known))
-            if number == log.number && known.size() == log.size && known.root() == log.root =>
-        {
-            Ok(known)
-        }
-        _ => {
-            let peaks = hashes(&mut *file, log.number, &Frontier::positions(log.size)).await?;
-            frontier(log, peaks)
-        }
+    if let Some(known) = rows::remembered(log, known)? {
+        return Ok(known);
     }
+    let peaks = hashes(file, log.number, &Frontier::positions(log.size)).await?;
+    frontier(log, peaks)
 }

@@ -5,10 +5,10 @@ use std::{mem, path::Path, time::Duration};
 use futures::future::BoxFuture;
 use sqlx::{Connection as _, SqliteConnection};
 
-use super::connect;
+use super::{connect, read};
 use crate::{
     adapters::store::{
-        fault::{failed, too_slow, unavailable},
+        fault::{failed, lost, within},
         rows::{Edge, fence},
     },
     ports::{Epoch, StoreError},
@@ -62,16 +62,9 @@ impl Writer {
         let mut connection = match mem::replace(&mut self.link, Link::Lost) {
             Link::Open(connection) => connection,
             Link::Unopened => Box::new(connect::writer(path).await?),
-            Link::Lost => {
-                return Err(unavailable(
-                    doing,
-                    "an earlier write failed, and the store was not opened anew since",
-                ));
-            }
+            Link::Lost => return Err(lost(doing)),
         };
-        let done = tokio::time::timeout(LIMIT, run(&mut connection, doing, epoch, work))
-            .await
-            .unwrap_or_else(|_| Err(too_slow(doing, LIMIT)));
+        let done = within(doing, LIMIT, run(&mut connection, doing, epoch, work)).await;
         if !matches!(done, Err(StoreError::Unavailable { .. })) {
             self.link = Link::Open(connection);
         }
@@ -91,7 +84,7 @@ async fn run<T: Send>(
         .map_err(failed(doing))?;
     let fenced = match epoch {
         None => Ok(()),
-        Some(ours) => newest(&mut transaction)
+        Some(ours) => read::epoch(&mut *transaction)
             .await
             .and_then(|newest| fence(ours, newest)),
     };
@@ -112,13 +105,4 @@ async fn run<T: Send>(
             .map_err(failed(doing))
             .and(Err(error)),
     }
-}
-
-pub(super) async fn newest(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
-    let row = sqlx::query_as("SELECT epoch FROM writer WHERE one = 1");
-    let (epoch,) = row
-        .fetch_one(connection)
-        .await
-        .map_err(failed("reading the epoch"))?;
-    Ok(epoch)
 }
