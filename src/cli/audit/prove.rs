@@ -7,11 +7,7 @@ use super::{
     store::{Opened, StoreArgs},
 };
 use crate::{
-    domain::audit::{
-        checkpoint::Checkpoint,
-        proof::TlogProof,
-        tree::{self, Recipe},
-    },
+    domain::audit::{checkpoint::Checkpoint, proof::TlogProof, tree},
     ports::{Leaf, Log},
 };
 
@@ -55,7 +51,7 @@ async fn proof(opened: &Opened, leaf: &Leaf, log: &Log) -> Result<TlogProof, Aud
         what: format!("the store {}", opened.name),
         source,
     })?;
-    let recipe = tree::inclusion(index, checkpoint.size).unwrap_or_else(Recipe::default);
+    let recipe = tree::inclusion(index, checkpoint.size).unwrap_or_default();
     let hashes = opened
         .ask(|store| store.hashes(log.number, recipe.positions()))
         .await?;

@@ -189,7 +189,7 @@ pub fn stored(leaves: &[Hash], upper: &Upper, level: u32, n: u64) -> Option<Hash
     let at = usize::try_from(n % width).ok()?;
     match level {
         0 => leaves.get(at).copied(),
-        _ if level % 8 == 0 => {
+        _ if level.is_multiple_of(8) => {
             let tile = (u8::try_from(level / 8).ok()?, n / width);
             upper.get(&tile)?.get(at).copied()
         }
