@@ -9,7 +9,10 @@ use neuralops::{
         config::{self, OperatorArgs},
         run, telemetry,
     },
-    cli::{crds, playbook, reference},
+    cli::{
+        audit::{self, AuditError},
+        crds, playbook, reference,
+    },
 };
 
 /// Incident playbooks that cannot run unsigned, unplanned, unapproved or unrecorded
@@ -29,7 +32,10 @@ enum Command {
     /// Work on a Playbook file: lint, digest
     #[command(subcommand)]
     Playbook(playbook::PlaybookCommand),
-    /// Write the reference of kinds and reasons
+    /// Work with the transparency log: verify, prove, list, export, back up, restore
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Write the reference of kinds, reasons and events
     Reference(reference::ReferenceArgs),
 }
 
@@ -39,7 +45,9 @@ fn main() -> ExitCode {
         Err(error) => {
             // The whole chain once, in one line, where people and log collectors look.
             eprintln!("error: {}", format!("{error:#}").trim_end());
-            ExitCode::FAILURE
+            // Auditors tell by the code whether the log is wrong or the command was.
+            let audit = error.downcast_ref::<AuditError>();
+            audit.map_or(ExitCode::FAILURE, |error| error.exit_code().into())
         }
     }
 }
@@ -54,8 +62,23 @@ fn execute() -> anyhow::Result<()> {
         }
         Command::Crds(args) => say(&crds::run(&args)?),
         Command::Playbook(command) => say(&playbook::run(&command)?),
+        Command::Audit(command) => {
+            provide_tls()?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .context("could not start the runtime")?;
+            say(&runtime.block_on(audit::run(&command))?)
+        }
         Command::Reference(args) => say(&reference::run(&args)?),
     }
+}
+
+/// One provider for all of TLS; without it rustls refuses to choose.
+fn provide_tls() -> anyhow::Result<()> {
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("a TLS provider is installed already"))
 }
 
 fn operator(args: &OperatorArgs, matches: &clap::ArgMatches) -> anyhow::Result<()> {
@@ -64,10 +87,7 @@ fn operator(args: &OperatorArgs, matches: &clap::ArgMatches) -> anyhow::Result<(
         return say(&config.to_string());
     }
     telemetry::start(&config)?;
-    // One provider for all of TLS; without it rustls refuses to choose.
-    rustls::crypto::aws_lc_rs::default_provider()
-        .install_default()
-        .map_err(|_| anyhow::anyhow!("a TLS provider is installed already"))?;
+    provide_tls()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

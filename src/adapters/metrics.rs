@@ -15,6 +15,7 @@ use crate::domain::reason::Reason;
 pub enum PassOutcome {
     Settled,
     Waiting,
+    Held,
     Stalled,
     Conflict,
     Transient,
@@ -30,6 +31,7 @@ impl PassOutcome {
         match self {
             Self::Settled => "settled",
             Self::Waiting => "waiting",
+            Self::Held => "held",
             Self::Stalled => "stalled",
             Self::Conflict => "conflict",
             Self::Transient => "transient",

@@ -158,7 +158,7 @@ impl fmt::Display for Days {
 }
 
 /// Where the store is, or nothing for the data directory. What it prints has no password.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "String")]
 pub struct StoreSetting(pub Option<StoreUrl>);
 
@@ -209,7 +209,7 @@ macro_rules! settings {
         }
 
         /// The configuration in force.
-        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[derive(Clone, Debug)]
         pub struct OperatorConfig {
             $($(#[doc = $doc])+ pub $field: $type,)+
             origins: Vec<(&'static str, &'static str)>,

@@ -4,6 +4,7 @@
 
 use std::{
     hash::{BuildHasher as _, Hasher as _},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -72,6 +73,15 @@ pub enum RunError {
     /// Leadership was lost; whoever leads now goes on.
     #[error("stopping because leadership ended")]
     Lease(#[source] LeaseError),
+    /// There is no place for the store and the spool.
+    #[error("could not make the data directory {}; set --data-dir to one that may be written", path.display())]
+    DataDir {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// Another replica writes the log; whoever leads now goes on.
     #[error("stopping because the transparency log has another writer")]
     Audit(#[source] ledger::Failure),
@@ -188,6 +198,10 @@ async fn start(config: &OperatorConfig, stops: &Stops) -> Result<Tasks, RunError
     let pulse = Arc::new(Pulse::new(PlaybookKind::NAME));
     let listener = listen(config, &settings.identity).await?;
     let events = Events::new(client.clone(), settings.identity.clone());
+    std::fs::create_dir_all(&config.data_dir).map_err(|source| RunError::DataDir {
+        path: config.data_dir.clone(),
+        source,
+    })?;
     let parts = parts(config, &settings, &impatient, &events, &metrics);
     let (ledger, scribe) = ledger::prepare(parts);
 
@@ -208,6 +222,7 @@ async fn start(config: &OperatorConfig, stops: &Stops) -> Result<Tasks, RunError
         events,
         metrics,
         fence: Arc::clone(&fence) as Arc<dyn Leadership>,
+        recording: ledger.open(),
         concurrency: config.concurrency.0,
     };
     let scribe = scribe.run(leading.subscribe(), stops.audit.subscribe());

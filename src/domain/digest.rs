@@ -20,10 +20,15 @@ pub struct NoDigest(String);
 impl Digest {
     /// The digest of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
+        Self::from_hash(Sha256::digest(bytes).into())
+    }
+
+    /// The digest of bytes that were hashed already.
+    pub fn from_hash(hash: [u8; 32]) -> Self {
         use fmt::Write as _;
         let mut text = String::with_capacity(PREFIX.len() + 64);
         text.push_str(PREFIX);
-        for byte in Sha256::digest(bytes) {
+        for byte in hash {
             // Writing to a String cannot fail.
             let _ = write!(text, "{byte:02x}");
         }

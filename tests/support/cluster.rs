@@ -2,8 +2,6 @@
 //! A client belongs to the tokio runtime it was made in, so each test makes its own.
 
 use std::collections::BTreeSet;
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -48,29 +46,6 @@ pub fn cluster(needs: &[Need]) -> Result<&'static Cluster, String> {
         .ok_or(NO_CLUSTER)?;
     needs.iter().try_for_each(|need| cluster.has(*need))?;
     Ok(cluster)
-}
-
-/// Appends `test<TAB>reason` to the file that NEURALOPS_SKIPS names, so that whoever ran the tests can hold the skips
-/// against a list; `here` is the type name of a function inside the test.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the test bed speaks through the environment"
-)]
-pub fn skipped(here: &str, reason: &str) {
-    let test = here.trim_end_matches("::here").replace("::{{closure}}", "");
-    let test = test
-        .split_once("::")
-        .map_or(test.as_str(), |(_, path)| path);
-    eprintln!("skipped {test}: {reason}");
-    if let Some(path) = std::env::var_os("NEURALOPS_SKIPS") {
-        let mut file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
-            .expect("NEURALOPS_SKIPS can be written");
-        file.write_all(format!("{test}\t{reason}\n").as_bytes())
-            .expect("NEURALOPS_SKIPS can be written");
-    }
 }
 
 impl Cluster {

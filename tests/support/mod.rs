@@ -8,16 +8,18 @@ mod grants;
 mod kinds;
 mod namespace;
 mod process;
+mod skipping;
 mod wait;
 
 pub use audit::AuditEvent;
-pub use cluster::{Cluster, Need, cluster, skipped};
+pub use cluster::{Cluster, Need, cluster};
 pub use grants::{
     allowed, bind, bind_everywhere, core, grant, grant_everywhere, grant_group, ours,
 };
 pub use kinds::{api, apply, create, manifests};
 pub use namespace::{Namespace, random};
 pub use process::{Operator, OwnCluster};
+pub use skipping::skipped;
 pub use wait::eventually;
 
 /// The cluster, if it has all that the test needs; else the test ends here, skipped: `let cluster = need!(Owned);`

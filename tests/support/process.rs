@@ -147,6 +147,11 @@ impl OwnCluster {
         assert!(status.success(), "ctl {act} {component} failed");
     }
 
+    /// Where the operators of this cluster keep their store.
+    pub fn data(&self) -> PathBuf {
+        self.dir.join("data/operator")
+    }
+
     /// Starts an operator with these further flags.
     pub fn operator(&self, flags: &[&str]) -> Operator {
         Operator::start(&self.dir, flags)

@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Refusal, board::Board, writer::Wait};
+use super::{Refusal, board::Board, inspection::root_at, writer::Wait};
 use crate::{
     adapters::{
         failpoint::failpoint,
@@ -21,7 +21,7 @@ use crate::{
     },
     api::v1alpha1::AuditLogSpec,
     domain::{
-        audit::{checkpoint::Checkpoint, hash::Hash, note::SigningKey, tree},
+        audit::{checkpoint::Checkpoint, note::SigningKey},
         reason::Reason,
     },
     ports::{Epoch, Log, LogNumber, SavedCheckpoint, Store, StoreError},
@@ -180,9 +180,11 @@ impl Anchoring {
         };
         let said = found.spec();
         let size = u64::try_from(said.size).unwrap_or_default();
+        let root = root_at(self.store.as_ref(), log.number, size).await;
+        let root = root.map_err(AnchoringEnd::Store)?;
         let ours = said.origin == log.origin
             && (self.size()..=log.size).contains(&size)
-            && self.root_at(log, size).await? == said.root.parse().ok()
+            && root == said.root.parse().ok()
             && said.keys == self.anchored.spec().keys
             && said.previous == self.anchored.spec().previous;
         if !ours {
@@ -200,15 +202,6 @@ impl Anchoring {
         };
         self.publish(&reached, note).await?;
         Ok(true)
-    }
-
-    async fn root_at(&self, log: &Log, size: u64) -> Result<Option<Hash>, AnchoringEnd> {
-        let recipe = tree::root_recipe(size);
-        let hashes = self.store.hashes(log.number, recipe.positions()).await;
-        let hashes = hashes.map_err(AnchoringEnd::Store)?;
-        Ok(recipe
-            .cook(&hashes)
-            .and_then(|roots| roots.first().copied()))
     }
 }
 

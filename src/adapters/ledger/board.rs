@@ -58,6 +58,7 @@ impl State {
 /// Where the writing tasks post what they know.
 pub(super) struct Board {
     state: watch::Sender<State>,
+    open: watch::Sender<bool>,
     metrics: Arc<Metrics>,
     troubles: Mutex<Troubles>,
 }
@@ -69,9 +70,14 @@ struct Troubles {
 }
 
 impl Board {
-    pub(super) fn new(state: watch::Sender<State>, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        state: watch::Sender<State>,
+        open: watch::Sender<bool>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             state,
+            open,
             metrics,
             troubles: Mutex::default(),
         }
@@ -120,7 +126,8 @@ impl Board {
     fn show(&self, state: State) -> bool {
         self.metrics
             .audit_refusal(state.refusal().map(|refusal| refusal.reason));
-        self.state.send_if_modified(|shown| {
+        let open = state == State::Open;
+        let changed = self.state.send_if_modified(|shown| {
             if *shown == state {
                 return false;
             }
@@ -138,7 +145,11 @@ impl Board {
             }
             *shown = state;
             true
-        })
+        });
+        // After the state: whoever is woken by this is not refused.
+        self.open
+            .send_if_modified(|shown| std::mem::replace(shown, open) != open);
+        changed
     }
 }
 
@@ -149,14 +160,17 @@ mod tests {
     #[test]
     fn the_log_is_open_only_while_neither_store_nor_anchor_has_trouble() {
         let (sender, state) = watch::channel(State::Opening);
-        let board = Board::new(sender, Arc::new(Metrics::new().unwrap()));
+        let (open, opened) = watch::channel(false);
+        let board = Board::new(sender, open, Arc::new(Metrics::new().unwrap()));
         board.post(State::Open);
+        assert!(*opened.borrow());
         board.store(Some("disk full".into()));
         board.anchor(Some("no answer".into()));
         assert_eq!(
             *state.borrow(),
             State::Unavailable("disk full; no answer".into())
         );
+        assert!(!*opened.borrow());
         board.store(None);
         assert_eq!(*state.borrow(), State::Unavailable("no answer".into()));
         board.anchor(None);

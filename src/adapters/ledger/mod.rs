@@ -5,6 +5,8 @@
 mod anchoring;
 mod attendant;
 mod board;
+mod inspection;
+mod late;
 mod opening;
 mod own;
 mod run;
@@ -86,6 +88,7 @@ pub struct Job {
 pub struct Ledger {
     queue: mpsc::Sender<Job>,
     state: watch::Receiver<State>,
+    open: watch::Receiver<bool>,
     spool: Arc<Spool>,
     metrics: Arc<Metrics>,
 }
@@ -94,6 +97,11 @@ impl Ledger {
     /// Whether the log takes records now, and why not.
     pub fn state(&self) -> State {
         self.state.borrow().clone()
+    }
+
+    /// Turns true whenever the log takes records.
+    pub fn open(&self) -> watch::Receiver<bool> {
+        self.open.clone()
     }
 
     /// Waits until the first opening has come to something, good or bad.

@@ -2,34 +2,39 @@
 //! and writes, signs and attends until something fails; then it opens anew, with all proofs. Whatever failed, nothing is
 //! written, signed or acknowledged before the log has been found whole again.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use jiff::SignedDuration;
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Ack, Job, Ledger, Refusal, State, WAITING,
+    Job, Ledger, Refusal, State, WAITING,
     anchoring::{Anchoring, AnchoringEnd},
     attendant::{self, AttendantEnd},
     board::Board,
+    late::{bring_in, greet},
     opening::{NotOpened, Opened, Opener},
     own::Replica,
-    spool::{Spool, SpoolError},
+    spool::Spool,
     writer::{Wait, Writer, WriterEnd},
 };
 use crate::{
     adapters::{
-        clock,
         kube::{
             anchor::{Anchor, Anchored},
-            error::chain,
             events::Events,
             keys::Keys,
         },
         metrics::Metrics,
         store::{self, Mode, StoreUrl},
     },
-    domain::reason::Reason,
     ports::{Epoch, Log, Store, StoreError},
 };
 
@@ -82,17 +87,19 @@ pub struct Scribe {
     store: Option<Arc<dyn Store>>,
     /// What was last acknowledged, so that a store that came back without it is found out.
     acknowledged: Option<Log>,
-    greeted: bool,
+    greeted: AtomicBool,
 }
 
 /// A hold on the log for everybody, and the task that writes it.
 pub fn prepare(parts: Parts) -> (Ledger, Scribe) {
     let (sender, queue) = mpsc::channel(WAITING);
     let (state, shown) = watch::channel(State::Following);
+    let (open, opened) = watch::channel(false);
     let spool = Spool::new(&parts.directory);
     let ledger = Ledger {
         queue: sender,
         state: shown,
+        open: opened,
         spool: Arc::clone(&spool),
         metrics: Arc::clone(&parts.metrics),
     };
@@ -107,7 +114,7 @@ pub fn prepare(parts: Parts) -> (Ledger, Scribe) {
         retention: parts.retention,
     };
     let scribe = Scribe {
-        board: Arc::new(Board::new(state, Arc::clone(&parts.metrics))),
+        board: Arc::new(Board::new(state, open, Arc::clone(&parts.metrics))),
         parts,
         replica,
         opener,
@@ -116,7 +123,7 @@ pub fn prepare(parts: Parts) -> (Ledger, Scribe) {
         spool,
         store: None,
         acknowledged: None,
-        greeted: false,
+        greeted: AtomicBool::new(false),
     };
     (ledger, scribe)
 }
@@ -211,7 +218,6 @@ impl Scribe {
         let mut tools = self.tools(&store, opened);
         self.board.post(State::Open);
         let end = self.until(&store, &mut tools, stop).await;
-        self.greeted = true;
         let log = tools.growing.borrow().clone();
         self.acknowledged = Some(log.clone());
         match end {
@@ -281,11 +287,11 @@ impl Scribe {
         stop: &mut watch::Receiver<bool>,
     ) -> End {
         let (ledger, replica, spool) = (&self.ledger, &self.replica, &self.spool);
-        let (epoch, log, greeted) = (tools.epoch, &tools.log, self.greeted);
+        let (epoch, log, greeted) = (tools.epoch, &tools.log, &self.greeted);
         let attending = async {
             bring_in(spool, ledger, replica).await;
-            if !greeted {
-                greet(ledger, replica, epoch).await;
+            if !greeted.load(Ordering::Acquire) {
+                greeted.store(greet(ledger, replica, epoch).await, Ordering::Release);
             }
             attendant::attend(Arc::clone(store), epoch, log, ledger).await
         };
@@ -343,65 +349,4 @@ async fn refuse(queue: &mut mpsc::Receiver<Job>, board: &Board) {
     }
     // Nobody is left to send; the pause that runs beside this is what counts.
     std::future::pending::<()>().await;
-}
-
-/// Brings what was spooled into the log, marked as late. What cannot be brought in now stays for the next opening.
-async fn bring_in(spool: &Arc<Spool>, ledger: &Ledger, replica: &Replica) {
-    let waiting = match spool.read().await {
-        Ok(waiting) => waiting,
-        Err(error @ SpoolError::Altered { .. }) => {
-            return put_aside(spool, ledger, replica, &error).await;
-        }
-        Err(error) => {
-            tracing::warn!(error = %chain(&error), "the spool of stops cannot be read now");
-            return;
-        }
-    };
-    let count = waiting.len();
-    for late in waiting {
-        let sent = ledger
-            .send(late.draft, Some(late.happened), Ack::Durable)
-            .await;
-        if let Err(refusal) = sent {
-            tracing::warn!("the spool of stops stays for now, because {refusal}");
-            return;
-        }
-    }
-    if count > 0 {
-        match spool.clear() {
-            Ok(()) => tracing::info!(count, "stops from the spool are in the log now"),
-            Err(error) => {
-                tracing::warn!(error = %chain(&error), "the spool could not be emptied; its stops are in the log")
-            }
-        }
-    }
-    ledger.metrics.spool(0);
-}
-
-async fn put_aside(spool: &Spool, ledger: &Ledger, replica: &Replica, error: &SpoolError) {
-    let aside = match spool.put_aside(clock::now()) {
-        Ok(aside) => aside.display().to_string(),
-        Err(error) => {
-            tracing::error!(error = %chain(&error), "an altered spool could not be put aside");
-            return;
-        }
-    };
-    tracing::error!(
-        reason = Reason::SpoolAltered.as_str(),
-        aside,
-        "{error}; it was put aside"
-    );
-    let draft = replica.spool_refused(&aside, error);
-    if let Err(refusal) = ledger.record(draft, Ack::Durable).await {
-        tracing::error!("that the spool was altered could not be recorded, because {refusal}");
-    }
-}
-
-/// Who leads, and with which configuration.
-async fn greet(ledger: &Ledger, replica: &Replica, epoch: Epoch) {
-    for draft in [replica.elected(epoch), replica.configured()] {
-        if let Err(refusal) = ledger.record(draft, Ack::Durable).await {
-            tracing::warn!("the change of leadership could not be recorded, because {refusal}");
-        }
-    }
 }

@@ -1,36 +1,40 @@
-//! Floor 2: stub
+//! Floor 2: the store of the transparency log, in an SQLite file or a PostgreSQL database. Both keep the same tables and
+//! the same promises, held by one list of tests (`tests/store.rs`). What a leaf means is nobody's business here.
+//!
+//! - One connection writes. Every transaction first compares the epoch, so that a deposed leader writes nothing.
+//! - A write whose outcome is unknown (an I/O error, a lost connection, a caller that gave up) ends writing: what the
+//!   kernel or the server holds may differ from the disk. Only [`reopen`](crate::ports::Store::reopen) begins again.
+//! - A log put back from a backup has a state of its own, `restored`: nothing replaces it, and only promotion makes it
+//!   grow. Putting back a log again that is in this state goes on where it ended.
+
+mod batch;
+mod fault;
+mod postgres;
+mod rows;
+mod sqlite;
+mod url;
+
+use std::sync::Arc;
+
+pub use url::{NoStoreUrl, StoreUrl};
+
 use crate::ports::{Store, StoreError};
-use std::{fmt, path::Path, str::FromStr, sync::Arc};
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoreUrl(String);
-impl StoreUrl {
-    pub fn sqlite(path: &Path) -> Self {
-        Self(path.display().to_string())
-    }
-}
-impl FromStr for StoreUrl {
-    type Err = NoStoreUrl;
-    fn from_str(t: &str) -> Result<Self, NoStoreUrl> {
-        Ok(Self(t.into()))
-    }
-}
-impl fmt::Display for StoreUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-#[derive(Debug)]
-pub struct NoStoreUrl;
-impl fmt::Display for NoStoreUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("x")
-    }
-}
-impl std::error::Error for NoStoreUrl {}
+
+/// What the store is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
+    /// To write: creates the store, and brings its tables up to date.
     Operator,
+    /// To read, and to ask: the store must be there, in the version that this binary knows.
     Reader,
 }
-pub async fn open(_url: &StoreUrl, _mode: Mode) -> Result<Arc<dyn Store>, StoreError> {
-    Err(StoreError::Unusable("stub".into()))
+
+/// Opens the store.
+pub async fn open(url: &StoreUrl, mode: Mode) -> Result<Arc<dyn Store>, StoreError> {
+    match url.place() {
+        url::Place::Sqlite(path) => Ok(Arc::new(sqlite::SqliteStore::open(path, mode).await?)),
+        url::Place::Postgres { options, .. } => Ok(Arc::new(
+            postgres::PostgresStore::open(options, mode).await?,
+        )),
+    }
 }

@@ -1,7 +1,5 @@
 //! Floor 3: what is done about a Playbook besides its status: its transitions are recorded, before the status tells them.
 
-use std::time::Duration;
-
 use super::Decision;
 use crate::{
     adapters::{
@@ -15,9 +13,6 @@ use crate::{
     },
 };
 
-/// When to look again while nothing can be recorded.
-const AGAIN: Duration = Duration::from_secs(3);
-
 /// What really happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Done {
@@ -30,9 +25,8 @@ pub struct Done {
 impl Done {
     pub(super) fn verdict(&self) -> Verdict {
         match (&self.unrecorded, &self.judgement) {
-            (Some(refusal), _) => Verdict::Waiting {
+            (Some(refusal), _) => Verdict::Held {
                 reason: refusal.reason,
-                after: Some(AGAIN),
             },
             (None, Judgement::Refuse { reason, .. }) => Verdict::Stalled { reason: *reason },
             (None, Judgement::Accept { .. }) => Verdict::Waiting {

@@ -19,27 +19,24 @@ pub(super) fn status(
     now: Timestamp,
 ) -> PlaybookStatus {
     let before = object.status.clone().unwrap_or_default();
-    let (digest, drafts) = match pass {
+    let generation = object.metadata.generation;
+    let standing = before.conditions.as_deref().unwrap_or_default();
+    let amended = |drafts| conditions::amend(standing, drafts, generation, now);
+    let (digest, conditions) = match pass {
         Ok(Done {
             unrecorded: Some(refusal),
             ..
-        }) => (before.digest.clone(), unrecorded(refusal)),
-        Ok(Done { judgement, .. }) => {
-            let digest = judgement.digest().map(ToString::to_string);
-            (digest, judged(judgement))
-        }
-        Err(failure) => (before.digest.clone(), failed(failure)),
+        }) => (before.digest.clone(), amended(unrecorded(refusal))),
+        Ok(Done { judgement, .. }) => (
+            judgement.digest().map(ToString::to_string),
+            conditions::merge(standing, judged(judgement), generation, now),
+        ),
+        Err(failure) => (before.digest.clone(), amended(failed(failure))),
     };
-    let generation = object.metadata.generation;
     PlaybookStatus {
         observed_generation: generation,
         digest,
-        conditions: Some(conditions::merge(
-            before.conditions.as_deref().unwrap_or_default(),
-            drafts,
-            generation,
-            now,
-        )),
+        conditions: Some(conditions),
         ..before
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod checkpoint;
 pub mod event;
+pub mod examine;
 pub mod hash;
 pub mod note;
 pub mod opening;
@@ -12,3 +13,6 @@ pub mod record;
 pub mod request;
 pub mod tile;
 pub mod tree;
+
+#[cfg(test)]
+mod tests;

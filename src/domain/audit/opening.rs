@@ -228,7 +228,8 @@ mod tests {
 
     #[test]
     fn each_contradiction_is_refused_by_its_own_name() {
-        let cases: [(Reason, &str, fn(&mut Facts)); 11] = [
+        type Change = fn(&mut Facts);
+        let cases: [(Reason, &str, Change); 11] = [
             (Reason::AnchorMissing, "is gone", |f| f.anchor = None),
             (Reason::RolledBack, "the store is empty", |f| {
                 f.current = None

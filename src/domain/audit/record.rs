@@ -8,8 +8,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use self::canonical::Sorted;
 use super::{event::Event, hash::Hash};
 use crate::domain::{digest::Digest, reason::Reason};
+
+mod canonical;
 
 /// The format of records that this version writes.
 pub const VERSION: u32 = 1;
@@ -43,7 +46,19 @@ impl RecordId {
 
 impl fmt::Display for RecordId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |half: u8| {
+            DIGITS
+                .get(usize::from(half))
+                .copied()
+                .map_or('?', char::from)
+        };
+        let text: String = self
+            .0
+            .iter()
+            .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+            .collect();
+        f.write_str(&text)
     }
 }
 
@@ -143,40 +158,40 @@ pub enum Method {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Actor {
+    /// Which credential was used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<Name>,
+    /// The digest over the user's groups.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Digest>,
+    /// Who vouches for the name, where that is not the API server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<Name>,
     /// How the identity is known.
     pub method: Method,
     /// The user's name, or the name of the replica.
     pub subject: Name,
-    /// Who vouches for the name, where that is not the API server.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub issuer: Option<Name>,
     /// The user's uid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uid: Option<Name>,
-    /// The digest over the user's groups.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub groups: Option<Digest>,
-    /// Which credential was used.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub credential: Option<Name>,
 }
 
 /// Which object it is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Object {
-    /// Its kind.
-    pub kind: Name,
-    /// Its namespace, if it has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<Name>,
-    /// Its name.
-    pub name: Name,
-    /// Its uid: a name can come again.
-    pub uid: Name,
     /// Its generation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
+    /// Its kind.
+    pub kind: Name,
+    /// Its name.
+    pub name: Name,
+    /// Its namespace, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<Name>,
+    /// Its uid: a name can come again.
+    pub uid: Name,
 }
 
 /// Where another log stood.
@@ -185,10 +200,10 @@ pub struct Object {
 pub struct Standing {
     /// Which log.
     pub origin: Name,
-    /// Its leaves.
-    pub size: u64,
     /// Its root.
     pub root: Root,
+    /// Its leaves.
+    pub size: u64,
 }
 
 /// A root hash in a record.
@@ -314,7 +329,7 @@ pub enum NoRecord {
 impl Record {
     /// The leaf's body.
     pub fn to_bytes(&self) -> Result<Vec<u8>, NoRecord> {
-        let bytes = serde_json_canonicalizer::to_vec(self).map_err(NoRecord::Unreadable)?;
+        let bytes = serde_json::to_vec(&Sorted::from(self)).map_err(NoRecord::Unreadable)?;
         if bytes.len() > LARGEST {
             return Err(NoRecord::TooLarge(bytes.len()));
         }
@@ -330,11 +345,17 @@ impl Record {
         if bytes.len() > LARGEST {
             return Err(NoRecord::TooLarge(bytes.len()));
         }
-        let versioned: Versioned = serde_json::from_slice(bytes).map_err(NoRecord::Unreadable)?;
-        if versioned.v != VERSION {
-            return Err(NoRecord::Version(versioned.v));
-        }
-        let record: Self = serde_json::from_slice(bytes).map_err(NoRecord::Unreadable)?;
+        let record = match serde_json::from_slice::<Sorted<'_>>(bytes) {
+            Ok(read) if read.version() == VERSION => Self::from(read),
+            read => {
+                // Of another version it does not matter how well it reads.
+                return match (serde_json::from_slice::<Versioned>(bytes), read) {
+                    (Ok(Versioned { v }), _) if v != VERSION => Err(NoRecord::Version(v)),
+                    (Err(error), _) | (_, Err(error)) => Err(NoRecord::Unreadable(error)),
+                    (Ok(Versioned { v }), Ok(_)) => Err(NoRecord::Version(v)),
+                };
+            }
+        };
         if record.to_bytes()? != bytes {
             return Err(NoRecord::NotCanonical);
         }
@@ -418,6 +439,49 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("late"), "{text}");
+    }
+
+    /// Everything that a record can hold.
+    fn full() -> Record {
+        let digest = |text: &str| Some(Digest::of(text.as_bytes()));
+        let mut record = record();
+        record.late = Some(Timestamp::from_microsecond(1_699_999_999_000_000).unwrap());
+        record.fact.actor = Actor {
+            credential: Some("token \"1\"".into()),
+            groups: digest("groups"),
+            issuer: Some("https://issuer.example/\u{e9}\u{1f511}".into()),
+            method: Method::ApiServer,
+            subject: "alice\\\u{fffd}\u{2028}".into(),
+            uid: Some("7".into()),
+        };
+        record.fact.object = Some(Object {
+            generation: Some(u64::from(u32::MAX)),
+            kind: "Playbook".into(),
+            name: "restart".into(),
+            namespace: Some("shop".into()),
+            uid: "u".into(),
+        });
+        record.fact.stage = Some("Execute".into());
+        record.fact.plan_digest = digest("plan");
+        record.fact.policy_digest = digest("policy");
+        record.fact.playbook_digest = digest("playbook");
+        record.fact.cause = Some(RecordId::of(&["cause"]));
+        record.fact.details = digest("details");
+        record.fact.logs = vec![Standing {
+            origin: "neuralops.io/1/2".into(),
+            root: Root(Hash::of_nothing()),
+            size: 9,
+        }];
+        record
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_canonical_form() {
+        for record in [record(), full()] {
+            let bytes = record.to_bytes().unwrap();
+            assert_eq!(bytes, serde_json_canonicalizer::to_vec(&record).unwrap());
+            assert_eq!(Record::parse(&bytes).unwrap(), record);
+        }
     }
 
     #[test]
