@@ -132,6 +132,11 @@ impl OwnCluster {
         self.cluster
     }
 
+    /// The credential of the operator, for a process that is not the operator itself.
+    pub fn operator_kubeconfig(&self) -> PathBuf {
+        self.dir.join("kc/operator")
+    }
+
     /// start, stop, kill, pause or resume a component, or restart it.
     pub fn ctl(&self, act: &str, component: &str) {
         let status = script("ctl")
