@@ -14,10 +14,7 @@ use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    adapters::{
-        kube::error::chain,
-        store::{NoStoreUrl, StoreUrl},
-    },
+    adapters::store::{NoStoreUrl, StoreUrl},
     domain::duration,
 };
 
@@ -157,34 +154,40 @@ impl fmt::Display for Days {
     }
 }
 
-/// Where the store is, or nothing for the data directory. What it prints has no password.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "String")]
-pub struct StoreSetting(pub Option<StoreUrl>);
+/// Where the store is, or nothing for the data directory. It is read after the command line and the file, whose errors
+/// repeat what they refuse: a password may be in it. What it prints has none.
+#[derive(Clone, Default, Deserialize)]
+#[serde(from = "String")]
+pub struct StoreSetting(String);
 
-impl TryFrom<String> for StoreSetting {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
+impl StoreSetting {
+    /// The store that is named, if one is.
+    pub fn url(&self) -> Result<Option<StoreUrl>, NoStoreUrl> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
+        self.0.parse().map(Some)
     }
 }
 
-impl FromStr for StoreSetting {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text.is_empty() {
-            return Ok(Self(None));
-        }
-        let url = text.parse().map_err(|error: NoStoreUrl| chain(&error))?;
-        Ok(Self(Some(url)))
+impl From<String> for StoreSetting {
+    fn from(text: String) -> Self {
+        Self(text)
     }
 }
 
 impl fmt::Display for StoreSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.as_ref().map_or(Ok(()), |url| url.fmt(f))
+        match self.url() {
+            Ok(url) => url.map_or(Ok(()), |url| url.fmt(f)),
+            Err(_) => f.write_str("(unreadable)"),
+        }
+    }
+}
+
+impl fmt::Debug for StoreSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -259,7 +262,7 @@ settings! {
     /// Where the embedded store and the spool of stops lie; a disk of this replica's own
     data_dir: PathBuf = PathBuf::from("/var/lib/neuralops"), "data-dir", "NEURALOPS_DATA_DIR", "dataDir" [value_name = "DIR"];
     /// The store of the transparency log: sqlite:///path or postgres://user@host/database; without it a file in the data directory
-    store: StoreSetting = StoreSetting(None), "store", "NEURALOPS_STORE", "store" [value_name = "URL"];
+    store: StoreSetting = StoreSetting::default(), "store", "NEURALOPS_STORE", "store" [value_name = "URL", hide_env_values = true];
     /// Name of the operator's own Secret with the keys that sign checkpoints; made if it is not there
     audit_keys: String = "neuralops-audit-keys".to_owned(), "audit-keys", "NEURALOPS_AUDIT_KEYS", "auditKeys" [value_name = "NAME"];
     /// How many days texts beside the transparency log are kept; the log itself is kept for ever
@@ -305,6 +308,9 @@ pub enum ConfigError {
         #[source]
         source: tracing_subscriber::filter::ParseError,
     },
+    /// The text names no store; it is not repeated.
+    #[error("store names no store")]
+    Store(#[source] NoStoreUrl),
     /// Nothing would be done.
     #[error("roles is empty: name controller, api or both")]
     NoRole,
@@ -320,6 +326,7 @@ pub fn load(args: &OperatorArgs, matches: &ArgMatches) -> Result<OperatorConfig,
     if config.roles.is_empty() {
         return Err(ConfigError::NoRole);
     }
+    config.store.url().map_err(ConfigError::Store)?;
     EnvFilter::try_new(&config.log_level).map_err(|source| ConfigError::Level {
         level: config.log_level.clone(),
         source,
@@ -467,6 +474,12 @@ mod tests {
                 .unwrap_err()
                 .contains("is no filter")
         );
+        let odd = "postgres://u:open#sesame@db/audit";
+        let refused = load_with(&["--store", odd], None).unwrap_err();
+        assert!(refused.contains("names no store"), "{refused}");
+        assert!(!refused.contains("sesame"), "{refused}");
+        let file = format!("store: \"{odd}\"\n");
+        assert!(!load_with(&[], Some(&file)).unwrap_err().contains("sesame"));
         assert!(
             load_with(&["--roles", "cook"], None)
                 .unwrap_err()

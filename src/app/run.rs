@@ -16,7 +16,7 @@ use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::watch,
-    task::JoinSet,
+    task::{AbortHandle, JoinSet},
 };
 
 use super::{
@@ -51,9 +51,9 @@ use crate::{
 /// Requests about the Lease are answered within this or tried again.
 const LEASE_PATIENCE: Duration = Duration::from_secs(3);
 /// How long the last records and their checkpoint may take.
-const AUDIT_GRACE: Duration = Duration::from_secs(8);
+const AUDIT_GRACE: Duration = Duration::from_secs(6);
 /// How long probes and Lease may take to end after the controllers have.
-const REST_GRACE: Duration = Duration::from_secs(5);
+const REST_GRACE: Duration = Duration::from_secs(4);
 
 /// Why the process ends without a signal.
 #[derive(Debug, thiserror::Error)]
@@ -110,7 +110,7 @@ pub async fn run(config: OperatorConfig) -> Result<(), RunError> {
     let mut term = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut int = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     let stops = Stops::default();
-    let mut tasks = start(&config, &stops).await?;
+    let (mut tasks, scribe) = start(&config, &stops).await?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         "the operator is running"
@@ -121,7 +121,7 @@ pub async fn run(config: OperatorConfig) -> Result<(), RunError> {
         // Leaving drops every task where it stands: a deposed leader must not write another byte.
         Some(ended) = tasks.join_next() => return Err(failure(ended)),
     }
-    finish(&config, tasks, &stops).await
+    finish(&config, tasks, &stops, &scribe).await
 }
 
 /// The stages of a stop; each turns true once.
@@ -142,7 +142,12 @@ fn failure(
     }
 }
 
-async fn finish(config: &OperatorConfig, mut tasks: Tasks, stops: &Stops) -> Result<(), RunError> {
+async fn finish(
+    config: &OperatorConfig,
+    mut tasks: Tasks,
+    stops: &Stops,
+    scribe: &AbortHandle,
+) -> Result<(), RunError> {
     stops.work.send_replace(true);
     let grace = config.shutdown_grace.0;
     if ended(&mut tasks, CONTROLLERS, grace).await?.is_none() {
@@ -153,6 +158,8 @@ async fn finish(config: &OperatorConfig, mut tasks: Tasks, stops: &Stops) -> Res
     stops.audit.send_replace(true);
     if ended(&mut tasks, AUDIT, AUDIT_GRACE).await?.is_none() {
         tracing::warn!("the transparency log did not end in time; the next leader goes on with it");
+        // Before the Lease goes: it must not wake up beside another writer.
+        scribe.abort();
     }
     stops.rest.send_replace(true);
     let rest = async {
@@ -169,16 +176,25 @@ async fn finish(config: &OperatorConfig, mut tasks: Tasks, stops: &Stops) -> Res
     Ok(())
 }
 
-/// Waits for the end of one task, for so long; another one that ends meanwhile ends the process.
+/// Waits for the end of one task, for so long; another one that fails meanwhile ends the process. Controllers that
+/// outlast their time may still come to their end.
 async fn ended(
     tasks: &mut Tasks,
     name: &'static str,
     grace: Duration,
 ) -> Result<Option<()>, RunError> {
-    match tokio::time::timeout(grace, tasks.join_next()).await {
-        Ok(None) => Ok(Some(())),
-        Ok(Some(Ok((ended, Ok(()))))) if ended == name => Ok(Some(())),
-        Ok(Some(ended)) => Err(failure(ended)),
+    let waiting = async {
+        loop {
+            match tasks.join_next().await {
+                None => return Ok(()),
+                Some(Ok((ended, Ok(())))) if ended == name => return Ok(()),
+                Some(Ok((CONTROLLERS, Ok(())))) => {}
+                Some(ended) => return Err(failure(ended)),
+            }
+        }
+    };
+    match tokio::time::timeout(grace, waiting).await {
+        Ok(ended) => ended.map(Some),
         Err(_) => Ok(None),
     }
 }
@@ -187,7 +203,7 @@ const CONTROLLERS: &str = "controllers";
 const AUDIT: &str = "audit";
 
 /// Starts every task. Nothing else in the crate starts one.
-async fn start(config: &OperatorConfig, stops: &Stops) -> Result<Tasks, RunError> {
+async fn start(config: &OperatorConfig, stops: &Stops) -> Result<(Tasks, AbortHandle), RunError> {
     let metrics = Arc::new(Metrics::new().map_err(|error| RunError::Metrics(Box::new(error)))?);
     let shipped = guard::shipped().map_err(RunError::Guard)?;
     let (client, impatient) = connect(config).await.map_err(RunError::Client)?;
@@ -202,7 +218,8 @@ async fn start(config: &OperatorConfig, stops: &Stops) -> Result<Tasks, RunError
         path: config.data_dir.clone(),
         source,
     })?;
-    let parts = parts(config, &settings, &impatient, &events, &metrics);
+    let leads = Arc::clone(&fence) as Arc<dyn Leadership>;
+    let parts = parts(config, &settings, &impatient, &events, &metrics, leads);
     let (ledger, scribe) = ledger::prepare(parts);
 
     let mut tasks = Tasks::new();
@@ -226,7 +243,7 @@ async fn start(config: &OperatorConfig, stops: &Stops) -> Result<Tasks, RunError
         concurrency: config.concurrency.0,
     };
     let scribe = scribe.run(leading.subscribe(), stops.audit.subscribe());
-    tasks.spawn(scribe.map(|ended| (AUDIT, ended.map_err(RunError::Audit))));
+    let scribe = tasks.spawn(scribe.map(|ended| (AUDIT, ended.map_err(RunError::Audit))));
     let work = work(
         shared,
         pulse,
@@ -245,7 +262,7 @@ async fn start(config: &OperatorConfig, stops: &Stops) -> Result<Tasks, RunError
         stops.rest.subscribe(),
     );
     tasks.spawn(lease.map(|ended| ("lease", ended.map_err(RunError::Lease))));
-    Ok(tasks)
+    Ok((tasks, scribe))
 }
 
 /// What the transparency log is written with.
@@ -255,10 +272,13 @@ fn parts(
     impatient: &Client,
     events: &Events,
     metrics: &Arc<Metrics>,
+    fence: Arc<dyn Leadership>,
 ) -> ledger::Parts {
     let embedded = || StoreUrl::sqlite(&config.data_dir.join("audit.db"));
+    // Read once already, when the configuration was loaded.
+    let named = config.store.url().ok().flatten();
     ledger::Parts {
-        store: config.store.0.clone().unwrap_or_else(embedded),
+        store: named.unwrap_or_else(embedded),
         directory: config.data_dir.clone(),
         // Whoever waits for the anchor does not wait long.
         anchor: Anchor::new(impatient.clone()),
@@ -268,6 +288,7 @@ fn parts(
         retention: SignedDuration::from_hours(i64::from(config.audit_retention.0) * 24),
         identity: lease.identity.clone(),
         configuration: config.to_string(),
+        fence,
     }
 }
 

@@ -63,6 +63,8 @@ reasons! {
     AnchorAltered,
     /// The audit store is not the log that its anchor names, or contradicts itself.
     StoreAltered,
+    /// The audit store is of another version, or no store of ours.
+    StoreUnusable,
     /// The key that signs checkpoints is gone, or is not the one that the anchor names.
     SigningKeyMissing,
     /// The spool of stops holds what the operator did not write; it was put aside unread.

@@ -25,6 +25,9 @@ pub enum AnchorError {
     /// Not read.
     #[error("could not read the AuditLog {NAME}")]
     Read(#[source] kube::Error),
+    /// The kind is not there, which says nothing about the object.
+    #[error("the kind AuditLog is not served")]
+    NotServed,
     /// Not made.
     #[error("could not create the AuditLog {NAME}")]
     Create(#[source] kube::Error),
@@ -49,7 +52,12 @@ impl AnchorError {
 
 impl Classified for AnchorError {
     fn class(&self) -> ErrorClass {
-        ErrorClass::Transient
+        match self {
+            Self::Read(error) | Self::Create(error) | Self::Swap(error) | Self::Cluster(error) => {
+                classify(error).0
+            }
+            Self::NotServed => ErrorClass::Transient,
+        }
     }
 
     fn reason(&self) -> Reason {
@@ -57,6 +65,7 @@ impl Classified for AnchorError {
             Self::Read(error) | Self::Create(error) | Self::Swap(error) | Self::Cluster(error) => {
                 classify(error).1
             }
+            Self::NotServed => Reason::CrdNotServed,
         }
     }
 }
@@ -95,8 +104,19 @@ impl Anchor {
 
     /// As it stands now.
     pub async fn read(&self) -> Result<Option<Anchored>, AnchorError> {
-        let found = self.api.get_opt(NAME).await.map_err(AnchorError::Read)?;
-        Ok(found.map(Anchored))
+        match self.api.get(NAME).await {
+            Ok(found) => Ok(Some(Anchored(found))),
+            // An answer without the object's name in it is about the kind: nobody has said that the anchor is gone.
+            Err(kube::Error::Api(answer)) if answer.is_not_found() => {
+                let about = answer.details.as_ref().map(|details| details.name.as_str());
+                if about == Some(NAME) {
+                    Ok(None)
+                } else {
+                    Err(AnchorError::NotServed)
+                }
+            }
+            Err(error) => Err(AnchorError::Read(error)),
+        }
     }
 
     /// Makes it; fails if it is there.

@@ -45,16 +45,6 @@ pub enum KeysError {
         #[source]
         source: kube::Error,
     },
-    /// An entry is no key; what it is stands nowhere, because it may be half of one.
-    #[error(
-        "the entry {entry} of the Secret {name} is no key; restore the Secret from your backup"
-    )]
-    NoKey {
-        /// The Secret.
-        name: String,
-        /// Its entry.
-        entry: String,
-    },
     /// No key can be made.
     #[error("could not make a key")]
     Random(#[source] NoRandomness),
@@ -67,7 +57,6 @@ impl Classified for KeysError {
     fn class(&self) -> ErrorClass {
         match self {
             Self::Read { .. } | Self::Write { .. } | Self::Random(_) => ErrorClass::Transient,
-            Self::NoKey { .. } => ErrorClass::Permanent,
             Self::Origin(_) => ErrorClass::Bug,
         }
     }
@@ -75,7 +64,6 @@ impl Classified for KeysError {
     fn reason(&self) -> Reason {
         match self {
             Self::Read { source, .. } | Self::Write { source, .. } => classify(source).1,
-            Self::NoKey { .. } => Reason::SigningKeyMissing,
             Self::Random(_) | Self::Origin(_) => Reason::InternalError,
         }
     }
@@ -126,21 +114,29 @@ impl Keys {
     pub async fn load(&self) -> Result<Keyring, KeysError> {
         let found = self.api.get_opt(&self.name).await;
         match found.map_err(|source| self.unread(source))? {
-            Some(secret) => self.parse(secret),
+            Some(secret) => self.parse(secret).await,
             None => self.create().await,
         }
     }
 
-    /// Adds a key for a new log.
-    pub async fn add(&self, keyring: Keyring, origin: &str) -> Result<Keyring, KeysError> {
+    /// Adds a key for a new log, if it has none. Of all others only the one of the log that is anchored now is kept:
+    /// attempts that came to nothing must not fill the Secret.
+    pub async fn add(
+        &self,
+        keyring: Keyring,
+        origin: &str,
+        anchored: Option<&str>,
+    ) -> Result<Keyring, KeysError> {
+        if keyring.signing(origin).is_some() {
+            return Ok(keyring);
+        }
         let seed = random::bytes::<32>().map_err(KeysError::Random)?;
         let key = SigningKey::from_seed(origin, &seed).map_err(KeysError::Origin)?;
         let mut secret = keyring.secret;
         let text = ByteString(key.to_private_text().into_bytes());
-        secret
-            .data
-            .get_or_insert_default()
-            .insert(entry(origin).to_owned(), text);
+        let data = secret.data.get_or_insert_default();
+        data.retain(|name, _| name == SPOOL || Some(name.as_str()) == anchored.map(entry));
+        data.insert(entry(origin).to_owned(), text);
         self.replace(secret).await
     }
 
@@ -170,31 +166,52 @@ impl Keys {
         };
         let made = self.api.create(&parameters(), &secret).await;
         self.parse(made.map_err(|source| self.unwritten(source))?)
+            .await
     }
 
     async fn replace(&self, secret: Secret) -> Result<Keyring, KeysError> {
         let replaced = self.api.replace(&self.name, &parameters(), &secret).await;
         self.parse(replaced.map_err(|source| self.unwritten(source))?)
+            .await
     }
 
-    fn parse(&self, secret: Secret) -> Result<Keyring, KeysError> {
-        let no_key = |entry: &str| KeysError::NoKey {
-            name: self.name.clone(),
-            entry: entry.to_owned(),
-        };
-        let mut spool = None;
+    /// What is no key is as good as gone: the log then says so, and its way out stays open.
+    async fn parse(&self, mut secret: Secret) -> Result<Keyring, KeysError> {
         let mut signing = BTreeMap::new();
-        for (name, ByteString(value)) in secret.data.iter().flatten() {
-            if name == SPOOL {
-                spool = value.as_slice().try_into().ok();
-                continue;
-            }
+        for (name, ByteString(value)) in secret
+            .data
+            .iter()
+            .flatten()
+            .filter(|(name, _)| *name != SPOOL)
+        {
             let key = std::str::from_utf8(value)
                 .ok()
                 .and_then(|text| text.trim().parse().ok());
-            signing.insert(name.clone(), key.ok_or_else(|| no_key(name))?);
+            match key {
+                Some(key) => {
+                    signing.insert(name.clone(), key);
+                }
+                None => tracing::error!(
+                    secret = self.name,
+                    entry = name,
+                    "an entry of the Secret is no key; restore the Secret from your backup"
+                ),
+            }
         }
-        let spool = spool.ok_or_else(|| no_key(SPOOL))?;
+        let data = secret.data.get_or_insert_default();
+        let spool = data
+            .get(SPOOL)
+            .and_then(|ByteString(value)| value.as_slice().try_into().ok());
+        let spool = match spool {
+            Some(spool) => spool,
+            None => {
+                let spool = random::bytes::<32>().map_err(KeysError::Random)?;
+                data.insert(SPOOL.to_owned(), ByteString(spool.to_vec()));
+                let replaced = self.api.replace(&self.name, &parameters(), &secret).await;
+                secret = replaced.map_err(|source| self.unwritten(source))?;
+                spool
+            }
+        };
         Ok(Keyring {
             secret,
             spool,

@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Refusal, board::Board, inspection::root_at, writer::Wait};
+use super::{Refusal, board::Board, facts::sealed, inspection::root_at, writer::Wait};
 use crate::{
     adapters::{
         failpoint::failpoint,
@@ -24,7 +24,7 @@ use crate::{
         audit::{checkpoint::Checkpoint, note::SigningKey},
         reason::Reason,
     },
-    ports::{Epoch, Log, LogNumber, SavedCheckpoint, Store, StoreError},
+    ports::{Epoch, Leadership, Log, LogNumber, SavedCheckpoint, Store, StoreError},
 };
 
 /// No leaf waits longer for its checkpoint, nor do more of them.
@@ -47,6 +47,7 @@ pub(super) enum AnchoringEnd {
 /// The one signer of a leadership.
 pub(super) struct Anchoring {
     pub(super) store: Arc<dyn Store>,
+    pub(super) fence: Arc<dyn Leadership>,
     pub(super) epoch: Epoch,
     pub(super) key: SigningKey,
     pub(super) anchor: Anchor,
@@ -72,7 +73,10 @@ impl Anchoring {
             };
             let anchored = self.size();
             answer(&mut waiting, number, anchored);
-            if size <= anchored {
+            // Also those that an earlier opening has left: nobody need record anything for them to be anchored.
+            if size > anchored {
+                unanchored_since.get_or_insert_with(Instant::now);
+            } else {
                 unanchored_since = None;
             }
             let due = if !waiting.is_empty() || size >= anchored + MOST {
@@ -84,13 +88,12 @@ impl Anchoring {
                 // First whoever waits: all of them get the same checkpoint.
                 biased;
                 Some(wait) = waits.recv() => waiting.push(wait),
-                Ok(()) = log.changed() => {
-                    unanchored_since.get_or_insert_with(Instant::now);
-                }
+                Ok(()) = log.changed() => {}
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     let log = log.borrow_and_update().clone();
                     match self.advance(&log).await {
-                        Ok(true) => {}
+                        // What came in meanwhile has waited since now at the earliest.
+                        Ok(true) => unanchored_since = None,
                         Ok(false) => not_before = Instant::now() + PAUSE,
                         Err(end) => return end,
                     }
@@ -118,6 +121,11 @@ impl Anchoring {
             size: log.size,
             root: log.root,
         };
+        if self.fence.holds().is_err() {
+            self.board
+                .anchor(Some("this replica does not lead any more".to_owned()));
+            return Ok(false);
+        }
         failpoint!("sign.before");
         let note = match checkpoint.sign(&self.key) {
             Ok(note) => note,
@@ -180,11 +188,17 @@ impl Anchoring {
         };
         let said = found.spec();
         let size = u64::try_from(said.size).unwrap_or_default();
-        let root = root_at(self.store.as_ref(), log.number, size).await;
-        let root = root.map_err(AnchoringEnd::Store)?;
-        let ours = said.origin == log.origin
-            && (self.size()..=log.size).contains(&size)
+        let within = said.origin == log.origin && (self.size()..=log.size).contains(&size);
+        // Beyond our own size there is nothing to compare with, and nothing of ours.
+        let root = if within {
+            let root = root_at(self.store.as_ref(), log.number, size).await;
+            root.map_err(AnchoringEnd::Store)?
+        } else {
+            None
+        };
+        let ours = root.is_some()
             && root == said.root.parse().ok()
+            && sealed(said, &[self.key.verifier()])
             && said.keys == self.anchored.spec().keys
             && said.previous == self.anchored.spec().previous;
         if !ours {

@@ -1,11 +1,22 @@
-//! Floor 2: what is done beside writing, now and then: answering what other processes ask through the store, and
-//! erasing texts whose time is over. It records through the same queue as everybody.
+//! Floor 2: what is done beside writing, now and then: bringing in what was spooled, answering what other processes ask
+//! through the store, and erasing texts whose time is over. It records through the same queue as everybody.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
-use super::{Ack, Draft, Ledger};
+use super::{
+    Ack, Draft, Ledger,
+    late::{bring_in, greet},
+    own::Replica,
+    spool::Spool,
+};
 use crate::{
     adapters::{clock, kube::error::chain},
     domain::audit::{
@@ -30,15 +41,34 @@ pub(super) enum AttendantEnd {
     Store(StoreError),
 }
 
-/// Attends to the store until something has to be opened anew.
+/// What an attendant has at hand.
+pub(super) struct Here<'a> {
+    pub(super) ledger: &'a Ledger,
+    pub(super) replica: &'a Replica,
+    pub(super) spool: &'a Arc<Spool>,
+    /// Whether it is on record who leads.
+    pub(super) greeted: &'a AtomicBool,
+}
+
+/// Attends to store and spool until something has to be opened anew.
 pub(super) async fn attend(
     store: Arc<dyn Store>,
     epoch: Epoch,
     log: &Log,
-    ledger: &Ledger,
+    here: Here<'_>,
 ) -> AttendantEnd {
+    let Here {
+        ledger,
+        replica,
+        spool,
+        greeted,
+    } = here;
     let mut expired: Option<Instant> = None;
     loop {
+        bring_in(spool, ledger, replica).await;
+        if !greeted.load(Ordering::Acquire) {
+            greeted.store(greet(ledger, replica, epoch).await, Ordering::Release);
+        }
         match answer(store.as_ref(), epoch, log, ledger).await {
             Ok(false) => {}
             Ok(true) => return AttendantEnd::Follow,

@@ -14,55 +14,56 @@ use crate::{
     ports::Epoch,
 };
 
-/// Brings what was spooled into the log, marked as late. What cannot be brought in now stays for the next opening.
+/// Brings what was spooled into the log, marked as late. What cannot be brought in now stays for the next time.
 pub(super) async fn bring_in(spool: &Arc<Spool>, ledger: &Ledger, replica: &Replica) {
+    if spool.is_empty() {
+        return;
+    }
     let waiting = match spool.read().await {
         Ok(waiting) => waiting,
-        Err(error @ SpoolError::Altered { .. }) => {
-            return put_aside(spool, ledger, replica, &error).await;
-        }
         Err(error) => {
             tracing::warn!(error = %chain(&error), "the spool of stops cannot be read now");
             return;
         }
     };
-    let count = waiting.len();
-    for late in waiting {
-        let sent = ledger
-            .send(late.draft, Some(late.happened), Ack::Durable)
-            .await;
-        if let Err(refusal) = sent {
+    for late in &waiting.stops {
+        let sent = ledger.send(late.draft.clone(), Some(late.happened), Ack::Durable);
+        if let Err(refusal) = sent.await {
             tracing::warn!("the spool of stops stays for now, because {refusal}");
             return;
         }
     }
-    if count > 0 {
-        match spool.clear() {
-            Ok(()) => tracing::info!(count, "stops from the spool are in the log now"),
-            Err(error) => {
-                tracing::warn!(error = %chain(&error), "the spool could not be emptied; its stops are in the log")
-            }
+    if let Some(altered) = &waiting.altered {
+        return put_aside(spool, ledger, replica, altered).await;
+    }
+    let count = waiting.stops.len();
+    match spool.clear(&waiting).await {
+        Ok(true) => {
+            ledger.metrics.spool(0);
+            tracing::info!(count, "stops from the spool are in the log now");
+        }
+        Ok(false) => tracing::debug!("more stops were spooled meanwhile"),
+        Err(error) => {
+            tracing::warn!(error = %chain(&error), "the spool could not be emptied; its stops are in the log");
         }
     }
-    ledger.metrics.spool(0);
 }
 
+/// On record first, then out of the way.
 async fn put_aside(spool: &Spool, ledger: &Ledger, replica: &Replica, error: &SpoolError) {
-    let aside = match spool.put_aside(clock::now()) {
-        Ok(aside) => aside.display().to_string(),
-        Err(error) => {
-            tracing::error!(error = %chain(&error), "an altered spool could not be put aside");
-            return;
-        }
-    };
-    tracing::error!(
-        reason = Reason::SpoolAltered.as_str(),
-        aside,
-        "{error}; it was put aside"
-    );
+    let path = spool.aside(clock::now());
+    let aside = path.display().to_string();
     let draft = replica.spool_refused(&aside, error);
     if let Err(refusal) = ledger.record(draft, Ack::Durable).await {
         tracing::error!("that the spool was altered could not be recorded, because {refusal}");
+        return;
+    }
+    let reason = Reason::SpoolAltered.as_str();
+    match spool.put_aside(&path) {
+        Ok(()) => tracing::error!(reason, aside, "{error}; it was put aside"),
+        Err(failed) => {
+            tracing::error!(reason, error = %chain(&failed), "{error}, and it could not be put aside");
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 mod anchoring;
 mod attendant;
 mod board;
+mod facts;
 mod inspection;
 mod late;
 mod opening;
@@ -31,6 +32,8 @@ use spool::{Late, Spool};
 
 /// A forward step is told within a second that it cannot be recorded.
 const PATIENCE: Duration = Duration::from_millis(900);
+/// How long the controllers wait for the log to open before they begin.
+const SETTLING: Duration = Duration::from_secs(5);
 /// Records that may wait for the writer: more than any burst, less than what would hide a writer that stands still.
 const WAITING: usize = 4096;
 
@@ -104,13 +107,13 @@ impl Ledger {
         self.open.clone()
     }
 
-    /// Waits until the first opening has come to something, good or bad.
+    /// Waits until the first opening has come to something, good or bad; not for ever, as a large store takes long to
+    /// check and objects have to be told what is going on.
     pub async fn settled(&self) {
         let mut state = self.state.clone();
+        let settled = state.wait_for(|state| !matches!(state, State::Following | State::Opening));
         // An error means that the task has ended, and with it the process.
-        let _ = state
-            .wait_for(|state| !matches!(state, State::Following | State::Opening))
-            .await;
+        let _ = tokio::time::timeout(SETTLING, settled).await;
     }
 
     /// Records a forward step. An answer means that it is as safe as asked for; a refusal, that it must not happen:

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{
     Refusal,
-    inspection::{Inspected, inspect},
+    facts::{Found, facts, follow, named},
     own::Replica,
     writer,
 };
@@ -23,22 +23,24 @@ use crate::{
         audit::{
             checkpoint::Checkpoint,
             note::SigningKey,
-            opening::{self, Facts, Key, Opening, Standing},
-            request::Request,
+            opening::{self, Opening},
         },
         reason::Reason,
         verdict::ErrorClass,
     },
-    ports::{Epoch, Log, Store, StoreError},
+    ports::{Epoch, Leadership, Log, Store, StoreError},
 };
 
 /// Keys that an anchor names at most: the one that signs, and those of the logs before.
 const KEYS: usize = 4;
+/// Logs that an anchor says were followed at most.
+const PREVIOUS: usize = 16;
 
 /// What the opening needs.
 pub(super) struct Opener {
     pub(super) anchor: Anchor,
     pub(super) keys: Keys,
+    pub(super) fence: Arc<dyn Leadership>,
     pub(super) replica: Arc<Replica>,
     pub(super) retention: jiff::SignedDuration,
 }
@@ -69,7 +71,10 @@ impl From<StoreError> for NotOpened {
             StoreError::Fenced { .. } => Self::Deposed(chain(&error)),
             StoreError::Damaged(_) | StoreError::Unusable(_) => {
                 let message = chain(&error);
-                let reason = Reason::StoreAltered;
+                let reason = match error {
+                    StoreError::Unusable(_) => Reason::StoreUnusable,
+                    _ => Reason::StoreAltered,
+                };
                 Self::Refused(Refusal { reason, message }, None)
             }
         }
@@ -78,7 +83,14 @@ impl From<StoreError> for NotOpened {
 
 impl From<AnchorError> for NotOpened {
     fn from(error: AnchorError) -> Self {
-        Self::Unavailable(chain(&error))
+        let message = chain(&error);
+        match error.class() {
+            ErrorClass::Transient => Self::Unavailable(message),
+            ErrorClass::Permanent | ErrorClass::Bug => {
+                let reason = error.reason();
+                Self::Refused(Refusal { reason, message }, None)
+            }
+        }
     }
 }
 
@@ -96,104 +108,74 @@ impl From<KeysError> for NotOpened {
 }
 
 impl Opener {
-    /// Opens the log, if it may be. `acknowledged` is what an earlier opening of this process has acknowledged.
+    /// Opens the log, if it may be. `acknowledged` is what an earlier opening of this process has acknowledged; a
+    /// `thorough` opening has the database read all of itself.
     pub(super) async fn open(
         &self,
         store: &Arc<dyn Store>,
         keyring: Keyring,
         acknowledged: Option<&Log>,
+        thorough: bool,
     ) -> Result<Opened, NotOpened> {
+        // Taking over ends whoever writes: only who leads may.
+        if self.fence.holds().is_err() {
+            return Err(NotOpened::Unavailable(
+                "this replica does not lead".to_owned(),
+            ));
+        }
         let epoch = store.take_over().await?;
         let anchored = self.anchor.read().await?;
         let logs = store.logs().await?;
-        let current = logs.iter().find(|log| log.current).cloned();
-        let follow = follow(store.as_ref()).await?;
-        let facts = self.facts(
-            store,
-            &anchored,
-            &logs,
-            &keyring,
+        let log = named(&logs, anchored.as_ref()).cloned();
+        let follow = self.asked(store.as_ref(), epoch, anchored.as_ref()).await?;
+        let asked = !follow.is_empty();
+        let found = Found {
+            anchored: anchored.as_ref(),
+            log: log.as_ref(),
             acknowledged,
-            !follow.is_empty(),
-        );
-        let facts = facts.await?;
-        match (opening::decide(&facts), anchored, current) {
+            thorough,
+            asked,
+        };
+        let facts = facts(store, &keyring, found).await?;
+        match (opening::decide(&facts), anchored, log) {
             (Opening::Refuse { reason, message }, anchored, _) => {
                 let refusal = Refusal { reason, message };
                 Err(NotOpened::Refused(refusal, anchored.map(Box::new)))
             }
-            (Opening::Continue, Some(anchored), Some(current)) => {
-                self.go_on(store, epoch, anchored, current, keyring).await
+            (Opening::Continue, Some(anchored), Some(log)) => {
+                self.go_on(store, epoch, anchored, log, keyring).await
             }
             (Opening::Promote, Some(anchored), _) => {
                 self.promote(store, epoch, anchored, &follow, keyring).await
             }
-            (_, anchored, current) => {
-                let begun = self.begin(store, epoch, anchored, current, keyring).await?;
-                self.promote(store, epoch, begun.0, &follow, begun.1).await
+            (_, anchored, log) => {
+                let begun = self.begin(store, epoch, anchored, log, &logs, keyring);
+                let (anchored, keyring) = begun.await?;
+                self.promote(store, epoch, anchored, &follow, keyring).await
             }
         }
     }
 
-    async fn facts(
+    /// Who asks for a new origin. An anchor that has no room for another one makes the asking void, and not the log.
+    async fn asked(
         &self,
-        store: &Arc<dyn Store>,
-        anchored: &Option<Anchored>,
-        logs: &[Log],
-        keyring: &Keyring,
-        acknowledged: Option<&Log>,
-        asked: bool,
-    ) -> Result<Facts, NotOpened> {
-        let spec = anchored.as_ref().map(Anchored::spec);
-        let anchor = spec.map(standing).transpose()?;
-        let current = logs.iter().find(|log| log.current);
-        let inspected = match (&anchor, current) {
-            (Some(anchor), Some(current)) => {
-                // The database's own check reads all of it: once a process is enough.
-                let thorough = acknowledged.is_none();
-                inspect(store.as_ref(), current, anchor.size, thorough).await?
-            }
-            _ => Inspected {
-                root_at_anchor: None,
-                damage: Vec::new(),
-            },
-        };
-        let published = match current {
-            Some(current) => store
-                .checkpoint(current.number)
-                .await?
-                .map(|saved| saved.size),
-            None => None,
-        };
-        let acknowledged = acknowledged
-            .filter(|log| current.is_some_and(|current| current.origin == log.origin))
-            .map_or(0, |log| log.size);
-        let key = match spec.map(|spec| (spec, keyring.signing(&spec.origin))) {
-            Some((spec, Some(key))) if spec.keys.first() == Some(&key.verifier().to_string()) => {
-                Key::Known
-            }
-            Some((_, Some(_))) => Key::Unknown,
-            Some((_, None)) | None => Key::Missing,
-        };
-        // One log stands for another only if it was ended by it.
-        let pending = logs
-            .iter()
-            .rev()
-            .find(|log| !log.current && current.is_none_or(|current| log.number > current.number));
-        Ok(Facts {
-            followed: spec
-                .map(|spec| spec.previous.iter().map(|log| log.origin.clone()).collect())
-                .unwrap_or_default(),
-            anchor,
-            current: current.map(Into::into),
-            pending: pending.map(Into::into),
-            published,
-            acknowledged,
-            root_at_anchor: inspected.root_at_anchor,
-            damage: inspected.damage,
-            asked,
-            key,
-        })
+        store: &dyn Store,
+        epoch: Epoch,
+        anchored: Option<&Anchored>,
+    ) -> Result<Vec<u64>, StoreError> {
+        let follow = follow(store).await?;
+        if follow.is_empty()
+            || anchored.is_none_or(|anchored| anchored.spec().previous.len() < PREVIOUS)
+        {
+            return Ok(follow);
+        }
+        tracing::error!(
+            "a new origin was asked for, and the AuditLog has no room for another one; the request is dropped"
+        );
+        for number in follow {
+            store.answered(epoch, number).await?;
+        }
+        Ok(Vec::new())
     }
 
     /// Begins a log in the store and makes the anchor name it. Nothing of it is in the store before the anchor does.
@@ -202,14 +184,16 @@ impl Opener {
         store: &Arc<dyn Store>,
         epoch: Epoch,
         anchored: Option<Anchored>,
-        current: Option<Log>,
+        before: Option<Log>,
+        logs: &[Log],
         keyring: Keyring,
     ) -> Result<(Anchored, Keyring), NotOpened> {
-        let cluster = self.anchor.cluster_uid().await?;
-        let id = random::bytes::<8>().map_err(|error| NotOpened::Unavailable(error.to_string()))?;
-        let origin = format!("neuralops.io/{cluster}/{:016x}", u64::from_be_bytes(id));
+        let origin = self.origin(logs, before.as_ref(), &keyring).await?;
         let log = store.begin_log(epoch, &origin).await?;
-        let keyring = self.keys.add(keyring, &origin).await?;
+        let named = anchored
+            .as_ref()
+            .map(|anchored| anchored.spec().origin.as_str());
+        let keyring = self.keys.add(keyring, &origin, named).await?;
         let key = keyring
             .signing(&origin)
             .ok_or_else(|| defect("the key that was made is not in the Secret"))?;
@@ -230,12 +214,12 @@ impl Opener {
                 size: spec.size,
                 root: spec.root.clone(),
             });
-        } else if let Some(current) = current {
+        } else if let Some(before) = before {
             // The anchor is gone: what the store says of itself is all there is.
             previous.push(PreviousLog {
-                origin: current.origin,
-                size: i64::try_from(current.size).unwrap_or(i64::MAX),
-                root: current.root.to_string(),
+                origin: before.origin,
+                size: i64::try_from(before.size).unwrap_or(i64::MAX),
+                root: before.root.to_string(),
             });
         }
         let spec = AuditLogSpec {
@@ -251,6 +235,31 @@ impl Opener {
             None => self.anchor.create(spec).await?,
         };
         Ok((anchored, keyring))
+    }
+
+    /// The origin of the log that is about to begin: the one of an attempt that was cut off, whose anchor may come to be
+    /// yet, else a new one.
+    async fn origin(
+        &self,
+        logs: &[Log],
+        before: Option<&Log>,
+        keyring: &Keyring,
+    ) -> Result<String, NotOpened> {
+        let begun = |log: &&Log| {
+            !log.current
+                && log.size == 0
+                && before.is_none_or(|before| before.origin != log.origin)
+                && keyring.signing(&log.origin).is_some()
+        };
+        if let Some(begun) = logs.iter().rev().find(begun) {
+            return Ok(begun.origin.clone());
+        }
+        let cluster = self.anchor.cluster_uid().await?;
+        let id = random::bytes::<8>().map_err(|error| NotOpened::Unavailable(error.to_string()))?;
+        Ok(format!(
+            "neuralops.io/{cluster}/{:016x}",
+            u64::from_be_bytes(id)
+        ))
     }
 
     /// The anchor names a log that does not grow yet: whoever asked for it has it, and it grows from now on.
@@ -305,49 +314,10 @@ impl Opener {
     }
 }
 
-impl From<&Log> for Standing {
-    fn from(log: &Log) -> Self {
-        Self {
-            origin: log.origin.clone(),
-            size: log.size,
-            root: log.root,
-        }
-    }
-}
-
-fn standing(spec: &AuditLogSpec) -> Result<Standing, NotOpened> {
-    let altered = |message: &str| {
-        let refusal = Refusal {
-            reason: Reason::AnchorAltered,
-            message: format!("the AuditLog main does not read: {message}"),
-        };
-        NotOpened::Refused(refusal, None)
-    };
-    Ok(Standing {
-        origin: spec.origin.clone(),
-        size: u64::try_from(spec.size).map_err(|_| altered("its size is negative"))?,
-        root: spec
-            .root
-            .parse()
-            .map_err(|_| altered("its root is no hash"))?,
-    })
-}
-
 fn defect(message: &str) -> NotOpened {
     let refusal = Refusal {
         reason: Reason::InternalError,
         message: message.to_owned(),
     };
     NotOpened::Refused(refusal, None)
-}
-
-/// The requests that ask for a new origin.
-async fn follow(store: &dyn Store) -> Result<Vec<u64>, StoreError> {
-    let requests = store.requests(100).await?;
-    let asks = |body: &[u8]| matches!(Request::parse(body), Ok(Request::Follow { .. }));
-    Ok(requests
-        .iter()
-        .filter(|request| asks(&request.body))
-        .map(|request| request.number)
-        .collect())
 }

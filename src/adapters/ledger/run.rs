@@ -4,10 +4,7 @@
 
 use std::{
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -17,9 +14,8 @@ use tokio::sync::{mpsc, watch};
 use super::{
     Job, Ledger, Refusal, State, WAITING,
     anchoring::{Anchoring, AnchoringEnd},
-    attendant::{self, AttendantEnd},
+    attendant::{self, AttendantEnd, Here},
     board::Board,
-    late::{bring_in, greet},
     opening::{NotOpened, Opened, Opener},
     own::Replica,
     spool::Spool,
@@ -35,13 +31,16 @@ use crate::{
         metrics::Metrics,
         store::{self, Mode, StoreUrl},
     },
-    ports::{Epoch, Log, Store, StoreError},
+    ports::{Epoch, Leadership, Log, Store, StoreError},
 };
 
-/// Between two attempts to open the log.
+/// Before the second attempt to open the log; it doubles with each further one.
 const SOON: Duration = Duration::from_millis(250);
-/// Between two looks at a log that a person has to look into; somebody may have mended it, or asked for a new origin.
+/// The longest pause, and the one between two looks at a log that a person has to look into; somebody may have mended it,
+/// or asked for a new origin.
 const LATER: Duration = Duration::from_secs(2);
+/// How long the store may take to open: a disk may hang, and a stop must come through.
+const REACH: Duration = Duration::from_secs(30);
 /// How long the last records may take at the end.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -73,6 +72,8 @@ pub struct Parts {
     pub identity: String,
     /// Its configuration, without secrets.
     pub configuration: String,
+    /// Whether this process may act.
+    pub fence: Arc<dyn Leadership>,
 }
 
 /// The task that writes the log, before it runs.
@@ -87,6 +88,10 @@ pub struct Scribe {
     store: Option<Arc<dyn Store>>,
     /// What was last acknowledged, so that a store that came back without it is found out.
     acknowledged: Option<Log>,
+    /// The database has read all of itself once.
+    checked: bool,
+    /// The pause before the next attempt, while the store or the API server does not answer.
+    pause: Duration,
     greeted: AtomicBool,
 }
 
@@ -110,6 +115,7 @@ pub fn prepare(parts: Parts) -> (Ledger, Scribe) {
     let opener = Opener {
         anchor: parts.anchor.clone(),
         keys: parts.keys.clone(),
+        fence: Arc::clone(&parts.fence),
         replica: Arc::clone(&replica),
         retention: parts.retention,
     };
@@ -123,6 +129,8 @@ pub fn prepare(parts: Parts) -> (Ledger, Scribe) {
         spool,
         store: None,
         acknowledged: None,
+        checked: false,
+        pause: SOON,
         greeted: AtomicBool::new(false),
     };
     (ledger, scribe)
@@ -147,7 +155,11 @@ impl Scribe {
         }
         self.board.post(State::Opening);
         loop {
-            let next = match self.open().await {
+            let opened = tokio::select! {
+                opened = self.open() => opened,
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            };
+            let next = match opened {
                 Ok(opened) => self.write(opened, &mut stop).await?,
                 Err(not) => self.not_opened(not).await?,
             };
@@ -165,17 +177,24 @@ impl Scribe {
     async fn open(&mut self) -> Result<Opened, NotOpened> {
         let keyring = self.parts.keys.load().await?;
         self.spool.unlock(&keyring.spool);
-        let store = match &self.store {
-            Some(store) => {
-                store.reopen().await?;
-                Arc::clone(store)
+        let reach = async {
+            match &self.store {
+                Some(store) => store.reopen().await.map(|()| Arc::clone(store)),
+                None => store::open(&self.parts.store, Mode::Operator).await,
             }
-            None => store::open(&self.parts.store, Mode::Operator).await?,
+        };
+        let store = match tokio::time::timeout(REACH, reach).await {
+            Ok(store) => store?,
+            Err(_) => {
+                let message = format!("the store has not opened for {} s", REACH.as_secs());
+                return Err(NotOpened::Unavailable(message));
+            }
         };
         self.store = Some(Arc::clone(&store));
-        self.opener
-            .open(&store, keyring, self.acknowledged.as_ref())
-            .await
+        let (known, thorough) = (self.acknowledged.as_ref(), !self.checked);
+        let opened = self.opener.open(&store, keyring, known, thorough).await?;
+        self.checked = true;
+        Ok(opened)
     }
 
     async fn not_opened(&mut self, not: NotOpened) -> Result<Next, Failure> {
@@ -183,7 +202,9 @@ impl Scribe {
             NotOpened::Deposed(message) => Err(Failure::Deposed(message)),
             NotOpened::Unavailable(message) => {
                 self.board.post(State::Unavailable(message));
-                Ok(Next::Open(SOON))
+                let pause = self.pause;
+                self.pause = (pause * 2).min(LATER);
+                Ok(Next::Open(pause))
             }
             NotOpened::Refused(refusal, anchored) => {
                 self.refuse(refusal, anchored.as_deref()).await;
@@ -199,10 +220,12 @@ impl Scribe {
         {
             let about = anchored.reference();
             let (reason, note) = (refusal.reason, &refusal.message);
-            self.parts
+            let telling = self
+                .parts
                 .events
-                .publish(&about, true, reason, "Open", note)
-                .await;
+                .publish(&about, true, reason, "Open", note);
+            // The API server may be what is in trouble.
+            let _ = tokio::time::timeout(LATER, telling).await;
         }
     }
 
@@ -217,6 +240,7 @@ impl Scribe {
         };
         let mut tools = self.tools(&store, opened);
         self.board.post(State::Open);
+        self.pause = SOON;
         let end = self.until(&store, &mut tools, stop).await;
         let log = tools.growing.borrow().clone();
         self.acknowledged = Some(log.clone());
@@ -252,11 +276,13 @@ impl Scribe {
         } = opened;
         let metrics = &self.parts.metrics;
         metrics.log_size(log.size);
+        metrics.anchored_size(anchored.spec().size.try_into().unwrap_or_default());
         let (grown, growing) = watch::channel(log.clone());
         let (waits, waiting) = mpsc::unbounded_channel();
         Tools {
             writer: Writer {
                 store: Arc::clone(store),
+                fence: Arc::clone(&self.parts.fence),
                 epoch,
                 board: Arc::clone(&self.board),
                 log: grown,
@@ -266,6 +292,7 @@ impl Scribe {
             },
             anchoring: Anchoring {
                 store: Arc::clone(store),
+                fence: Arc::clone(&self.parts.fence),
                 epoch,
                 key,
                 anchor: self.parts.anchor.clone(),
@@ -288,13 +315,13 @@ impl Scribe {
     ) -> End {
         let (ledger, replica, spool) = (&self.ledger, &self.replica, &self.spool);
         let (epoch, log, greeted) = (tools.epoch, &tools.log, &self.greeted);
-        let attending = async {
-            bring_in(spool, ledger, replica).await;
-            if !greeted.load(Ordering::Acquire) {
-                greeted.store(greet(ledger, replica, epoch).await, Ordering::Release);
-            }
-            attendant::attend(Arc::clone(store), epoch, log, ledger).await
+        let here = Here {
+            ledger,
+            replica,
+            spool,
+            greeted,
         };
+        let attending = attendant::attend(Arc::clone(store), epoch, log, here);
         let stopping = async {
             let _ = stop.wait_for(|stop| *stop).await;
             // While everybody still works: the last record takes the way of all others.

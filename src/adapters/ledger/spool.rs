@@ -6,7 +6,8 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Duration,
 };
 
 use aws_lc_rs::hmac;
@@ -19,6 +20,8 @@ use crate::domain::audit::record::Fact;
 /// The spool never grows beyond this: it bridges an outage, it does not replace the log.
 const LARGEST: u64 = 4 << 20;
 const SEAL: usize = 32;
+/// How long a stop waits for the spool.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The spool did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -76,64 +79,102 @@ struct Line {
     notice: Option<Vec<u8>>,
 }
 
+/// What lies in the spool.
+pub(super) struct Waiting {
+    /// The stops up to the first entry that is not ours, in order.
+    pub(super) stops: Vec<Late>,
+    /// That entry, if there is one.
+    pub(super) altered: Option<SpoolError>,
+    /// How far this was read.
+    mark: u64,
+}
+
 /// The file and its key.
 pub(super) struct Spool {
     file: PathBuf,
-    key: Mutex<Option<hmac::Key>>,
+    key: RwLock<Option<hmac::Key>>,
+    /// One at a time: two entries at once would share a predecessor.
+    turn: Mutex<()>,
 }
 
 impl Spool {
     pub(super) fn new(directory: &Path) -> Arc<Self> {
         Arc::new(Self {
             file: directory.join("stops.spool"),
-            key: Mutex::new(None),
+            key: RwLock::default(),
+            turn: Mutex::default(),
         })
     }
 
     /// From now on entries are sealed with this key.
     pub(super) fn unlock(&self, key: &[u8; 32]) {
-        *self.key.lock().unwrap_or_else(PoisonError::into_inner) =
+        *self.key.write().unwrap_or_else(PoisonError::into_inner) =
             Some(hmac::Key::new(hmac::HMAC_SHA256, key));
     }
 
-    /// Keeps a stop, on the disk when this returns; returns how large the spool is now.
-    pub(super) async fn keep(self: &Arc<Self>, late: Late) -> Result<u64, SpoolError> {
-        let spool = Arc::clone(self);
-        // Syncing blocks, and the disk may be the very thing that is in trouble.
-        let kept = tokio::task::spawn_blocking(move || spool.append(late));
-        kept.await.map_err(|_| SpoolError::CutOff)?
+    /// Whether anything lies there; no promise, only a reason to look.
+    pub(super) fn is_empty(&self) -> bool {
+        !fs::metadata(&self.file).is_ok_and(|file| file.len() > 0)
     }
 
-    /// What waits, in order; nothing of an entry that a crash cut off, because its stop was never acknowledged.
-    pub(super) async fn read(self: &Arc<Self>) -> Result<Vec<Late>, SpoolError> {
+    /// Keeps a stop, on the disk when this returns; returns how large the spool is now. It gives up waiting soon: the
+    /// stop itself must not hang on a disk that does.
+    pub(super) async fn keep(self: &Arc<Self>, late: Late) -> Result<u64, SpoolError> {
+        let spool = Arc::clone(self);
+        let kept = tokio::task::spawn_blocking(move || spool.append(late));
+        match tokio::time::timeout(PATIENCE, kept).await {
+            Ok(kept) => kept.map_err(|_| SpoolError::CutOff)?,
+            Err(_) => Err(SpoolError::CutOff),
+        }
+    }
+
+    /// What waits; nothing of an entry that a crash cut off, because its stop was never acknowledged.
+    pub(super) async fn read(self: &Arc<Self>) -> Result<Waiting, SpoolError> {
         let spool = Arc::clone(self);
         let read = tokio::task::spawn_blocking(move || spool.entries());
         read.await.map_err(|_| SpoolError::CutOff)?
     }
 
-    /// Everything that was read is in the log.
-    pub(super) fn clear(&self) -> Result<(), SpoolError> {
+    /// Everything that was read is in the log. False: more was kept meanwhile, and it has to be read again.
+    pub(super) async fn clear(self: &Arc<Self>, waiting: &Waiting) -> Result<bool, SpoolError> {
+        let (spool, mark) = (Arc::clone(self), waiting.mark);
+        let cleared = tokio::task::spawn_blocking(move || spool.remove(mark));
+        cleared.await.map_err(|_| SpoolError::CutOff)?
+    }
+
+    /// Keeps an altered spool for whoever looks into it, out of the way.
+    pub(super) fn put_aside(&self, aside: &Path) -> Result<(), SpoolError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        fs::rename(&self.file, aside).map_err(self.failed("put aside"))
+    }
+
+    /// Where an altered spool is put.
+    pub(super) fn aside(&self, now: Timestamp) -> PathBuf {
+        self.file
+            .with_extension(format!("altered-{}", now.as_second()))
+    }
+
+    fn key(&self) -> Result<hmac::Key, SpoolError> {
+        let key = self.key.read().unwrap_or_else(PoisonError::into_inner);
+        key.clone().ok_or(SpoolError::NoKey)
+    }
+
+    fn remove(&self, mark: u64) -> Result<bool, SpoolError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if whole(&self.bytes()?) as u64 > mark {
+            return Ok(false);
+        }
         match fs::remove_file(&self.file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(self.failed("empty")(error))
             }
-            _ => Ok(()),
+            _ => Ok(true),
         }
     }
 
-    /// Keeps an altered spool for whoever looks into it, out of the way.
-    pub(super) fn put_aside(&self, now: Timestamp) -> Result<PathBuf, SpoolError> {
-        let aside = self
-            .file
-            .with_extension(format!("altered-{}", now.as_second()));
-        fs::rename(&self.file, &aside).map_err(self.failed("put aside"))?;
-        Ok(aside)
-    }
-
     fn append(&self, late: Late) -> Result<u64, SpoolError> {
-        // Held throughout: two entries at once would share a predecessor.
-        let key = self.key.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = key.as_ref().ok_or(SpoolError::NoKey)?;
+        let key = self.key()?;
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let line = Line {
             happened: late.happened,
             fact: late.draft.fact,
@@ -142,11 +183,11 @@ impl Spool {
         };
         let body = serde_json::to_vec(&line).map_err(SpoolError::Serialize)?;
         let bytes = self.bytes()?;
-        let whole = entries(&bytes).map(|entry| entry.end).last().unwrap_or(0);
+        let whole = whole(&bytes);
         let before = entries(&bytes)
             .last()
             .map_or([0; SEAL].as_slice(), |entry| entry.seal);
-        let entry = sealed(key, before, &body);
+        let entry = sealed(&key, before, &body);
         let size = (whole + entry.len()) as u64;
         if size > LARGEST {
             return Err(SpoolError::Full {
@@ -171,22 +212,28 @@ impl Spool {
         Ok(size)
     }
 
-    fn entries(&self) -> Result<Vec<Late>, SpoolError> {
-        let key = self.key.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = key.as_ref().ok_or(SpoolError::NoKey)?;
+    fn entries(&self) -> Result<Waiting, SpoolError> {
+        let key = self.key()?;
         let bytes = self.bytes()?;
         let mut before: &[u8] = &[0; SEAL];
-        let mut found = Vec::new();
+        let mut waiting = Waiting {
+            stops: Vec::new(),
+            altered: None,
+            mark: whole(&bytes) as u64,
+        };
         for (number, entry) in entries(&bytes).enumerate() {
-            let altered = || SpoolError::Altered {
-                path: self.file.clone(),
-                entry: number + 1,
-            };
             let tag = [before, &length(entry.body), entry.body].concat();
-            hmac::verify(key, &tag, entry.seal).map_err(|_| altered())?;
-            let line: Line = serde_json::from_slice(entry.body).map_err(|_| altered())?;
+            let genuine = hmac::verify(&key, &tag, entry.seal).is_ok();
+            let line = serde_json::from_slice::<Line>(entry.body);
+            let (true, Ok(line)) = (genuine, line) else {
+                waiting.altered = Some(SpoolError::Altered {
+                    path: self.file.clone(),
+                    entry: number + 1,
+                });
+                break;
+            };
             before = entry.seal;
-            found.push(Late {
+            waiting.stops.push(Late {
                 happened: line.happened,
                 draft: Draft {
                     fact: line.fact,
@@ -195,7 +242,7 @@ impl Spool {
                 },
             });
         }
-        Ok(found)
+        Ok(waiting)
     }
 
     fn bytes(&self) -> Result<Vec<u8>, SpoolError> {
@@ -224,6 +271,11 @@ fn sealed(key: &hmac::Key, before: &[u8], body: &[u8]) -> Vec<u8> {
     let entry = [length(body).as_slice(), body].concat();
     let seal = hmac::sign(key, &[before, &entry].concat());
     [&entry, seal.as_ref()].concat()
+}
+
+/// How far the whole entries go.
+fn whole(bytes: &[u8]) -> usize {
+    entries(bytes).map(|entry| entry.end).last().unwrap_or(0)
 }
 
 struct RawEntry<'a> {

@@ -16,7 +16,7 @@ use crate::{
         audit::record::{Payload, Record, VERSION},
         reason::Reason,
     },
-    ports::{Appended, Entry, Epoch, LeafIndex, Log, Store, StoreError},
+    ports::{Appended, Entry, Epoch, Leadership, LeafIndex, Log, Store, StoreError},
 };
 
 /// Records in one transaction.
@@ -44,6 +44,7 @@ pub(super) enum WriterEnd {
 /// The one writer of a leadership.
 pub(super) struct Writer {
     pub(super) store: Arc<dyn Store>,
+    pub(super) fence: Arc<dyn Leadership>,
     pub(super) epoch: Epoch,
     pub(super) board: Arc<Board>,
     pub(super) log: watch::Sender<Log>,
@@ -71,6 +72,14 @@ impl Writer {
         if jobs.is_empty() {
             return Ok(());
         }
+        if self.fence.holds().is_err() {
+            // The store would refuse it too, if another replica has begun already.
+            refuse(
+                jobs,
+                &Refusal::unavailable("this replica does not lead any more"),
+            );
+            return Ok(());
+        }
         failpoint!("append.before");
         let began = Instant::now();
         let mut appending = self.store.append(self.epoch, entries);
@@ -86,11 +95,7 @@ impl Writer {
             Ok(grown) => grown,
             Err(error) => {
                 self.metrics.append_failed(jobs.len());
-                let refusal = Refusal::unavailable(chain(&error));
-                for job in jobs {
-                    // Whoever gave up waiting has been told already.
-                    let _ = job.answer.send(Err(refusal.clone()));
-                }
+                refuse(jobs, &Refusal::unavailable(chain(&error)));
                 return Err(error);
             }
         };
@@ -147,6 +152,13 @@ impl Writer {
             }
         }
         (entries, jobs)
+    }
+}
+
+fn refuse(jobs: Vec<Job>, refusal: &Refusal) {
+    for job in jobs {
+        // Whoever gave up waiting has been told already.
+        let _ = job.answer.send(Err(refusal.clone()));
     }
 }
 

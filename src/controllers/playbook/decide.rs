@@ -75,8 +75,8 @@ pub(super) fn decide(facts: &Facts) -> Decision {
     }
 }
 
-/// What the status does not say yet. The same transition has the same id, so that a pass that is repeated records nothing
-/// twice; a status that somebody wiped makes it be recorded again only if the document is another.
+/// What the status does not say yet. The id names the transition with the status that it starts from: a pass that is
+/// repeated records nothing twice, and going there and back again is recorded each time.
 fn records(facts: &Facts, judgement: &Judgement) -> Vec<Fact> {
     let digest = judgement.digest();
     let changed = facts.recorded.digest.is_some()
@@ -107,6 +107,13 @@ fn fact(facts: &Facts, event: Event, reason: Reason, digest: Option<&Digest>) ->
         event.code(),
         reason.as_str(),
         digest.map_or("", Digest::as_str),
+        facts.recorded.digest.as_deref().unwrap_or_default(),
+        facts
+            .recorded
+            .valid
+            .as_ref()
+            .map_or("", |(_, reason)| reason),
+        facts.recorded.since.as_deref().unwrap_or_default(),
     ]);
     let actor = Actor {
         method: Method::Operator,
@@ -297,6 +304,7 @@ mod tests {
         facts.recorded = Recorded {
             digest: judgement.digest().map(ToString::to_string),
             valid: Some((reason == Reason::Valid, reason.as_str().to_owned())),
+            since: None,
         };
     }
 

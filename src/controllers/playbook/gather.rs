@@ -40,6 +40,8 @@ pub struct Recorded {
     pub digest: Option<String>,
     /// Whether it keeps all rules, and if not, why.
     pub valid: Option<(bool, String)>,
+    /// Since when.
+    pub since: Option<String>,
 }
 
 pub(super) fn gather(object: &RawPlaybook) -> Facts {
@@ -70,13 +72,11 @@ fn recorded(status: Option<&PlaybookStatus>) -> Recorded {
     let Some(status) = status else {
         return Recorded::default();
     };
-    let conditions = status.conditions.iter().flatten();
-    let valid = conditions
-        .filter(|condition| condition.type_ == ConditionType::Valid.as_str())
-        .map(|condition| (condition.status == "True", condition.reason.clone()))
-        .next();
+    let mut conditions = status.conditions.iter().flatten();
+    let valid = conditions.find(|condition| condition.type_ == ConditionType::Valid.as_str());
     Recorded {
         digest: status.digest.clone(),
-        valid,
+        valid: valid.map(|valid| (valid.status == "True", valid.reason.clone())),
+        since: valid.map(|valid| valid.last_transition_time.0.to_string()),
     }
 }

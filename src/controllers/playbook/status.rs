@@ -43,6 +43,8 @@ pub(super) fn status(
 
 const UNVERIFIED: &str = "this operator cannot verify signatures yet, so nobody vouches for this document and no run may use it";
 
+const UNRECORDED: &str = "the transparency log cannot be written now, and nothing is told that is not on record; the operator's readiness says why";
+
 fn accepted(warnings: &[String], suspended: bool) -> Vec<Draft> {
     let valid = if warnings.is_empty() {
         "the document keeps all rules".to_owned()
@@ -128,7 +130,13 @@ fn judged(judgement: &Judgement) -> Vec<Draft> {
 
 /// Nothing is told that is not on record; what was told before stands.
 fn unrecorded(refusal: &Refusal) -> Vec<Draft> {
-    let said = |kind, status| Draft::new(kind, status, refusal.reason, refusal.message.as_str());
+    // One sentence for whatever comes and goes: it would be written again and again otherwise.
+    let message = if refusal.reason == Reason::AuditUnavailable {
+        UNRECORDED
+    } else {
+        &refusal.message
+    };
+    let said = |kind, status| Draft::new(kind, status, refusal.reason, message);
     vec![
         said(ConditionType::Ready, ConditionStatus::Unknown),
         said(ConditionType::Reconciling, ConditionStatus::True),

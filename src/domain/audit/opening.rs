@@ -33,15 +33,17 @@ pub struct Facts {
     pub anchor: Option<Standing>,
     /// The origins that the anchor says were followed.
     pub followed: Vec<String>,
-    /// The log that grows in the store.
-    pub current: Option<Standing>,
-    /// A log that was begun in the store and does not grow yet.
-    pub pending: Option<Standing>,
-    /// The largest checkpoint of the current log that the store knows to be published.
+    /// Whether the anchor's checkpoint says what the anchor says, signed by our key.
+    pub sealed: bool,
+    /// The log in the store that the anchor names; if it holds no such log, the one that grows, or one with leaves.
+    pub log: Option<Standing>,
+    /// Whether that log grows. One that was begun does not before the anchor names it, nor one that was put back.
+    pub grows: bool,
+    /// The largest checkpoint of that log that the store knows to be published.
     pub published: Option<u64>,
-    /// What the store has acknowledged to this process: the size that the current log cannot be below.
+    /// What the store has acknowledged to this process: the size that the log cannot be below.
     pub acknowledged: u64,
-    /// The root that the store's hashes give at the anchor's size, if the current log is that long.
+    /// The root that the store's hashes give at the anchor's size, if the log is that long.
     pub root_at_anchor: Option<Hash>,
     /// What contradicts itself in the store.
     pub damage: Vec<String>,
@@ -58,7 +60,7 @@ pub enum Opening {
     Begin,
     /// Go on with the log that grows.
     Continue,
-    /// The anchor names the log that was begun: let it grow.
+    /// Let the log grow that the anchor names: it was begun, or put back from a backup.
     Promote,
     /// Begin a log that follows the one before.
     Follow {
@@ -80,23 +82,22 @@ const WAY_OUT: &str = "find out why; then restore a newer backup, or ask for a n
 
 /// What is to be done before the first record.
 pub fn decide(facts: &Facts) -> Opening {
-    if let (Some(anchor), Some(pending)) = (&facts.anchor, &facts.pending)
-        && anchor.origin == pending.origin
-    {
-        return Opening::Promote;
-    }
     let problem = problem(facts);
-    match (facts.asked, problem, &facts.anchor, &facts.current) {
+    // Whoever asked for a new origin is about to have it: a crash came between the anchor and the store.
+    let begun = !facts.grows && facts.log.as_ref().is_some_and(|log| log.size == 0);
+    match (facts.asked, problem, &facts.anchor, &facts.log) {
         (_, _, None, None) => Opening::Begin,
-        (true, _, anchor, current) => Opening::Follow {
+        (_, None, _, _) if begun => Opening::Promote,
+        (true, _, anchor, log) => Opening::Follow {
             anchor: anchor.clone(),
-            store: current.clone(),
+            store: log.clone(),
         },
         (false, Some((reason, what)), _, _) => Opening::Refuse {
             reason,
             message: format!("{what}; {WAY_OUT}"),
         },
-        (false, None, _, _) => Opening::Continue,
+        (false, None, _, _) if facts.grows => Opening::Continue,
+        (false, None, _, _) => Opening::Promote,
     }
 }
 
@@ -106,21 +107,21 @@ fn problem(facts: &Facts) -> Option<(Reason, String)> {
             "the store holds a log, and the AuditLog main that anchors it is gone".to_owned();
         return Some((Reason::AnchorMissing, message));
     };
-    let Some(current) = &facts.current else {
+    let Some(log) = &facts.log else {
         let message = format!("the store is empty; {}", said(anchor));
         return Some((Reason::RolledBack, message));
     };
-    if anchor.origin != current.origin {
-        return Some(other_origin(facts, anchor, current));
+    if anchor.origin != log.origin {
+        return Some(other_origin(facts, anchor, log));
     }
-    if current.size < anchor.size {
-        let message = format!("the store has {} leaves; {}", current.size, said(anchor));
+    if log.size < anchor.size {
+        let message = format!("the store has {} leaves; {}", log.size, said(anchor));
         return Some((Reason::RolledBack, message));
     }
-    if current.size < facts.acknowledged {
+    if log.size < facts.acknowledged {
         let message = format!(
             "the store has {} leaves and had acknowledged {}",
-            current.size, facts.acknowledged
+            log.size, facts.acknowledged
         );
         return Some((Reason::RolledBack, message));
     }
@@ -140,6 +141,11 @@ fn problem(facts: &Facts) -> Option<(Reason, String)> {
         return Some((Reason::AnchorAltered, message));
     }
     match facts.key {
+        Key::Known if !facts.sealed => Some((
+            Reason::AnchorAltered,
+            "the anchor's checkpoint is not the operator's own signature over what it says"
+                .to_owned(),
+        )),
         Key::Known => None,
         Key::Missing => Some((
             Reason::SigningKeyMissing,
@@ -156,17 +162,17 @@ fn said(anchor: &Standing) -> String {
     format!("the anchor says {} with root {}", anchor.size, anchor.root)
 }
 
-fn other_origin(facts: &Facts, anchor: &Standing, current: &Standing) -> (Reason, String) {
-    if facts.followed.contains(&current.origin) {
+fn other_origin(facts: &Facts, anchor: &Standing, log: &Standing) -> (Reason, String) {
+    if facts.followed.contains(&log.origin) {
         let message = format!(
             "the store holds the log {}, which was followed by {}",
-            current.origin, anchor.origin
+            log.origin, anchor.origin
         );
         return (Reason::RolledBack, message);
     }
     let message = format!(
         "the store holds the log {}; the anchor names {}",
-        current.origin, anchor.origin
+        log.origin, anchor.origin
     );
     (Reason::StoreAltered, message)
 }
@@ -188,8 +194,9 @@ mod tests {
         Facts {
             anchor: Some(standing("a", 7)),
             followed: vec!["z".into()],
-            current: Some(standing("a", 9)),
-            pending: None,
+            sealed: true,
+            log: Some(standing("a", 9)),
+            grows: true,
             published: Some(7),
             acknowledged: 9,
             root_at_anchor: Some(standing("a", 7).root),
@@ -218,7 +225,7 @@ mod tests {
         for asked in [false, true] {
             let facts = Facts {
                 anchor: None,
-                current: None,
+                log: None,
                 asked,
                 ..sound()
             };
@@ -229,26 +236,24 @@ mod tests {
     #[test]
     fn each_contradiction_is_refused_by_its_own_name() {
         type Change = fn(&mut Facts);
-        let cases: [(Reason, &str, Change); 11] = [
+        let cases: [(Reason, &str, Change); 12] = [
             (Reason::AnchorMissing, "is gone", |f| f.anchor = None),
-            (Reason::RolledBack, "the store is empty", |f| {
-                f.current = None
-            }),
+            (Reason::RolledBack, "the store is empty", |f| f.log = None),
             (
                 Reason::RolledBack,
                 "the store has 6 leaves; the anchor says 7",
                 |f| {
-                    f.current = Some(standing("a", 6));
+                    f.log = Some(standing("a", 6));
                 },
             ),
             (Reason::RolledBack, "had acknowledged 10", |f| {
                 f.acknowledged = 10
             }),
             (Reason::RolledBack, "was followed by a", |f| {
-                f.current = Some(standing("z", 9));
+                f.log = Some(standing("z", 9));
             }),
             (Reason::StoreAltered, "the store holds the log b", |f| {
-                f.current = Some(standing("b", 9));
+                f.log = Some(standing("b", 9));
             }),
             (Reason::StoreAltered, "leaf 3 does not hash", |f| {
                 f.damage = vec!["leaf 3 does not hash to its node".into()];
@@ -263,6 +268,7 @@ mod tests {
                     f.published = Some(8);
                 },
             ),
+            (Reason::AnchorAltered, "own signature", |f| f.sealed = false),
             (Reason::SigningKeyMissing, "is gone", |f| {
                 f.key = Key::Missing
             }),
@@ -282,23 +288,99 @@ mod tests {
     fn whoever_asks_gets_a_new_origin_that_names_both() {
         let facts = Facts {
             asked: true,
-            current: Some(standing("a", 6)),
+            log: Some(standing("a", 6)),
             ..sound()
         };
         let Opening::Follow { anchor, store } = decide(&facts) else {
             panic!("refused")
         };
-        assert_eq!((anchor, store), (facts.anchor, facts.current));
+        assert_eq!((anchor, store), (facts.anchor, facts.log));
+    }
+
+    fn begun() -> Facts {
+        Facts {
+            anchor: Some(standing("new", 0)),
+            log: Some(standing("new", 0)),
+            grows: false,
+            published: None,
+            acknowledged: 0,
+            root_at_anchor: Some(standing("new", 0).root),
+            ..sound()
+        }
     }
 
     #[test]
-    fn a_log_that_was_anchored_and_not_promoted_is_promoted_first() {
-        let facts = Facts {
-            anchor: Some(standing("new", 0)),
-            pending: Some(standing("new", 0)),
-            asked: true,
+    fn a_log_that_was_begun_and_anchored_is_promoted_whoever_asks() {
+        for asked in [false, true] {
+            assert_eq!(decide(&Facts { asked, ..begun() }), Opening::Promote);
+        }
+    }
+
+    #[test]
+    fn a_log_that_was_put_back_is_proved_before_it_grows() {
+        let whole = Facts {
+            grows: false,
             ..sound()
         };
-        assert_eq!(decide(&facts), Opening::Promote);
+        assert_eq!(decide(&whole), Opening::Promote);
+        let short = Facts {
+            log: Some(standing("a", 6)),
+            root_at_anchor: None,
+            ..whole.clone()
+        };
+        assert!(matches!(
+            decide(&short),
+            Opening::Refuse {
+                reason: Reason::RolledBack,
+                ..
+            }
+        ));
+        let asked = Facts {
+            asked: true,
+            ..short
+        };
+        assert!(matches!(decide(&asked), Opening::Follow { .. }));
+    }
+
+    #[test]
+    fn no_log_grows_under_an_anchor_that_is_ahead_of_it_or_a_key_that_is_not_ours() {
+        let ahead = Facts {
+            anchor: Some(standing("new", 7)),
+            ..begun()
+        };
+        assert!(matches!(
+            decide(&ahead),
+            Opening::Refuse {
+                reason: Reason::RolledBack,
+                ..
+            }
+        ));
+        let keyless = Facts {
+            key: Key::Unknown,
+            ..begun()
+        };
+        assert!(matches!(
+            decide(&keyless),
+            Opening::Refuse {
+                reason: Reason::SigningKeyMissing,
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn leaves_without_an_anchor_are_no_beginning() {
+        let facts = Facts {
+            anchor: None,
+            grows: false,
+            ..sound()
+        };
+        assert!(matches!(
+            decide(&facts),
+            Opening::Refuse {
+                reason: Reason::AnchorMissing,
+                ..
+            }
+        ));
     }
 }
