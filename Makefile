@@ -17,7 +17,7 @@ WITH := tests/cluster/with
 REPORT := tests/report
 CARGO := cargo
 
-.PHONY: help demo check test long cluster cluster-down generate fmt clippy doc secrets unit doctor deny
+.PHONY: help demo check test long cluster cluster-down generate fmt clippy doc secrets unit stores doctor deny
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ doc: ## The crate's documentation, without warnings
 unit: ## Everything that needs no cluster
 	@$(CARGO) test --locked --lib --test floors --test drift --test cli
 
+stores: ## The store's tests, on SQLite and on a PostgreSQL server of their own
+	@$(CARGO) test --locked --test store --no-run
+	@tests/postgres with $(CARGO) test --locked --test store
+
 secrets: ## No key, token or database in the tree
 	@tests/tools/secrets --self-test
 	@tests/tools/secrets
@@ -47,8 +51,8 @@ secrets: ## No key, token or database in the tree
 check: ## Fast, without a cluster: fmt, clippy, doc, secrets, unit tests, floors, drift
 	@$(REPORT) check fmt clippy doc secrets unit
 
-test: ## check, then everything on the control plane; what CI runs
-	@$(REPORT) test doctor fmt clippy doc secrets unit on-cluster on-kubelet demo
+test: ## check, then the stores and everything on the control plane; what CI runs
+	@$(REPORT) test doctor fmt clippy doc secrets unit stores on-cluster on-kubelet demo
 
 long: ## Version legs, fuzz, soak (their short forms run in make test), cargo-deny
 	@$(REPORT) long doctor deny on-1.33 on-1.34 on-1.37 fuzz soak
