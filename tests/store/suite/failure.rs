@@ -1,13 +1,38 @@
 //! Writes that fail half-way.
 
 use futures::FutureExt as _;
-use neuralops::ports::StoreError;
+use neuralops::ports::{Epoch, Store, StoreError};
 
 use crate::{
     entries::{entries, entry, lead, tree_of},
-    faults::broken_write,
     place::Place,
 };
+
+/// Has one write fail by something that is over afterwards.
+async fn broken_write(place: &Place, store: &dyn Store, epoch: Epoch) {
+    let failed = match place {
+        Place::Sqlite { .. } => {
+            let mut other = place.tamperer().await;
+            other.run("BEGIN IMMEDIATE").await;
+            let failed = store.append(epoch, entries(3..5)).await;
+            other.run("ROLLBACK").await;
+            other.close().await;
+            failed
+        }
+        Place::Postgres { .. } => {
+            place.alter(END_OTHERS).await;
+            store.append(epoch, entries(3..5)).await
+        }
+    };
+    assert!(
+        matches!(failed, Err(StoreError::Unavailable { .. })),
+        "{failed:?}"
+    );
+}
+
+/// The server ends every connection to this database but the one that asks.
+const END_OTHERS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
 pub async fn after_a_failed_write_only_reopening_helps(place: &Place) {
     let store = place.open().await;

@@ -24,7 +24,8 @@ use self::{
 use super::{
     Mode,
     fault::within,
-    rows::{Conditions, Run, count},
+    page::Conditions,
+    rows::{Run, count},
 };
 use crate::{
     domain::{

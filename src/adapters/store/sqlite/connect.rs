@@ -1,7 +1,9 @@
 //! Floor 2: opening the SQLite file: whose it is, its version, its settings, and what has to be on the disk before
 //! anybody builds on it. Never alters a file that is not ours.
 
-use std::{path::Path, time::Duration};
+use std::{
+    fs::OpenOptions, io::ErrorKind, os::unix::fs::OpenOptionsExt as _, path::Path, time::Duration,
+};
 
 use sqlx::{
     ConnectOptions as _, Connection as _, SqliteConnection, SqlitePool,
@@ -72,7 +74,7 @@ pub(super) async fn prepare(path: &Path, mode: Mode) -> Result<(), StoreError> {
                 path.display()
             )));
         }
-        (Ok(false), Mode::Operator) => create(path).await?,
+        (Ok(false), Mode::Operator) => create(path)?,
     }
     let header = header(path, mode).await?;
     let fresh = header.application == 0 && header.version == 0 && header.tables == 0;
@@ -99,13 +101,20 @@ pub(super) async fn prepare(path: &Path, mode: Mode) -> Result<(), StoreError> {
     }
 }
 
-async fn create(path: &Path) -> Result<(), StoreError> {
-    let made = options(path).create_if_missing(true).connect().await;
-    let connection = made.map_err(failed("creating the file"))?;
-    connection
-        .close()
-        .await
-        .map_err(failed("creating the file"))
+/// An empty file that only its owner reads: texts lie in it that are nobody else's business.
+fn create(path: &Path) -> Result<(), StoreError> {
+    let created = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    match created {
+        // Another process may have been faster.
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            Err(unavailable("creating the file", error))
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn header(path: &Path, mode: Mode) -> Result<Header, StoreError> {

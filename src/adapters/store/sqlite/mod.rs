@@ -23,7 +23,8 @@ use self::{
 };
 use super::{
     Mode,
-    rows::{Conditions, Run, count},
+    page::Conditions,
+    rows::{Run, count},
 };
 use crate::{
     domain::{
