@@ -9,6 +9,7 @@
 )]
 
 mod cluster_admission;
+mod cluster_audit;
 mod cluster_crds;
 mod cluster_faults;
 mod cluster_harness;

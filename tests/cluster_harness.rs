@@ -194,6 +194,7 @@ impl Running {
             events: Events::new(client.clone(), "test".into()),
             metrics: Arc::clone(&metrics),
             fence: Arc::new(Leads(leads)),
+            recording: watch::channel(true).1,
             concurrency: 2,
         };
         let api: Api<PartialObjectMeta<Subject>> = Api::namespaced(client, namespace.name());

@@ -76,6 +76,28 @@ async fn a_hundred_settled_playbooks_cost_nothing_but_the_lease() {
     )
     .await;
 
+    eventually(
+        "all records are anchored",
+        Duration::from_secs(30),
+        async || {
+            let (_, metrics) = operator.probe("/metrics").await?;
+            let value = |name: &str| {
+                metrics
+                    .lines()
+                    .find_map(|line| line.strip_prefix(name))
+                    .map(str::to_owned)
+            };
+            match (
+                value("neuralops_audit_leaves "),
+                value("neuralops_audit_anchored_leaves "),
+            ) {
+                (Some(leaves), Some(anchored)) if leaves == anchored => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        },
+    )
+    .await;
+
     let mark = own.cluster().audit_mark();
     let before = renewals(own.cluster()).await;
     let began = std::time::Instant::now();

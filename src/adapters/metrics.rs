@@ -4,15 +4,18 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
+
+use crate::domain::reason::Reason;
 
 /// How a pass over an object ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PassOutcome {
     Settled,
     Waiting,
+    Held,
     Stalled,
     Conflict,
     Transient,
@@ -28,6 +31,7 @@ impl PassOutcome {
         match self {
             Self::Settled => "settled",
             Self::Waiting => "waiting",
+            Self::Held => "held",
             Self::Stalled => "stalled",
             Self::Conflict => "conflict",
             Self::Transient => "transient",
@@ -70,6 +74,76 @@ pub struct Metrics {
     leader: IntGauge,
     guard_whole: IntGauge,
     crds_missing: IntGauge,
+    audit: AuditMetrics,
+}
+
+/// What the transparency log tells.
+struct AuditMetrics {
+    appends: IntCounterVec,
+    append_seconds: Histogram,
+    leaves: IntGauge,
+    anchored: IntGauge,
+    open: IntGauge,
+    refused: IntGaugeVec,
+    spool_bytes: IntGauge,
+    unrecorded_stops: IntCounter,
+}
+
+impl AuditMetrics {
+    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let gauge = |name: &str, help: &str| registered(registry, IntGauge::new(name, help)?);
+        Ok(Self {
+            appends: registered(
+                registry,
+                IntCounterVec::new(
+                    Opts::new("audit_appends_total", "Records, by what became of them"),
+                    &["result"],
+                )?,
+            )?,
+            append_seconds: registered(
+                registry,
+                Histogram::with_opts(
+                    HistogramOpts::new(
+                        "audit_append_seconds",
+                        "Time of one transaction of records",
+                    )
+                    .buckets(vec![0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0]),
+                )?,
+            )?,
+            leaves: gauge("audit_leaves", "Leaves in the log")?,
+            anchored: gauge(
+                "audit_anchored_leaves",
+                "Leaves under the newest anchored checkpoint",
+            )?,
+            open: gauge("audit_open", "1 while the log takes records")?,
+            refused: registered(
+                registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "audit_refused",
+                        "1 while the log takes no records, by reason",
+                    ),
+                    &["reason"],
+                )?,
+            )?,
+            spool_bytes: gauge("audit_spool_bytes", "Size of the spool of stops")?,
+            unrecorded_stops: registered(
+                registry,
+                IntCounter::new(
+                    "audit_unrecorded_stops_total",
+                    "Stops that neither log nor spool could take",
+                )?,
+            )?,
+        })
+    }
+}
+
+fn registered<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    collector: C,
+) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
 }
 
 impl Metrics {
@@ -131,6 +205,7 @@ impl Metrics {
             )?,
             crds_missing: gauge("crds_missing", "Kinds of ours that are not served")?,
             pass_seconds: seconds,
+            audit: AuditMetrics::new(&registry)?,
             registry,
         })
     }
@@ -146,7 +221,7 @@ impl Metrics {
     }
 
     /// A pass failed.
-    pub fn error(&self, controller: &'static str, reason: crate::domain::reason::Reason) {
+    pub fn error(&self, controller: &'static str, reason: Reason) {
         self.errors
             .with_label_values(&[controller, reason.as_str()])
             .inc();
@@ -187,6 +262,57 @@ impl Metrics {
     pub fn crds_missing(&self, count: usize) {
         self.crds_missing
             .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Records were committed.
+    pub fn appended(&self, count: usize, took: Duration) {
+        let appends = self.audit.appends.with_label_values(&["appended"]);
+        appends.inc_by(u64::try_from(count).unwrap_or_default());
+        self.audit.append_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Records were not committed.
+    pub fn append_failed(&self, count: usize) {
+        let failed = self.audit.appends.with_label_values(&["failed"]);
+        failed.inc_by(u64::try_from(count).unwrap_or_default());
+    }
+
+    /// Leaves in the log.
+    pub fn log_size(&self, leaves: u64) {
+        self.audit
+            .leaves
+            .set(i64::try_from(leaves).unwrap_or(i64::MAX));
+    }
+
+    /// Leaves under the newest anchored checkpoint.
+    pub fn anchored_size(&self, leaves: u64) {
+        self.audit
+            .anchored
+            .set(i64::try_from(leaves).unwrap_or(i64::MAX));
+    }
+
+    /// Why the log takes no records, if it takes none.
+    pub fn audit_refusal(&self, reason: Option<Reason>) {
+        self.audit.open.set(i64::from(reason.is_none()));
+        self.audit.refused.reset();
+        if let Some(reason) = reason {
+            self.audit
+                .refused
+                .with_label_values(&[reason.as_str()])
+                .set(1);
+        }
+    }
+
+    /// The spool of stops has this size.
+    pub fn spool(&self, bytes: u64) {
+        self.audit
+            .spool_bytes
+            .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// A stop could not be recorded anywhere.
+    pub fn unrecorded_stop(&self) {
+        self.audit.unrecorded_stops.inc();
     }
 
     /// The text that Prometheus reads.

@@ -2,7 +2,9 @@
 
 pub mod archive;
 pub mod clock;
+pub mod failpoint;
 pub mod kube;
+pub mod ledger;
 pub mod metrics;
 pub mod random;
 pub mod store;

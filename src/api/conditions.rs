@@ -137,6 +137,23 @@ pub fn merge(
         .collect()
 }
 
+/// The new conditions of a pass that came to nothing: `drafts`, and what stands besides them as it was, because nothing
+/// new is known about it. What stands only while true goes, if it is not drafted.
+pub fn amend(
+    current: &[Condition],
+    drafts: Vec<Draft>,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let mut conditions = merge(current, drafts, generation, now);
+    let passing = [ConditionType::Reconciling, ConditionType::Stalled].map(ConditionType::as_str);
+    let said: Vec<String> = conditions.iter().map(|said| said.type_.clone()).collect();
+    let stands =
+        |old: &&Condition| !passing.contains(&old.type_.as_str()) && !said.contains(&old.type_);
+    conditions.extend(current.iter().filter(stands).cloned());
+    conditions
+}
+
 fn whole_seconds(now: Timestamp) -> Timestamp {
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
@@ -198,5 +215,30 @@ mod tests {
     fn a_long_message_is_cut_at_a_character() {
         let draft = ready(ConditionStatus::True, &"ä".repeat(5000));
         assert!(draft.message.len() <= LONGEST_MESSAGE && draft.message.ends_with(" …"));
+    }
+
+    #[test]
+    fn a_pass_that_came_to_nothing_leaves_what_stands() {
+        let draft = |kind, status| Draft::new(kind, status, Reason::TimedOut, "");
+        let known = merge(
+            &[],
+            vec![
+                draft(ConditionType::Ready, ConditionStatus::False),
+                draft(ConditionType::Stalled, ConditionStatus::True),
+                draft(ConditionType::Valid, ConditionStatus::False),
+            ],
+            Some(1),
+            at(1),
+        );
+        let failed = vec![draft(ConditionType::Ready, ConditionStatus::Unknown)];
+        let after = amend(&known, failed, Some(2), at(2));
+        let said: Vec<_> = after
+            .iter()
+            .map(|c| (c.type_.as_str(), c.status.as_str(), c.observed_generation))
+            .collect();
+        assert_eq!(
+            said,
+            [("Ready", "Unknown", Some(2)), ("Valid", "False", Some(1))]
+        );
     }
 }

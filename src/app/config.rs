@@ -13,7 +13,10 @@ use clap::{ArgMatches, parser::ValueSource};
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
-use crate::domain::duration;
+use crate::{
+    adapters::store::{NoStoreUrl, StoreUrl},
+    domain::duration,
+};
 
 /// What the process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -118,6 +121,76 @@ impl fmt::Display for Concurrency {
     }
 }
 
+/// Days that texts are kept: at least half a year, as auditors ask for, and at most a century.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u32")]
+pub struct Days(pub u32);
+
+impl TryFrom<u32> for Days {
+    type Error = String;
+
+    fn try_from(count: u32) -> Result<Self, String> {
+        if (183..=36_500).contains(&count) {
+            Ok(Self(count))
+        } else {
+            Err(format!("{count} is out of range: 183 to 36500"))
+        }
+    }
+}
+
+impl FromStr for Days {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse::<u32>()
+            .map_err(|_| format!("{text:?} is no number"))?
+            .try_into()
+    }
+}
+
+impl fmt::Display for Days {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where the store is, or nothing for the data directory. It is read after the command line and the file, whose errors
+/// repeat what they refuse: a password may be in it. What it prints has none.
+#[derive(Clone, Default, Deserialize)]
+#[serde(from = "String")]
+pub struct StoreSetting(String);
+
+impl StoreSetting {
+    /// The store that is named, if one is.
+    pub fn url(&self) -> Result<Option<StoreUrl>, NoStoreUrl> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
+        self.0.parse().map(Some)
+    }
+}
+
+impl From<String> for StoreSetting {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Display for StoreSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.url() {
+            Ok(url) => url.map_or(Ok(()), |url| url.fmt(f)),
+            Err(_) => f.write_str("(unreadable)"),
+        }
+    }
+}
+
+impl fmt::Debug for StoreSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 macro_rules! settings {
     ($($(#[doc = $doc:literal])+ $field:ident: $type:ty = $default:expr, $flag:literal, $env:literal, $key:literal [$($arg:tt)*];)+) => {
         /// Run the operator.
@@ -139,7 +212,7 @@ macro_rules! settings {
         }
 
         /// The configuration in force.
-        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[derive(Clone, Debug)]
         pub struct OperatorConfig {
             $($(#[doc = $doc])+ pub $field: $type,)+
             origins: Vec<(&'static str, &'static str)>,
@@ -186,6 +259,14 @@ settings! {
     lease_name: String = "neuralops-controller".to_owned(), "lease-name", "NEURALOPS_LEASE_NAME", "leaseName" [];
     /// How long a leader that falls silent is still the leader
     lease_duration: Patience = Patience(Duration::from_secs(15)), "lease-duration", "NEURALOPS_LEASE_DURATION", "leaseDuration" [value_name = "DURATION"];
+    /// Where the embedded store and the spool of stops lie; a disk of this replica's own
+    data_dir: PathBuf = PathBuf::from("/var/lib/neuralops"), "data-dir", "NEURALOPS_DATA_DIR", "dataDir" [value_name = "DIR"];
+    /// The store of the transparency log: sqlite:///path or postgres://user@host/database; without it a file in the data directory
+    store: StoreSetting = StoreSetting::default(), "store", "NEURALOPS_STORE", "store" [value_name = "URL", hide_env_values = true];
+    /// Name of the operator's own Secret with the keys that sign checkpoints; made if it is not there
+    audit_keys: String = "neuralops-audit-keys".to_owned(), "audit-keys", "NEURALOPS_AUDIT_KEYS", "auditKeys" [value_name = "NAME"];
+    /// How many days texts beside the transparency log are kept; the log itself is kept for ever
+    audit_retention: Days = Days(400), "audit-retention", "NEURALOPS_AUDIT_RETENTION", "auditRetention" [value_name = "DAYS"];
     /// Reconciles at the same time, for each kind
     concurrency: Concurrency = Concurrency(64), "concurrency", "NEURALOPS_CONCURRENCY", "concurrency" [value_name = "COUNT"];
     /// How long a watch may be silent while work is pending, before liveness fails
@@ -227,6 +308,9 @@ pub enum ConfigError {
         #[source]
         source: tracing_subscriber::filter::ParseError,
     },
+    /// The text names no store; it is not repeated.
+    #[error("store names no store")]
+    Store(#[source] NoStoreUrl),
     /// Nothing would be done.
     #[error("roles is empty: name controller, api or both")]
     NoRole,
@@ -242,6 +326,7 @@ pub fn load(args: &OperatorArgs, matches: &ArgMatches) -> Result<OperatorConfig,
     if config.roles.is_empty() {
         return Err(ConfigError::NoRole);
     }
+    config.store.url().map_err(ConfigError::Store)?;
     EnvFilter::try_new(&config.log_level).map_err(|source| ConfigError::Level {
         level: config.log_level.clone(),
         source,
@@ -298,7 +383,7 @@ macro_rules! shown {
         })+
     };
 }
-shown!(String => "{:?}", SocketAddr => "{:?}", Patience => "{}", Concurrency => "{}", LogFormat => "{}");
+shown!(String => "{:?}", SocketAddr => "{:?}", Patience => "{}", Concurrency => "{}", Days => "{}", StoreSetting => "{:?}", LogFormat => "{}");
 
 #[cfg(test)]
 mod tests {
@@ -389,6 +474,12 @@ mod tests {
                 .unwrap_err()
                 .contains("is no filter")
         );
+        let odd = "postgres://u:open#sesame@db/audit";
+        let refused = load_with(&["--store", odd], None).unwrap_err();
+        assert!(refused.contains("names no store"), "{refused}");
+        assert!(!refused.contains("sesame"), "{refused}");
+        let file = format!("store: \"{odd}\"\n");
+        assert!(!load_with(&[], Some(&file)).unwrap_err().contains("sesame"));
         assert!(
             load_with(&["--roles", "cook"], None)
                 .unwrap_err()

@@ -16,6 +16,7 @@ use crate::{
             error::{Classified as _, chain},
             guard::{self, Guarded},
         },
+        ledger::State,
         metrics::Metrics,
     },
     controllers::pulse::Pulse,
@@ -158,9 +159,18 @@ async fn complaints(
 }
 
 /// What keeps this process from being of use. A follower needs no cache: it fills them when it leads.
-pub fn missing(surroundings: &Surroundings, pulses: &[Arc<Pulse>], leads: bool) -> Vec<Complaint> {
+/// `log` is the state of the transparency log, of a leader only.
+pub fn missing(
+    surroundings: &Surroundings,
+    pulses: &[Arc<Pulse>],
+    log: Option<State>,
+) -> Vec<Complaint> {
     let mut complaints = surroundings.complaints();
-    if leads {
+    if let Some(log) = log {
+        complaints.extend(log.refusal().map(|refusal| Complaint {
+            reason: refusal.reason,
+            message: refusal.message,
+        }));
         for pulse in pulses.iter().filter(|pulse| !pulse.filled()) {
             let message = format!(
                 "the first listing of {} is not complete",
@@ -185,18 +195,32 @@ mod tests {
         surroundings.set(Vec::new());
         let pulses = [Arc::new(Pulse::new("playbook"))];
         assert_eq!(
-            missing(&surroundings, &pulses, true)
+            missing(&surroundings, &pulses, Some(State::Open))
                 .first()
                 .map(|c| c.reason),
             Some(Reason::CacheNotFilled)
         );
-        assert_eq!(missing(&surroundings, &pulses, false), Vec::new());
+        assert_eq!(missing(&surroundings, &pulses, None), Vec::new());
         pulses[0].listing_complete();
-        assert_eq!(missing(&surroundings, &pulses, true), Vec::new());
+        assert_eq!(
+            missing(&surroundings, &pulses, Some(State::Open)),
+            Vec::new()
+        );
+    }
+
+    #[test]
+    fn a_leader_that_cannot_record_says_why() {
+        let surroundings = Surroundings::default();
+        surroundings.set(Vec::new());
+        let state = State::Unavailable("disk full".into());
+        let complaints = missing(&surroundings, &[], Some(state));
+        assert_eq!(complaints.len(), 1);
+        assert_eq!(complaints[0].reason, Reason::AuditUnavailable);
+        assert_eq!(complaints[0].message, "disk full");
     }
 
     #[test]
     fn nothing_is_ready_before_the_api_server_was_asked() {
-        assert_eq!(missing(&Surroundings::default(), &[], false).len(), 1);
+        assert_eq!(missing(&Surroundings::default(), &[], None).len(), 1);
     }
 }

@@ -1,19 +1,22 @@
 //! Floor 4: the process. Every task is owned here; the first to end ends all of them, and the process with an error
-//! unless a signal came. Order of a stop: the controllers finish their passes, then the Lease is released.
+//! unless a signal came. Order of a stop: the controllers finish their passes, then the transparency log its last records,
+//! then the Lease is released.
 
 use std::{
     hash::{BuildHasher as _, Hasher as _},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 
 use futures::FutureExt;
+use jiff::SignedDuration;
 use kube::{Api, Client};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::watch,
-    task::JoinSet,
+    task::{AbortHandle, JoinSet},
 };
 
 use super::{
@@ -23,12 +26,17 @@ use super::{
 use crate::{
     adapters::{
         kube::{
+            anchor::Anchor,
             client::{self, ClientError},
+            error::chain,
             events::Events,
             guard::{self, GuardError},
+            keys::Keys,
             lease::{self, LeaseError, LeaseFence, LeaseSettings},
         },
+        ledger::{self, Ledger},
         metrics::Metrics,
+        store::StoreUrl,
     },
     controllers::{
         harness::{self, Kind, Shared},
@@ -42,8 +50,10 @@ use crate::{
 
 /// Requests about the Lease are answered within this or tried again.
 const LEASE_PATIENCE: Duration = Duration::from_secs(3);
+/// How long the last records and their checkpoint may take.
+const AUDIT_GRACE: Duration = Duration::from_secs(6);
 /// How long probes and Lease may take to end after the controllers have.
-const REST_GRACE: Duration = Duration::from_secs(5);
+const REST_GRACE: Duration = Duration::from_secs(4);
 
 /// Why the process ends without a signal.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +73,18 @@ pub enum RunError {
     /// Leadership was lost; whoever leads now goes on.
     #[error("stopping because leadership ended")]
     Lease(#[source] LeaseError),
+    /// There is no place for the store and the spool.
+    #[error("could not make the data directory {}; set --data-dir to one that may be written", path.display())]
+    DataDir {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another replica writes the log; whoever leads now goes on.
+    #[error("stopping because the transparency log has another writer")]
+    Audit(#[source] ledger::Failure),
     /// Signals cannot be received.
     #[error("could not listen for signals")]
     Signals(#[source] std::io::Error),
@@ -87,9 +109,8 @@ pub async fn run(config: OperatorConfig) -> Result<(), RunError> {
     // Before anything is started: a signal that comes early must not be lost.
     let mut term = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut int = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
-    let stop_work = watch::Sender::new(false);
-    let stop_rest = watch::Sender::new(false);
-    let mut tasks = start(&config, &stop_work, &stop_rest).await?;
+    let stops = Stops::default();
+    let (mut tasks, scribe) = start(&config, &stops).await?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         "the operator is running"
@@ -100,7 +121,15 @@ pub async fn run(config: OperatorConfig) -> Result<(), RunError> {
         // Leaving drops every task where it stands: a deposed leader must not write another byte.
         Some(ended) = tasks.join_next() => return Err(failure(ended)),
     }
-    finish(&config, tasks, &stop_work, &stop_rest).await
+    finish(&config, tasks, &stops, &scribe).await
+}
+
+/// The stages of a stop; each turns true once.
+#[derive(Default)]
+struct Stops {
+    work: watch::Sender<bool>,
+    audit: watch::Sender<bool>,
+    rest: watch::Sender<bool>,
 }
 
 fn failure(
@@ -116,28 +145,27 @@ fn failure(
 async fn finish(
     config: &OperatorConfig,
     mut tasks: Tasks,
-    stop_work: &watch::Sender<bool>,
-    stop_rest: &watch::Sender<bool>,
+    stops: &Stops,
+    scribe: &AbortHandle,
 ) -> Result<(), RunError> {
-    stop_work.send_replace(true);
-    let worked = async {
-        match tasks.join_next().await {
-            Some(Ok((CONTROLLERS, Ok(())))) | None => Ok(()),
-            Some(ended) => Err(failure(ended)),
-        }
-    };
-    match tokio::time::timeout(config.shutdown_grace.0, worked).await {
-        Ok(ended) => ended?,
-        Err(_) => tracing::warn!(
-            "passes did not end within {}; leaving them",
-            config.shutdown_grace
-        ),
+    stops.work.send_replace(true);
+    let grace = config.shutdown_grace.0;
+    if ended(&mut tasks, CONTROLLERS, grace).await?.is_none() {
+        let grace = config.shutdown_grace;
+        tracing::warn!("passes did not end within {grace}; leaving them");
     }
-    stop_rest.send_replace(true);
+    // Nobody records any more: the last records, the last checkpoint.
+    stops.audit.send_replace(true);
+    if ended(&mut tasks, AUDIT, AUDIT_GRACE).await?.is_none() {
+        tracing::warn!("the transparency log did not end in time; the next leader goes on with it");
+        // Before the Lease goes: it must not wake up beside another writer.
+        scribe.abort();
+    }
+    stops.rest.send_replace(true);
     let rest = async {
         while let Some(ended) = tasks.join_next().await {
             if let Ok((name, Err(error))) = ended {
-                tracing::warn!(task = name, error = %crate::adapters::kube::error::chain(&error), "ended badly");
+                tracing::warn!(task = name, error = %chain(&error), "ended badly");
             }
         }
     };
@@ -148,14 +176,34 @@ async fn finish(
     Ok(())
 }
 
+/// Waits for the end of one task, for so long; another one that fails meanwhile ends the process. Controllers that
+/// outlast their time may still come to their end.
+async fn ended(
+    tasks: &mut Tasks,
+    name: &'static str,
+    grace: Duration,
+) -> Result<Option<()>, RunError> {
+    let waiting = async {
+        loop {
+            match tasks.join_next().await {
+                None => return Ok(()),
+                Some(Ok((ended, Ok(())))) if ended == name => return Ok(()),
+                Some(Ok((CONTROLLERS, Ok(())))) => {}
+                Some(ended) => return Err(failure(ended)),
+            }
+        }
+    };
+    match tokio::time::timeout(grace, waiting).await {
+        Ok(ended) => ended.map(Some),
+        Err(_) => Ok(None),
+    }
+}
+
 const CONTROLLERS: &str = "controllers";
+const AUDIT: &str = "audit";
 
 /// Starts every task. Nothing else in the crate starts one.
-async fn start(
-    config: &OperatorConfig,
-    stop_work: &watch::Sender<bool>,
-    stop_rest: &watch::Sender<bool>,
-) -> Result<Tasks, RunError> {
+async fn start(config: &OperatorConfig, stops: &Stops) -> Result<(Tasks, AbortHandle), RunError> {
     let metrics = Arc::new(Metrics::new().map_err(|error| RunError::Metrics(Box::new(error)))?);
     let shipped = guard::shipped().map_err(RunError::Guard)?;
     let (client, impatient) = connect(config).await.map_err(RunError::Client)?;
@@ -165,32 +213,44 @@ async fn start(
     let leading = watch::Sender::new(false);
     let pulse = Arc::new(Pulse::new(PlaybookKind::NAME));
     let listener = listen(config, &settings.identity).await?;
+    let events = Events::new(client.clone(), settings.identity.clone());
+    std::fs::create_dir_all(&config.data_dir).map_err(|source| RunError::DataDir {
+        path: config.data_dir.clone(),
+        source,
+    })?;
+    let leads = Arc::clone(&fence) as Arc<dyn Leadership>;
+    let parts = parts(config, &settings, &impatient, &events, &metrics, leads);
+    let (ledger, scribe) = ledger::prepare(parts);
 
     let mut tasks = Tasks::new();
-    let probes = answers(config, &surroundings, &fence, &pulse, &metrics);
-    let serve = probes::serve(listener, probes, stop_rest.subscribe());
+    let probes = answers(config, &surroundings, &fence, &pulse, &ledger, &metrics);
+    let serve = probes::serve(listener, probes, stops.rest.subscribe());
     tasks.spawn(serve.map(|ended| ("probes", ended.map_err(RunError::Probes))));
     let look = readiness::look(
         client.clone(),
         shipped,
         Arc::clone(&surroundings),
         Arc::clone(&metrics),
-        stop_rest.subscribe(),
+        stops.rest.subscribe(),
     );
     tasks.spawn(look.map(|()| ("surroundings", Ok(()))));
     let shared = Shared {
         client: client.clone(),
-        events: Events::new(client.clone(), settings.identity.clone()),
+        events,
         metrics,
         fence: Arc::clone(&fence) as Arc<dyn Leadership>,
+        recording: ledger.open(),
         concurrency: config.concurrency.0,
     };
+    let scribe = scribe.run(leading.subscribe(), stops.audit.subscribe());
+    let scribe = tasks.spawn(scribe.map(|ended| (AUDIT, ended.map_err(RunError::Audit))));
     let work = work(
         shared,
         pulse,
+        ledger,
         leading.subscribe(),
         surroundings.kinds_served(),
-        stop_work.subscribe(),
+        stops.work.subscribe(),
     );
     tasks.spawn(work.map(|()| (CONTROLLERS, Ok(()))));
     let lease = lease::keep(
@@ -199,10 +259,37 @@ async fn start(
         settings,
         fence,
         leading,
-        stop_rest.subscribe(),
+        stops.rest.subscribe(),
     );
     tasks.spawn(lease.map(|ended| ("lease", ended.map_err(RunError::Lease))));
-    Ok(tasks)
+    Ok((tasks, scribe))
+}
+
+/// What the transparency log is written with.
+fn parts(
+    config: &OperatorConfig,
+    lease: &LeaseSettings,
+    impatient: &Client,
+    events: &Events,
+    metrics: &Arc<Metrics>,
+    fence: Arc<dyn Leadership>,
+) -> ledger::Parts {
+    let embedded = || StoreUrl::sqlite(&config.data_dir.join("audit.db"));
+    // Read once already, when the configuration was loaded.
+    let named = config.store.url().ok().flatten();
+    ledger::Parts {
+        store: named.unwrap_or_else(embedded),
+        directory: config.data_dir.clone(),
+        // Whoever waits for the anchor does not wait long.
+        anchor: Anchor::new(impatient.clone()),
+        keys: Keys::new(impatient.clone(), &config.namespace, &config.audit_keys),
+        events: events.clone(),
+        metrics: Arc::clone(metrics),
+        retention: SignedDuration::from_hours(i64::from(config.audit_retention.0) * 24),
+        identity: lease.identity.clone(),
+        configuration: config.to_string(),
+        fence,
+    }
 }
 
 /// A client for everything, and one for the Lease.
@@ -238,6 +325,7 @@ fn lease_settings(config: &OperatorConfig) -> LeaseSettings {
 async fn work(
     shared: Shared,
     pulse: Arc<Pulse>,
+    ledger: Ledger,
     mut leading: watch::Receiver<bool>,
     mut kinds: watch::Receiver<bool>,
     mut stop: watch::Receiver<bool>,
@@ -248,6 +336,8 @@ async fn work(
             return false;
         }
         shared.metrics.leader(true);
+        // Passes that find the log half open would only have to be repeated.
+        ledger.settled().await;
         kinds.wait_for(|served| *served).await.is_ok()
     };
     tokio::select! {
@@ -255,7 +345,7 @@ async fn work(
         _ = stop.wait_for(|stop| *stop) => return,
     }
     let api = Api::all(shared.client.clone());
-    harness::run(PlaybookKind, api, shared, pulse, stop).await;
+    harness::run(PlaybookKind::new(ledger), api, shared, pulse, stop).await;
 }
 
 fn answers(
@@ -263,9 +353,11 @@ fn answers(
     surroundings: &Arc<Surroundings>,
     fence: &Arc<LeaseFence>,
     pulse: &Arc<Pulse>,
+    ledger: &Ledger,
     metrics: &Arc<Metrics>,
 ) -> Probes {
     let longest = config.liveness_timeout.0;
+    let ledger = ledger.clone();
     let (alive, pulse, fence, surroundings) = (
         Arc::clone(pulse),
         Arc::clone(pulse),
@@ -287,7 +379,7 @@ fn answers(
             readiness::missing(
                 &surroundings,
                 std::slice::from_ref(&pulse),
-                fence.holds().is_ok(),
+                fence.holds().is_ok().then(|| ledger.state()),
             )
         }),
         metrics: Arc::clone(metrics),

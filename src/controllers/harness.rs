@@ -7,7 +7,7 @@ mod report;
 
 use std::{convert::Infallible, fmt::Debug, future::Future, pin::pin, sync::Arc};
 
-use futures::StreamExt;
+use futures::{StreamExt, stream};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -22,7 +22,7 @@ use kube::{
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::{backoff::Troubles, pulse::Pulse};
+use super::{backoff::Troubles, held::Held, pulse::Pulse};
 use crate::{
     adapters::{
         kube::{
@@ -114,14 +114,17 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Whether this process may act.
     pub fence: Arc<dyn Leadership>,
+    /// Whether the transparency log takes records.
+    pub recording: watch::Receiver<bool>,
     /// Reconciles at the same time.
     pub concurrency: u16,
 }
 
-struct Context<K> {
+struct Context<K: Kind> {
     kind: K,
     shared: Shared,
     troubles: Troubles,
+    held: Arc<Held<PartialObjectMeta<K::Object>>>,
     pulse: Arc<Pulse>,
 }
 
@@ -135,8 +138,10 @@ pub async fn run<K: Kind>(
 ) {
     let (reader, writer) = reflector::store();
     let concurrency = shared.concurrency;
+    let held = Arc::new(Held::new(shared.recording.clone()));
     let context = Arc::new(Context {
         kind,
+        held: Arc::clone(&held),
         shared,
         troubles: Troubles::default(),
         pulse,
@@ -161,7 +166,8 @@ pub async fn run<K: Kind>(
         // An error means that whoever could stop us is gone, which is a stop as well.
         let _ = stop.wait_for(|stop| *stop).await;
     };
-    let requests = Box::pin(events.take_until(stopped));
+    let released = held.released().map(Ok::<_, Infallible>);
+    let requests = Box::pin(stream::select(events, released).take_until(stopped));
     let config = Config::default().concurrency(concurrency);
     let passes = applier(
         |object, context| Box::pin(pass::reconcile::<K>(object, context)),

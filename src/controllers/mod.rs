@@ -3,5 +3,6 @@
 
 pub mod backoff;
 pub mod harness;
+pub mod held;
 pub mod playbook;
 pub mod pulse;

@@ -53,6 +53,24 @@ reasons! {
     CrdNotServed,
     /// The first listing of a kind is not complete yet.
     CacheNotFilled,
+    /// The transparency log cannot be written now: nothing new begins before it can.
+    AuditUnavailable,
+    /// The audit store is behind its anchor: records are lost or an old copy was put in place.
+    RolledBack,
+    /// The audit store holds records, and the AuditLog that anchors them is gone.
+    AnchorMissing,
+    /// The AuditLog is not the one that was published last.
+    AnchorAltered,
+    /// The audit store is not the log that its anchor names, or contradicts itself.
+    StoreAltered,
+    /// The audit store is of another version, or no store of ours.
+    StoreUnusable,
+    /// The key that signs checkpoints is gone, or is not the one that the anchor names.
+    SigningKeyMissing,
+    /// The spool of stops holds what the operator did not write; it was put aside unread.
+    SpoolAltered,
+    /// The spool of stops is full: a stop happened and could not be recorded.
+    SpoolFull,
     /// An admission policy, its binding or a CRD is missing or altered: identities are not proven.
     AdmissionGuardMissing,
 }

@@ -17,6 +17,11 @@ pub enum Verdict {
         /// When to look again; none: a watch event will wake us.
         after: Option<Duration>,
     },
+    /// It cannot be recorded now, so it did not happen; look again as soon as it can.
+    Held {
+        /// Why it cannot be recorded.
+        reason: Reason,
+    },
     /// Nothing will change until a person changes the object.
     Stalled {
         /// Why.

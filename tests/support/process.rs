@@ -132,6 +132,11 @@ impl OwnCluster {
         self.cluster
     }
 
+    /// The credential of the operator, for a process that is not the operator itself.
+    pub fn operator_kubeconfig(&self) -> PathBuf {
+        self.dir.join("kc/operator")
+    }
+
     /// start, stop, kill, pause or resume a component, or restart it.
     pub fn ctl(&self, act: &str, component: &str) {
         let status = script("ctl")
@@ -140,6 +145,11 @@ impl OwnCluster {
             .status()
             .expect("ctl runs");
         assert!(status.success(), "ctl {act} {component} failed");
+    }
+
+    /// Where the operators of this cluster keep their store.
+    pub fn data(&self) -> PathBuf {
+        self.dir.join("data/operator")
     }
 
     /// Starts an operator with these further flags.
@@ -175,7 +185,9 @@ impl Operator {
                 "--kubeconfig",
             ])
             .arg(dir.join("kc/operator"))
-            .args(["--probe-address", "127.0.0.1:0"])
+            .args(["--probe-address", "127.0.0.1:0", "--data-dir"])
+            // Replicas of one cluster have one store.
+            .arg(dir.join("data/operator"))
             .args(flags)
             .stdout(file.try_clone().expect("a second handle"))
             .stderr(file)

@@ -170,7 +170,7 @@ fn every_field_is_guarded_or_free_by_intention() {
             "oldSelf.{}",
             "suspend ttlSecondsAfterFinished",
         ),
-        ("AuditLog", "oldSelf.{}", "checkpoint keys"),
+        ("AuditLog", "oldSelf.{}", "checkpoint"),
         ("Freeze", "oldSelf.{}", ""),
     ];
     let crds = crds();

@@ -27,6 +27,7 @@ use crate::api::schema::MERKLE_ROOT;
 #[x_kube(
     validation = Rule::new("self.origin != oldSelf.origin || self.size >= oldSelf.size").message("a log never shrinks"),
     validation = Rule::new("self.origin != oldSelf.origin || self.size > oldSelf.size || self.root == oldSelf.root").message("one size has one root"),
+    validation = Rule::new("self.origin != oldSelf.origin || self.keys == oldSelf.keys").message("keys change only with a new origin"),
     validation = Rule::new("self.origin != oldSelf.origin || self.previous == oldSelf.previous").message("previous grows only with a new origin"),
     validation = Rule::new(
         "self.origin == oldSelf.origin || (size(self.previous) == size(oldSelf.previous) + 1 && \

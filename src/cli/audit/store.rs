@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::AuditError;
 use crate::{
-    adapters::store::{self, Mode, NoStoreUrl, StoreUrl},
+    adapters::store::{self, Mode, StoreUrl},
     ports::{Answer, Log, Store},
 };
 
@@ -12,23 +12,49 @@ use crate::{
 #[derive(clap::Args, Debug)]
 pub struct StoreArgs {
     /// The store: sqlite:///path/audit.db or postgres://user@host/database; a password is better given by the variable
-    #[arg(long, value_name = "URL", env = "NEURALOPS_STORE", hide_env_values = true, value_parser = url)]
-    store: StoreUrl,
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "NEURALOPS_STORE",
+        hide_env_values = true
+    )]
+    store: StoreText,
 }
 
-fn url(text: &str) -> Result<StoreUrl, NoStoreUrl> {
-    text.parse()
+/// The text of a URL before anybody has looked at it. It is read after the command line, whose errors repeat what they
+/// refuse, and a password may be in it.
+#[derive(Clone)]
+struct StoreText(String);
+
+impl From<&str> for StoreText {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl std::fmt::Debug for StoreText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a store")
+    }
 }
 
 impl StoreArgs {
     /// Opens the store to be read.
     pub async fn open(&self) -> Result<Opened, AuditError> {
-        Opened::open(&self.store, Mode::Reader).await
+        Opened::open(&self.url()?, Mode::Reader).await
     }
 
     /// Opens the store to be written; it need not be there.
     pub async fn create(&self) -> Result<Opened, AuditError> {
-        Opened::open(&self.store, Mode::Operator).await
+        Opened::open(&self.url()?, Mode::Operator).await
+    }
+
+    fn url(&self) -> Result<StoreUrl, AuditError> {
+        let parsed = self.store.0.parse();
+        parsed.map_err(|source| AuditError::StoreUrl {
+            what: "--store",
+            source,
+        })
     }
 }
 

@@ -10,7 +10,11 @@ use std::{
 
 use futures::FutureExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::{Resource, core::PartialObjectMeta, runtime::controller::Action};
+use kube::{
+    Resource,
+    core::PartialObjectMeta,
+    runtime::{controller::Action, reflector::ObjectRef},
+};
 use tracing::Instrument;
 
 use super::{Context, Failure, Kind, report};
@@ -33,6 +37,9 @@ const PASS_DEADLINE: Duration = Duration::from_secs(60);
 /// How long to wait where another party will wake us; only a safety net.
 const CONFLICT_PAUSE: Duration = Duration::from_secs(5);
 
+/// The log opened between a refusal and the end of its pass: soon, and not at once, should it go on so.
+const REOPENED_PAUSE: Duration = Duration::from_secs(1);
+
 /// One request of the queue.
 pub(super) async fn reconcile<K: Kind>(
     watched: Arc<PartialObjectMeta<K::Object>>,
@@ -51,7 +58,10 @@ pub(super) async fn reconcile<K: Kind>(
             .pulse
             .running(meta.uid.as_deref().unwrap_or_default());
         let began = Instant::now();
-        let (outcome, action) = attempt(&context, meta).await;
+        let (outcome, mut action) = attempt(&context, meta).await;
+        if outcome == PassOutcome::Held && !context.held.hold(ObjectRef::from_obj(&*watched)) {
+            action = Action::requeue(REOPENED_PAUSE);
+        }
         context
             .shared
             .metrics
@@ -194,6 +204,7 @@ fn after<K: Kind>(
             context.troubles.forget(uid);
             match verdict {
                 Verdict::Settled => (PassOutcome::Settled, Action::await_change()),
+                Verdict::Held { .. } => (PassOutcome::Held, Action::await_change()),
                 Verdict::Stalled { .. } => (PassOutcome::Stalled, Action::await_change()),
                 Verdict::Waiting { after, .. } => (
                     PassOutcome::Waiting,

@@ -1,5 +1,5 @@
-//! Floor 3: the Playbook controller. It checks the document and names its digest; until signatures can be verified
-//! no Playbook is ready. It never runs one.
+//! Floor 3: the Playbook controller. It checks the document, names its digest and records what became of it; until
+//! signatures can be verified no Playbook is ready. It never runs one.
 
 mod act;
 mod decide;
@@ -9,19 +9,28 @@ mod status;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 pub use act::{Done, PlaybookError};
-pub use decide::Decision;
+pub use decide::{Decision, Judgement};
 pub use gather::Facts;
 
 use super::harness::{Failure, Kind};
 use crate::{
-    adapters::clock,
+    adapters::{clock, ledger::Ledger},
     api::v1alpha1::{PlaybookStatus, RawPlaybook},
     domain::verdict::Verdict,
     ports::Leadership,
 };
 
 /// The Playbook controller.
-pub struct PlaybookKind;
+pub struct PlaybookKind {
+    ledger: Ledger,
+}
+
+impl PlaybookKind {
+    /// One that records into this log.
+    pub fn new(ledger: Ledger) -> Self {
+        Self { ledger }
+    }
+}
 
 impl Kind for PlaybookKind {
     type Object = RawPlaybook;
@@ -50,7 +59,7 @@ impl Kind for PlaybookKind {
         decision: Decision,
         _fence: &dyn Leadership,
     ) -> Result<Done, PlaybookError> {
-        Ok(act::act(decision))
+        Ok(act::act(decision, &self.ledger).await)
     }
 
     fn status(&self, object: &RawPlaybook, pass: Result<&Done, &Failure>) -> PlaybookStatus {

@@ -2,8 +2,9 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Decision, Done};
+use super::{Done, Judgement};
 use crate::{
+    adapters::ledger::Refusal,
     api::{
         conditions::{self, ConditionStatus, ConditionType, Draft},
         v1alpha1::{PlaybookStatus, RawPlaybook},
@@ -18,43 +19,31 @@ pub(super) fn status(
     now: Timestamp,
 ) -> PlaybookStatus {
     let before = object.status.clone().unwrap_or_default();
-    let (digest, drafts) = match pass {
-        Ok(Done {
-            decision:
-                Decision::Accept {
-                    digest,
-                    warnings,
-                    suspended,
-                },
-        }) => (Some(digest.to_string()), accepted(warnings, *suspended)),
-        Ok(Done {
-            decision:
-                Decision::Refuse {
-                    reason,
-                    message,
-                    digest,
-                },
-        }) => (
-            digest.as_ref().map(ToString::to_string),
-            refused(*reason, message),
-        ),
-        Err(failure) => (before.digest.clone(), failed(failure)),
-    };
     let generation = object.metadata.generation;
+    let standing = before.conditions.as_deref().unwrap_or_default();
+    let amended = |drafts| conditions::amend(standing, drafts, generation, now);
+    let (digest, conditions) = match pass {
+        Ok(Done {
+            unrecorded: Some(refusal),
+            ..
+        }) => (before.digest.clone(), amended(unrecorded(refusal))),
+        Ok(Done { judgement, .. }) => (
+            judgement.digest().map(ToString::to_string),
+            conditions::merge(standing, judged(judgement), generation, now),
+        ),
+        Err(failure) => (before.digest.clone(), amended(failed(failure))),
+    };
     PlaybookStatus {
         observed_generation: generation,
         digest,
-        conditions: Some(conditions::merge(
-            before.conditions.as_deref().unwrap_or_default(),
-            drafts,
-            generation,
-            now,
-        )),
+        conditions: Some(conditions),
         ..before
     }
 }
 
 const UNVERIFIED: &str = "this operator cannot verify signatures yet, so nobody vouches for this document and no run may use it";
+
+const UNRECORDED: &str = "the transparency log cannot be written now, and nothing is told that is not on record; the operator's readiness says why";
 
 fn accepted(warnings: &[String], suspended: bool) -> Vec<Draft> {
     let valid = if warnings.is_empty() {
@@ -126,6 +115,34 @@ fn refused(reason: Reason, message: &str) -> Vec<Draft> {
     ]
 }
 
+fn judged(judgement: &Judgement) -> Vec<Draft> {
+    match judgement {
+        Judgement::Accept {
+            warnings,
+            suspended,
+            ..
+        } => accepted(warnings, *suspended),
+        Judgement::Refuse {
+            reason, message, ..
+        } => refused(*reason, message),
+    }
+}
+
+/// Nothing is told that is not on record; what was told before stands.
+fn unrecorded(refusal: &Refusal) -> Vec<Draft> {
+    // One sentence for whatever comes and goes: it would be written again and again otherwise.
+    let message = if refusal.reason == Reason::AuditUnavailable {
+        UNRECORDED
+    } else {
+        &refusal.message
+    };
+    let said = |kind, status| Draft::new(kind, status, refusal.reason, message);
+    vec![
+        said(ConditionType::Ready, ConditionStatus::Unknown),
+        said(ConditionType::Reconciling, ConditionStatus::True),
+    ]
+}
+
 fn failed(failure: &Failure) -> Vec<Draft> {
     let again = match failure.class {
         ErrorClass::Transient | ErrorClass::Bug => ConditionType::Reconciling,
@@ -172,11 +189,12 @@ mod tests {
 
     fn accept() -> Done {
         Done {
-            decision: Decision::Accept {
+            judgement: Judgement::Accept {
                 digest: Digest::of(b"x"),
                 warnings: vec![],
                 suspended: false,
             },
+            unrecorded: None,
         }
     }
 
@@ -235,14 +253,34 @@ mod tests {
     #[test]
     fn a_refusal_is_stalled() {
         let done = Done {
-            decision: Decision::Refuse {
+            judgement: Judgement::Refuse {
                 reason: Reason::Invalid,
                 message: "spec.x: no".into(),
                 digest: None,
             },
+            unrecorded: None,
         };
         let status = status(&object(None), Ok(&done), at(1));
         assert_eq!(condition(&status, "Stalled"), Some(("True", "Invalid")));
         assert_eq!(condition(&status, "Valid"), Some(("False", "Invalid")));
+    }
+
+    #[test]
+    fn what_is_not_on_record_is_not_told() {
+        let known = status(&object(None), Ok(&accept()), at(1));
+        let mut done = accept();
+        done.judgement = Judgement::Accept {
+            digest: Digest::of(b"y"),
+            warnings: vec![],
+            suspended: false,
+        };
+        done.unrecorded = Some(Refusal::unavailable("disk full"));
+        let told = status(&object(Some(known.clone())), Ok(&done), at(2));
+        assert_eq!(told.digest, known.digest);
+        assert_eq!(
+            condition(&told, "Ready"),
+            Some(("Unknown", "AuditUnavailable"))
+        );
+        assert_eq!(condition(&told, "Valid"), Some(("True", "Valid")));
     }
 }

@@ -7,8 +7,12 @@ pub mod event;
 pub mod examine;
 pub mod hash;
 pub mod note;
+pub mod opening;
 pub mod proof;
 pub mod record;
 pub mod request;
 pub mod tile;
 pub mod tree;
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use super::{
 pub const WIDTH: u16 = 256;
 /// The levels of the tree from one tile up to the next.
 const HEIGHT: u8 = 8;
-/// A larger tree than there is has no higher tiles.
+/// The largest tree there can be has no higher tiles.
 const LEVELS: u8 = 8;
 /// The size of a hash.
 const HASH: usize = 32;
@@ -131,7 +131,7 @@ pub fn parse_path(path: &str) -> Option<Resource> {
     }
     let (level, rest) = path.strip_prefix("tile/")?.split_once('/')?;
     let (digits, width) = match rest.split_once(".p/") {
-        Some((digits, width)) => (digits, width.parse().ok().filter(|width| *width < WIDTH)?),
+        Some((digits, width)) => (digits, width.parse().ok()?),
         None => (rest, WIDTH),
     };
     let n = digits.split('/').try_fold(0_u64, |n, group| {

@@ -181,7 +181,7 @@ pub fn consistency(old: u64, new: u64) -> Option<Recipe> {
     if new > LARGEST || old > new {
         return None;
     }
-    if old == 0 || old == new {
+    if old == 0 {
         return Some(Recipe::default());
     }
     let way = Way::to_edge(old, new);
@@ -331,19 +331,26 @@ pub fn verify_consistency(
             new: new_size,
         });
     }
-    let hashes = proof.len();
-    let length = |fits: bool| fits.then_some(()).ok_or(ProofError::Length { hashes });
-    if old_size == 0 || old_size == new_size {
-        length(proof.is_empty())?;
-        return ends((old_root, old_size), (new_root, new_size));
+    let length = ProofError::Length {
+        hashes: proof.len(),
+    };
+    if old_size == 0 {
+        return match (proof, new_size) {
+            ([_, ..], _) => Err(length),
+            _ if old_root != Hash::of_nothing() => Err(ProofError::OldRoot),
+            ([], 0) if new_root != old_root => Err(ProofError::Root),
+            _ => Ok(()),
+        };
     }
     let way = Way::to_edge(old_size, new_size);
-    let (first, beside) = match (way.from, proof.split_first()) {
-        (0, _) => (old_root, proof),
-        (_, Some((first, beside))) => (*first, beside),
-        (_, None) => return Err(ProofError::Length { hashes }),
+    let (first, beside) = match (way.from, proof) {
+        (0, beside) => (old_root, beside),
+        (_, [first, beside @ ..]) => (*first, beside),
+        (_, []) => return Err(length),
     };
-    length(beside.len() == way.passed.len())?;
+    if beside.len() != way.passed.len() {
+        return Err(length);
+    }
     let up = way.passed.iter().rev().zip(beside);
     let (old, new) = up.fold(
         (first, first),
@@ -362,17 +369,5 @@ pub fn verify_consistency(
     Ok(())
 }
 
-/// What is left to check where no hash is needed between the two trees.
-fn ends(old: (Hash, u64), new: (Hash, u64)) -> Result<(), ProofError> {
-    let nothing = Hash::of_nothing();
-    if old.1 == 0 && old.0 != nothing {
-        return Err(ProofError::OldRoot);
-    }
-    if (new.1 == 0 && new.0 != nothing) || (old.1 == new.1 && old.0 != new.0) {
-        return Err(ProofError::Root);
-    }
-    Ok(())
-}
-
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;
