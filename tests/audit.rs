@@ -3,9 +3,14 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a test fails by panicking"
+)]
+#![expect(
+    clippy::too_many_lines,
+    reason = "a list of cases, or a scene told from beginning to end"
 )]
 
 #[path = "audit/altered_files.rs"]
