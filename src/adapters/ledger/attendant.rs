@@ -1,11 +1,11 @@
-//! Floor 2: what is done beside writing, now and then: answering what other processes ask through the store, and
-//! erasing texts whose time is over. It records through the same queue as everybody.
+//! Floor 2: what is done beside writing, now and then: bringing in the stops that were spooled, answering what other
+//! processes ask through the store, and erasing texts whose time is over. It records through the same queue as everybody.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Ack, Draft, Ledger};
+use super::{Ack, Draft, Ledger, State, late::bring_in, own::Replica};
 use crate::{
     adapters::{clock, kube::error::chain},
     domain::audit::{
@@ -16,7 +16,7 @@ use crate::{
     ports::{Epoch, Log, Store, StoreError},
 };
 
-/// How often to look for requests. The store is ours: nobody else is asked for anything.
+/// How often to look for requests and spooled stops. The store is ours: nobody else is asked for anything.
 const LOOK: Duration = Duration::from_secs(1);
 /// How often to look for texts whose time is over.
 const EXPIRE: Duration = Duration::from_secs(3600);
@@ -36,9 +36,14 @@ pub(super) async fn attend(
     epoch: Epoch,
     log: &Log,
     ledger: &Ledger,
+    replica: &Replica,
 ) -> AttendantEnd {
     let mut expired: Option<Instant> = None;
     loop {
+        // Not only when the log is opened: after an outage that did not close it, stops wait as well.
+        if ledger.state() == State::Open {
+            bring_in(ledger, replica).await;
+        }
         match answer(store.as_ref(), epoch, log, ledger).await {
             Ok(false) => {}
             Ok(true) => return AttendantEnd::Follow,

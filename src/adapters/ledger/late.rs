@@ -1,8 +1,6 @@
 //! Floor 2: what is recorded first when a log opens: the stops that waited in the spool, and who leads with which
 //! configuration. It takes the way of all other records.
 
-use std::sync::Arc;
-
 use super::{
     Ack, Ledger,
     own::Replica,
@@ -14,8 +12,9 @@ use crate::{
     ports::Epoch,
 };
 
-/// Brings what was spooled into the log, marked as late. What cannot be brought in now stays for the next opening.
-pub(super) async fn bring_in(spool: &Arc<Spool>, ledger: &Ledger, replica: &Replica) {
+/// Brings what was spooled into the log, marked as late. What cannot be brought in now stays for the next time.
+pub(super) async fn bring_in(ledger: &Ledger, replica: &Replica) {
+    let spool = &ledger.spool;
     let waiting = match spool.read().await {
         Ok(waiting) => waiting,
         Err(error @ SpoolError::Altered { .. }) => {
@@ -36,15 +35,19 @@ pub(super) async fn bring_in(spool: &Arc<Spool>, ledger: &Ledger, replica: &Repl
             return;
         }
     }
-    if count > 0 {
-        match spool.clear() {
-            Ok(()) => tracing::info!(count, "stops from the spool are in the log now"),
-            Err(error) => {
-                tracing::warn!(error = %chain(&error), "the spool could not be emptied; its stops are in the log")
-            }
+    if count == 0 {
+        ledger.metrics.spool(0);
+        return;
+    }
+    tracing::info!(count, "stops from the spool are in the log now");
+    match spool.clear(count) {
+        Ok(true) => ledger.metrics.spool(0),
+        // More have come in meanwhile: those that are in the log already are found there the next time.
+        Ok(false) => {}
+        Err(error) => {
+            tracing::warn!(error = %chain(&error), "the spool could not be emptied; its stops are in the log");
         }
     }
-    ledger.metrics.spool(0);
 }
 
 async fn put_aside(spool: &Spool, ledger: &Ledger, replica: &Replica, error: &SpoolError) {

@@ -286,14 +286,14 @@ impl Scribe {
         tools: &mut Tools,
         stop: &mut watch::Receiver<bool>,
     ) -> End {
-        let (ledger, replica, spool) = (&self.ledger, &self.replica, &self.spool);
+        let (ledger, replica) = (&self.ledger, &self.replica);
         let (epoch, log, greeted) = (tools.epoch, &tools.log, &self.greeted);
         let attending = async {
-            bring_in(spool, ledger, replica).await;
+            bring_in(ledger, replica).await;
             if !greeted.load(Ordering::Acquire) {
                 greeted.store(greet(ledger, replica, epoch).await, Ordering::Release);
             }
-            attendant::attend(Arc::clone(store), epoch, log, ledger).await
+            attendant::attend(Arc::clone(store), epoch, log, ledger, replica).await
         };
         let stopping = async {
             let _ = stop.wait_for(|stop| *stop).await;

@@ -111,13 +111,19 @@ impl Spool {
         read.await.map_err(|_| SpoolError::CutOff)?
     }
 
-    /// Everything that was read is in the log.
-    pub(super) fn clear(&self) -> Result<(), SpoolError> {
+    /// As many entries as were read are in the log: empties the spool. Not if there are more by now, which would go with
+    /// them; whether it is empty.
+    pub(super) fn clear(&self, read: usize) -> Result<bool, SpoolError> {
+        // Held throughout: nothing is added between the look and the removal.
+        let _held = self.key.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries(&self.bytes()?).count() > read {
+            return Ok(false);
+        }
         match fs::remove_file(&self.file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(self.failed("empty")(error))
             }
-            _ => Ok(()),
+            _ => Ok(true),
         }
     }
 

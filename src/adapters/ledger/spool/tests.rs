@@ -43,9 +43,19 @@ async fn what_is_kept_is_read_back_in_order_by_the_next_process() {
     assert_eq!(ids, [0, 1, 2].map(|n| late(n).draft.fact.id));
     assert_eq!(found[2].happened, late(2).happened);
     assert_eq!(found[2].draft.details.as_deref(), Some("why"));
-    next.clear().unwrap();
+    assert!(next.clear(3).unwrap());
     assert!(next.read().await.unwrap().is_empty());
-    next.clear().unwrap();
+    assert!(next.clear(0).unwrap());
+}
+
+#[tokio::test]
+async fn a_stop_that_came_after_the_reading_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let spool = filled(directory.path(), 2).await;
+    let read = spool.read().await.unwrap().len();
+    spool.keep(late(2)).await.unwrap();
+    assert!(!spool.clear(read).unwrap());
+    assert_eq!(spool.read().await.unwrap().len(), 3);
 }
 
 #[tokio::test]
