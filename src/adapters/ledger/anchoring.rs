@@ -72,7 +72,10 @@ impl Anchoring {
             };
             let anchored = self.size();
             answer(&mut waiting, number, anchored);
-            if size <= anchored {
+            // Also those that an earlier opening has left: nobody need record anything for them to be anchored.
+            if size > anchored {
+                unanchored_since.get_or_insert_with(Instant::now);
+            } else {
                 unanchored_since = None;
             }
             let due = if !waiting.is_empty() || size >= anchored + MOST {
@@ -84,13 +87,12 @@ impl Anchoring {
                 // First whoever waits: all of them get the same checkpoint.
                 biased;
                 Some(wait) = waits.recv() => waiting.push(wait),
-                Ok(()) = log.changed() => {
-                    unanchored_since.get_or_insert_with(Instant::now);
-                }
+                Ok(()) = log.changed() => {}
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     let log = log.borrow_and_update().clone();
                     match self.advance(&log).await {
-                        Ok(true) => {}
+                        // What came in meanwhile has waited since now at the earliest.
+                        Ok(true) => unanchored_since = None,
                         Ok(false) => not_before = Instant::now() + PAUSE,
                         Err(end) => return end,
                     }
