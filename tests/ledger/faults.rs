@@ -1,7 +1,7 @@
 //! What the log needs fails, and mends: forward steps are refused within the second that the contract gives, stops are
 //! kept and come late, it goes on by itself within five seconds, and nothing that was acknowledged is lost.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     bed::{Bed, LONG, Process, folder},
@@ -62,11 +62,30 @@ async fn a_disk_that_forgets_what_it_failed_to_sync() {
     let mark = child.said();
     disk.set(Some(Fault::SyncFails));
     refuses(&child, mark).await;
-    let mark = child.said();
+    let refused: BTreeSet<_> = child
+        .since(mark)
+        .into_iter()
+        .filter_map(|report| match report {
+            Report::Refused { name, .. } => Some(name),
+            _ => None,
+        })
+        .collect();
+    bed.note(child.kill());
+
+    // Somebody reads, so that the file's last user does not tidy up on leaving. What the dead process wrote can be read,
+    // and whoever tries those records again finds them; whether a disk has them is another question.
     disk.set(None);
-    resumes(&child, mark).await;
+    let reader = truth::reader(&bed).await;
+    reader.logs().await.expect("logs");
+    let again = Orders {
+        again: refused.into_iter().collect(),
+        ..gentle(&bed)
+    };
+    let child = bed.start(&again, &disk.environment());
+    child.acknowledges(20, 0, LONG).await;
     bed.note(child.kill());
     let lost = disk.lose_power();
+    drop(reader);
     eprintln!("{lost} pages were taken for written and were not on the disk");
     let child = bed.start(&gentle(&bed), &[]);
     child.acknowledges(20, 0, LONG).await;
