@@ -17,7 +17,7 @@ WITH := tests/cluster/with
 REPORT := tests/report
 CARGO := cargo
 
-.PHONY: help demo check test long cluster cluster-down generate fmt clippy doc secrets unit doctor deny
+.PHONY: help demo check test long cluster cluster-down generate fmt clippy doc secrets unit audit-tools audit doctor deny
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,12 @@ doc: ## The crate's documentation, without warnings
 unit: ## Everything that needs no cluster
 	@$(CARGO) test --locked --lib --test floors --test drift --test cli
 
+audit-tools: ## The readers of the transparency log that are not ours, in Go
+	@tests/tlog/build >/dev/null
+
+audit: audit-tools ## neuralops audit on sound and altered logs, and Go's readers on our exports
+	@$(CARGO) test --locked --test audit
+
 secrets: ## No key, token or database in the tree
 	@tests/tools/secrets --self-test
 	@tests/tools/secrets
@@ -48,7 +54,7 @@ check: ## Fast, without a cluster: fmt, clippy, doc, secrets, unit tests, floors
 	@$(REPORT) check fmt clippy doc secrets unit
 
 test: ## check, then everything on the control plane; what CI runs
-	@$(REPORT) test doctor fmt clippy doc secrets unit on-cluster on-kubelet demo
+	@$(REPORT) test doctor fmt clippy doc secrets unit audit on-cluster on-kubelet demo
 
 long: ## Version legs, fuzz, soak (their short forms run in make test), cargo-deny
 	@$(REPORT) long doctor deny on-1.33 on-1.34 on-1.37 fuzz soak

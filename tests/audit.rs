@@ -63,6 +63,7 @@ macro_rules! on_both {
 on_both! {
     altered_store:
         a_sound_store_is_verified,
+        a_store_is_verified_while_it_grows,
         an_entry,
         an_entry_with_its_hash,
         a_hash_of_a_leaf,

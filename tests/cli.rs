@@ -29,7 +29,7 @@ const SAMPLE: &str = "config/samples/playbook-restart-after-bad-rollout.yaml";
 #[test]
 fn help_names_every_command() {
     let answer = neuralops(&["--help"]);
-    for command in ["operator", "crds", "playbook", "reference"] {
+    for command in ["operator", "audit", "crds", "playbook", "reference"] {
         assert!(
             answer.out.contains(&format!("\n  {command} ")),
             "{}",

@@ -44,6 +44,25 @@ pub async fn a_sound_store_is_verified(filled: Filled) {
     );
 }
 
+pub async fn a_store_is_verified_while_it_grows(mut filled: Filled) {
+    let url = filled.url();
+    let verified = tokio::task::spawn_blocking(move || {
+        for _ in 0..5 {
+            verify(&url, &vkey(A)).good();
+        }
+    });
+    let grows = async {
+        // As fast as it goes: a checkpoint after every few leaves.
+        for first in (LEAVES..).step_by(5) {
+            filled.append(first..first + 5).await;
+        }
+    };
+    tokio::select! {
+        () = grows => {}
+        done = verified => done.unwrap(),
+    }
+}
+
 pub async fn an_entry(filled: Filled) {
     let body = filled.blob(&other());
     let sql = format!("UPDATE leaf SET body = {body} WHERE idx = 17");

@@ -118,10 +118,6 @@ pub async fn backup_destroy_restore_verify_append(mut filled: Filled) {
     verify(text(&drill.archive), &vkey(B)).good();
 
     let place = another(&filled.place).await;
-    filled.store.reopen().await.unwrap();
-    if let Place::Postgres { .. } = filled.place {
-        filled.place.clear().await;
-    }
     drop(filled);
 
     let said = drill.restore(&url(&place), &newest, &[]).good();
@@ -178,7 +174,6 @@ pub async fn backup_destroy_restore_verify_append(mut filled: Filled) {
         .body;
     let leaf = drill.file("leaf", &String::from_utf8(leaf).unwrap());
     tlog(&["proof", text(&proof), text(&keys), text(&leaf)]).good();
-    clear(restored).await;
 }
 
 async fn texts_are_back(restored: &Filled) {
@@ -199,12 +194,6 @@ async fn texts_are_back(restored: &Filled) {
             restored.store.find(leaf.id).await.unwrap().unwrap().at,
             leaf.at
         );
-    }
-}
-
-async fn clear(filled: Filled) {
-    if let Place::Postgres { .. } = filled.place {
-        filled.place.clear().await;
     }
 }
 
@@ -237,7 +226,6 @@ pub async fn a_backup_is_only_what_was_verified(filled: Filled) {
         .backup(&filled.url())
         .refuted("leaf 0 (tile/0/000): the hash was altered");
     assert_eq!(left(), 0);
-    clear(filled).await;
 }
 
 pub async fn what_is_older_than_the_anchor_is_refused(mut filled: Filled) {
@@ -300,9 +288,4 @@ pub async fn what_is_older_than_the_anchor_is_refused(mut filled: Filled) {
         asked(&restored).await[..],
         [Request::BackupRestored { .. }, Request::Follow { .. }]
     ));
-    clear(restored).await;
-    clear(filled).await;
-    if let Place::Postgres { .. } = place {
-        place.clear().await;
-    }
 }

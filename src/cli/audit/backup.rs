@@ -95,9 +95,7 @@ pub async fn run(args: &BackupArgs) -> Result<String, AuditError> {
             return Err(error);
         }
     };
-    // Never over a file that came in the meantime.
-    fs::hard_link(&temporary, &args.to)
-        .and_then(|()| fs::remove_file(&temporary))
+    fs::rename(&temporary, &args.to)
         .and_then(|()| sync_folder(&args.to))
         .map_err(failed)?;
     let request = Request::BackupVerified {

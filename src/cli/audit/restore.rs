@@ -117,12 +117,18 @@ fn older(error: AuditError) -> AuditError {
         } => AuditError::Behind(format!(
             "{what} has {leaf} leaves, and {by} says {size}: it is older; look for a newer backup, or put it back with --new-origin, which records what is lost"
         )),
-        finding @ (Finding::NoSuchLog { .. } | Finding::Claim { .. }) => {
-            AuditError::Behind(format!(
-                "{what}: {finding}; a backup of another log, or from before it was followed, is put back only with --new-origin, which records both"
-            ))
-        }
+        finding if is_by_anchor(&finding) => AuditError::Behind(format!(
+            "{what}: {finding}; a backup of another log, or from before it was followed, is put back only with --new-origin, which records both"
+        )),
         finding => AuditError::refuted(what)(finding),
+    }
+}
+
+fn is_by_anchor(finding: &Finding) -> bool {
+    match finding {
+        Finding::NoSuchLog { by, .. } => matches!(by, Claimant::Anchor(_)),
+        Finding::Claim { claim, .. } => matches!(claim.by, Claimant::Anchor(_)),
+        _ => false,
     }
 }
 

@@ -29,7 +29,7 @@ pub async fn pass(opened: &Opened, trust: &Trust, ids: &mut Ids) -> Result<Sound
     let origins: Vec<&str> = logs.iter().map(|log| log.origin.as_str()).collect();
     trust.are_there(&origins).map_err(refuted(what))?;
     let newest = logs.last().map(|log| log.number);
-    let mut sound = Sound::default();
+    let mut spoken = Vec::new();
     for log in &logs {
         let mut claims = trust.claims(&log.origin);
         let mut signed = None;
@@ -42,6 +42,15 @@ pub async fn pass(opened: &Opened, trust: &Trust, ids: &mut Ids) -> Result<Sound
                 )));
             }
         }
+        spoken.push((log.number, claims, signed));
+    }
+    // The heads after the checkpoints: where the log grows meanwhile, no checkpoint that was read is ahead of them.
+    let heads = opened.ask(|store| store.logs()).await?;
+    let mut sound = Sound::default();
+    for (number, mut claims, signed) in spoken {
+        let Some(log) = heads.iter().find(|log| log.number == number) else {
+            continue;
+        };
         claims.push(Claim {
             by: Claimant::Head,
             size: log.size,
@@ -50,7 +59,7 @@ pub async fn pass(opened: &Opened, trust: &Trust, ids: &mut Ids) -> Result<Sound
         let mut feed = Feed {
             opened,
             log,
-            examiner: Examiner::new(Medium::Store { log: log.number.0 }, claims),
+            examiner: Examiner::new(Medium::Store { log: number.0 }, claims),
         };
         feed.all(ids).await?;
         sound.logs.push(SoundLog {
