@@ -88,6 +88,8 @@ pub fn decide(facts: &Facts) -> Opening {
     let problem = problem(facts);
     match (facts.asked, problem, &facts.anchor, &facts.current) {
         (_, _, None, None) => Opening::Begin,
+        // Its first leaf says what it follows: nothing follows it before that is written.
+        (true, None, Some(_), Some(current)) if current.size == 0 => Opening::Continue,
         (true, _, anchor, current) => Opening::Follow {
             anchor: anchor.clone(),
             store: current.clone(),
@@ -289,6 +291,27 @@ mod tests {
             panic!("refused")
         };
         assert_eq!((anchor, store), (facts.anchor, facts.current));
+    }
+
+    #[test]
+    fn a_log_without_its_first_leaf_is_not_followed_before_that_is_written() {
+        let begun = Some(standing("a", 0));
+        let facts = Facts {
+            asked: true,
+            anchor: begun.clone(),
+            current: begun.clone(),
+            published: None,
+            acknowledged: 0,
+            root_at_anchor: begun.map(|begun| begun.root),
+            ..sound()
+        };
+        assert_eq!(decide(&facts), Opening::Continue);
+        // What cannot go on has nothing to wait for.
+        let stuck = Facts {
+            key: Key::Missing,
+            ..facts
+        };
+        assert!(matches!(decide(&stuck), Opening::Follow { .. }));
     }
 
     #[test]
