@@ -11,9 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use neuralops::{
     adapters::{
+        clock,
         kube::{anchor::Anchor, client, events::Events, keys::Keys},
         ledger::{self, Ack, Draft, Ledger, Refusal, State, Stop},
         metrics::Metrics,
@@ -29,8 +30,6 @@ use super::orders::{self, Orders, Report};
 
 /// As patient with the API server as the operator is.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Whoever was answered sooner was refused without asking the writer.
-const ASKED: Duration = Duration::from_millis(800);
 /// Between two stops of one task.
 const STOPS: Duration = Duration::from_millis(50);
 /// After a refusal.
@@ -268,8 +267,9 @@ impl Recorder {
                 Kind::Durable => Ack::Durable,
                 Kind::Anchored => Ack::Anchored,
                 Kind::Stop => {
+                    let at = clock::now();
                     let stop = self.ledger.record_stop(draft(name)).await;
-                    return say(&stopped(name.to_owned(), stop, began.elapsed()));
+                    return say(&stopped(name.to_owned(), at, stop));
                 }
             };
             match self.ledger.record(draft(name), ack).await {
@@ -300,17 +300,14 @@ impl Recorder {
     }
 }
 
-fn stopped(name: String, stop: Stop, after: Duration) -> Report {
+fn stopped(name: String, at: Timestamp, stop: Stop) -> Report {
     match stop {
         Stop::Recorded(at) => Report::Recorded {
             name,
             log: at.log.0,
             index: at.index,
         },
-        Stop::Spooled => Report::Spooled {
-            name,
-            doubtful: after >= ASKED,
-        },
+        Stop::Spooled => Report::Spooled { name, at },
         Stop::Unrecorded => Report::Unrecorded { name },
     }
 }

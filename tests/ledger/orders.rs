@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use neuralops::domain::audit::record::RecordId;
 use serde::{Deserialize, Serialize};
 
@@ -65,8 +66,8 @@ pub enum Report {
     /// A stop is in the spool.
     Spooled {
         name: String,
-        /// The writer was asked and did not answer in time: it may have written the stop all the same.
-        doubtful: bool,
+        /// When it happened.
+        at: Timestamp,
     },
     /// A stop is nowhere.
     Unrecorded { name: String },
