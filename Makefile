@@ -44,7 +44,7 @@ audit-tools: ## The readers of the transparency log that are not ours, in Go
 	@tests/tlog/build >/dev/null
 
 audit: audit-tools ## neuralops audit on sound and altered logs, and Go's readers on our exports
-	@$(CARGO) test --locked --test audit
+	@tests/postgres with $(CARGO) test --locked --test audit
 
 stores: ## The store's tests, on SQLite and on a PostgreSQL server of their own
 	@$(CARGO) test --locked --test store --no-run
