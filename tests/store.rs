@@ -105,5 +105,5 @@ on_both! {
     failure:
         after_a_failed_write_only_reopening_helps,
         a_caller_that_gives_up_leaves_no_doubt_behind,
-        reopening_finds_damage;
+        a_damaged_log_can_be_reopened_and_followed_but_not_written;
 }

@@ -13,7 +13,11 @@ use super::{Ack, Draft, Job, Refusal, board::Board};
 use crate::{
     adapters::{clock, failpoint::failpoint, kube::error::chain, metrics::Metrics, random},
     domain::{
-        audit::record::{Payload, Record, VERSION},
+        audit::{
+            hash::Hash,
+            record::{Payload, Record, RecordId, VERSION},
+            tree,
+        },
         reason::Reason,
     },
     ports::{Appended, Entry, Epoch, Leadership, LeafIndex, Log, Store, StoreError},
@@ -100,6 +104,17 @@ impl Writer {
             }
         };
         failpoint!("append.after");
+        let stood = grown
+            .appended
+            .iter()
+            .zip(&jobs)
+            .filter(|(found, _)| found.before);
+        for (found, job) in stood {
+            if let Err(error) = self.stands(found.at, job.draft.fact.id).await {
+                refuse(jobs, &Refusal::unavailable(chain(&error)));
+                return Err(error);
+            }
+        }
         self.board.store(None);
         let new = grown.appended.iter().filter(|appended| !appended.before);
         self.metrics.appended(new.count(), began.elapsed());
@@ -121,6 +136,25 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// That a record stood there already is believed only of a leaf that is under the tree and says the same id: whoever
+    /// can write to the database could else have a step happen without its record.
+    async fn stands(&self, at: LeafIndex, id: RecordId) -> Result<(), StoreError> {
+        let leaves = self.store.leaves(at.log, at.index, 1).await?;
+        let position = [tree::leaf_position(at.index)];
+        let hashes = self.store.hashes(at.log, &position).await?;
+        let genuine = leaves.first().is_some_and(|leaf| {
+            hashes.first() == Some(&Hash::of_leaf(&leaf.body))
+                && Record::parse(&leaf.body).is_ok_and(|record| record.fact.id == id)
+        });
+        if genuine {
+            return Ok(());
+        }
+        Err(StoreError::Damaged(format!(
+            "the record {id} is said to be leaf {} of log {}, and is not",
+            at.index, at.log.0
+        )))
     }
 
     /// Entries for the store; a record that cannot be one is answered and left out.

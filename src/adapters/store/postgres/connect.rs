@@ -8,7 +8,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use super::{super::Mode, read};
+use super::super::Mode;
 use crate::{
     adapters::store::fault::{failed, within},
     ports::StoreError,
@@ -118,12 +118,4 @@ async fn migrate(base: &mut PgConnection) -> Result<(), StoreError> {
             .map_err(failed())?;
     }
     migration.commit().await.map_err(failed())
-}
-
-/// Makes sure that the logs end where their hashes say. That what is committed is on the disk is the server's promise.
-pub(super) async fn settle(base: &mut PgConnection) -> Result<(), StoreError> {
-    for log in read::logs(&mut *base).await? {
-        read::edge(base, &log, None).await?;
-    }
-    Ok(())
 }

@@ -10,7 +10,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{super::Mode, read};
+use super::super::Mode;
 use crate::{
     adapters::store::fault::{failed, unavailable},
     ports::StoreError,
@@ -177,7 +177,8 @@ async fn migrate(path: &Path) -> Result<(), StoreError> {
     connection.close().await.map_err(failed())
 }
 
-/// Makes sure that everything that can be read is on the disk, and that the logs end where their hashes say.
+/// Makes sure that everything that can be read is on the disk. Whether it is what was written is told when it is read: who
+/// asks for a new origin because it is not must get in.
 ///
 /// After a failed fsync the kernel takes its pages for written, and a later process reads from them commits that no disk
 /// has. Copying the whole write-ahead log into the file writes them again.
@@ -192,9 +193,6 @@ pub(super) async fn settle(connection: &mut SqliteConnection) -> Result<(), Stor
             doing,
             "another process is reading or writing it",
         ));
-    }
-    for log in read::logs(&mut *connection).await? {
-        read::edge(connection, &log, None).await?;
     }
     Ok(())
 }
