@@ -20,7 +20,7 @@ use crate::{
         },
         reason::Reason,
     },
-    ports::{Appended, Entry, Epoch, Leadership, LeafIndex, Log, Store, StoreError},
+    ports::{Appended, Entry, Epoch, Grown, Leadership, LeafIndex, Log, Store, StoreError},
 };
 
 /// Records in one transaction.
@@ -86,16 +86,7 @@ impl Writer {
         }
         failpoint!("append.before");
         let began = Instant::now();
-        let mut appending = self.store.append(self.epoch, entries);
-        let appended = match timeout(SILENCE, &mut appending).await {
-            Ok(appended) => appended,
-            Err(_) => {
-                let said = format!("the store has not answered for {} ms", SILENCE.as_millis());
-                self.board.store(Some(said));
-                appending.await
-            }
-        };
-        let grown = match appended {
+        let grown = match self.append(entries, &jobs).await {
             Ok(grown) => grown,
             Err(error) => {
                 self.metrics.append_failed(jobs.len());
@@ -104,17 +95,6 @@ impl Writer {
             }
         };
         failpoint!("append.after");
-        let stood = grown
-            .appended
-            .iter()
-            .zip(&jobs)
-            .filter(|(found, _)| found.before);
-        for (found, job) in stood {
-            if let Err(error) = self.stands(found.at, job.draft.fact.id).await {
-                refuse(jobs, &Refusal::unavailable(chain(&error)));
-                return Err(error);
-            }
-        }
         self.board.store(None);
         let new = grown.appended.iter().filter(|appended| !appended.before);
         self.metrics.appended(new.count(), began.elapsed());
@@ -136,6 +116,26 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// Appends, says so when the store is silent, and believes nothing of what it says stood there already.
+    async fn append(&self, entries: Vec<Entry>, jobs: &[Job]) -> Result<Grown, StoreError> {
+        let mut appending = self.store.append(self.epoch, entries);
+        let appended = match timeout(SILENCE, &mut appending).await {
+            Ok(appended) => appended,
+            Err(_) => {
+                let said = format!("the store has not answered for {} ms", SILENCE.as_millis());
+                self.board.store(Some(said));
+                appending.await
+            }
+        };
+        let grown = appended?;
+        for (found, job) in grown.appended.iter().zip(jobs) {
+            if found.before {
+                self.stands(found.at, job.draft.fact.id).await?;
+            }
+        }
+        Ok(grown)
     }
 
     /// That a record stood there already is believed only of a leaf that is under the tree and says the same id: whoever
