@@ -38,7 +38,7 @@ doc: ## The crate's documentation, without warnings
 	@RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --quiet
 
 unit: ## Everything that needs no cluster
-	@$(CARGO) test --locked --lib --test floors --test drift --test cli
+	@$(CARGO) test --locked --lib --test floors --test drift --test cli --test failpoints
 
 audit-tools: ## The readers of the transparency log that are not ours, in Go
 	@tests/tlog/build >/dev/null
@@ -58,10 +58,10 @@ check: ## Fast, without a cluster: fmt, clippy, doc, secrets, unit tests, floors
 	@$(REPORT) check fmt clippy doc secrets unit
 
 test: ## check, then the stores, the log and everything on the control plane; what CI runs
-	@$(REPORT) test doctor fmt clippy doc secrets unit stores audit on-cluster on-kubelet demo
+	@$(REPORT) test doctor fmt clippy doc secrets unit stores audit ledger on-cluster on-kubelet demo
 
-long: ## Version legs, fuzz, soak (their short forms run in make test), cargo-deny
-	@$(REPORT) long doctor deny on-1.33 on-1.34 on-1.37 fuzz soak
+long: ## Version legs, fuzz, ten minutes of kill -9, soak (their short forms run in make test), cargo-deny
+	@$(REPORT) long doctor deny on-1.33 on-1.34 on-1.37 fuzz torture soak
 
 cluster: doctor ## Start a control plane that stays, and say what to source
 	@tests/cluster/session up
@@ -77,7 +77,19 @@ deny: ## Licences, bans, sources and advisories of all dependencies
 	@tests/tools/deny
 
 
-.PHONY: cluster-binaries on-cluster on-kubelet on-1.33 on-1.34 on-1.37 fuzz soak
+# The writer is killed, and made to die at places that only this build has; the default build is what is restored after it.
+LEDGER := $(CARGO) test --locked --features failpoints --test ledger
+ledger: ## The log under kill -9, crashes, failing disks, silent and dying databases, on both stores
+	@$(LEDGER) --no-run
+	@$(WITH) tests/postgres with $(LEDGER) -- --test-threads=3
+	@$(CARGO) build --locked --bin neuralops
+
+torture: ## Ten minutes of kill -9 against the log, on both stores; make test runs 20 seconds
+	@$(LEDGER) --no-run
+	@NEURALOPS_TORTURE_SECONDS=$${NEURALOPS_TORTURE_SECONDS:-600} $(WITH) tests/postgres with $(LEDGER) torture
+	@$(CARGO) build --locked --bin neuralops
+
+.PHONY: ledger torture cluster-binaries on-cluster on-kubelet on-1.33 on-1.34 on-1.37 fuzz soak
 CLUSTER_TESTS := tests/operator $(CARGO) test --locked --test cluster -- --test-threads=8
 # Both before a cluster is up: a control plane that waits for a compiler only costs memory.
 cluster-binaries:

@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, ExitStatus, Stdio},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -70,6 +70,7 @@ impl Bed {
             anchored: 0,
             stops: 0,
             pause: 0,
+            records: None,
             again: Vec::new(),
         }
     }
@@ -184,6 +185,15 @@ impl Process {
             }
         })
         .await;
+    }
+
+    /// Sends a signal by its name: STOP, CONT.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.child.id().to_string())
+            .status();
+        assert!(status.expect("kill runs").success(), "{}", self.tail());
     }
 
     /// kill -9; what it has said until then.

@@ -23,6 +23,7 @@ use neuralops::{
         event::Event,
         record::{Actor, Fact, Method, Object},
     },
+    ports::{Leadership, NotLeader},
 };
 use tokio::{sync::watch, task::JoinSet};
 
@@ -73,7 +74,10 @@ fn obey(orders: Orders) {
         .worker_threads(2)
         .enable_all()
         .build();
-    runtime.expect("a runtime").block_on(work(orders));
+    let runtime = runtime.expect("a runtime");
+    runtime.block_on(work(orders));
+    // Whoever waits for the end of the input would be waited for.
+    runtime.shutdown_background();
 }
 
 async fn work(orders: Orders) {
@@ -135,6 +139,16 @@ async fn parts(orders: &Orders) -> ledger::Parts {
         retention: SignedDuration::from_hours(24),
         identity: orders.identity.clone(),
         configuration: "test: true\n".to_owned(),
+        fence: Arc::new(Leads),
+    }
+}
+
+/// Nobody takes the Lease here: it is the store that tells the newest writer.
+struct Leads;
+
+impl Leadership for Leads {
+    fn holds(&self) -> Result<(), NotLeader> {
+        Ok(())
     }
 }
 
@@ -237,7 +251,8 @@ impl Recorder {
             Kind::Stop => Duration::from_millis(self.orders.pause).max(STOPS),
         };
         let mut number = 0;
-        while !*stopping.borrow() {
+        let end = self.orders.records.unwrap_or(u64::MAX);
+        while number < end && !*stopping.borrow() {
             self.once(&self.name(number), &stopping).await;
             // Some are recorded a second time, which must not give them a second place.
             if number % 16 == 9 && !matches!(self.kind, Kind::Stop) {
@@ -330,7 +345,7 @@ fn draft(name: &str) -> Draft {
         uid: name.split('/').next().unwrap_or(name).into(),
         generation: Some(1),
     });
-    let wordy = id.0[0] % 8 == 0;
+    let wordy = id.0[0].is_multiple_of(8);
     Draft {
         fact,
         details: wordy.then(|| format!("what was said about {name}")),

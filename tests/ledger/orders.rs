@@ -30,6 +30,8 @@ pub struct Orders {
     pub stops: usize,
     /// Milliseconds between two records of one task; 0 is as fast as it can.
     pub pause: u64,
+    /// How many records each task makes; without it there is no end.
+    pub records: Option<u64>,
     /// Records that an earlier child may have recorded, to be recorded once more.
     pub again: Vec<String>,
 }

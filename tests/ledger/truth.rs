@@ -29,7 +29,7 @@ const PAGE: u32 = 1000;
 pub struct Found {
     pub log: Log,
     /// The root at each size that was asked for.
-    roots: BTreeMap<u64, Hash>,
+    pub roots: BTreeMap<u64, Hash>,
 }
 
 /// Opens the store to read it.
