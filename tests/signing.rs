@@ -1,0 +1,1 @@
+//! Signed Playbooks without a cluster.
