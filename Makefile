@@ -38,7 +38,7 @@ doc: ## The crate's documentation, without warnings
 	@RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --quiet
 
 unit: ## Everything that needs no cluster
-	@$(CARGO) test --locked --lib --test floors --test drift --test cli
+	@$(CARGO) test --locked --lib --test floors --test drift --test cli --test signing
 
 secrets: ## No key, token or database in the tree
 	@tests/tools/secrets --self-test

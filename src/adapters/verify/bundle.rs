@@ -129,7 +129,20 @@ fn check_form(object: &Map<String, Value>, about: About) -> Result<(), Attempt> 
         "tlogEntries",
         "timestampVerificationData",
     ];
-    only("verificationMaterial", material, &known)
+    only("verificationMaterial", material, &known)?;
+    // What is misspelt is left out by a reader that does not mind, and a declared digest would be no longer declared.
+    let Some(Value::Object(signature)) = object.get("messageSignature") else {
+        return Ok(());
+    };
+    only(
+        "messageSignature",
+        signature,
+        &["messageDigest", "signature"],
+    )?;
+    match signature.get("messageDigest") {
+        Some(Value::Object(digest)) => only("messageDigest", digest, &["algorithm", "digest"]),
+        _ => Ok(()),
+    }
 }
 
 fn only(what: &str, object: &Map<String, Value>, known: &[&str]) -> Result<(), Attempt> {

@@ -143,24 +143,31 @@ impl Trust<'_> {
                 "the policy asks for a log and names no trustedRoot",
             ));
         };
-        let known = root.judgeable(read);
-        if self.log == LogRule::Required {
-            require_entry(&known)?;
-        } else if known.entries + known.timestamps == 0 {
-            notes.push("no transparency log or timestamp that the trusted root knows".to_owned());
+        let mut known = root.judgeable(read);
+        if self.log == LogRule::IfPresent && known.entries == 0 {
+            notes.push("no entry of a transparency log that the trusted root knows".to_owned());
             return Ok(());
         }
-        if known.unknown_timestamps > 0 {
-            notes.push("the timestamp was not checked: the trusted root names no authority".into());
-        }
+        require_entry(&known)?;
+        // A key has no lifetime that a timestamp could prove; one of a foreign authority must not be in the way.
+        known
+            .bundle
+            .verification_material
+            .timestamp_verification_data = Default::default();
         let policy = PublicKeyVerificationPolicy::new(key.der().clone());
-        let policy = if known.entries > 0 {
-            require_entry(&known)?;
-            policy
-        } else {
-            policy.skip_tlog_unsafe()
-        };
-        verify(root, target, &known.bundle, &policy).map(|_| ())
+        match verify(root, target, &known.bundle, &policy) {
+            Ok(_) => Ok(()),
+            // Signature and digest are good without the log: what does not fit is the entry.
+            Err(attempt)
+                if matches!(
+                    attempt.reason,
+                    Reason::UntrustedKey | Reason::DigestMismatch
+                ) =>
+            {
+                Err(Attempt::new(Reason::LogInvalid, attempt.message))
+            }
+            Err(attempt) => Err(attempt),
+        }
     }
 
     fn by_identity(&self, read: &Bundle, target: Target<'_>) -> Result<Signer, Vec<Attempt>> {

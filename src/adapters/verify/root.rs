@@ -31,8 +31,6 @@ pub(super) struct Known {
     pub timestamps: usize,
     /// Logs that the bundle names and the root does not hold.
     pub unknown_logs: Vec<String>,
-    /// Timestamps that were left out.
-    pub unknown_timestamps: usize,
 }
 
 fn invalid(message: impl Into<String>) -> Problem {
@@ -92,11 +90,8 @@ impl Root {
             .tlog_entries
             .iter()
             .all(|entry| entry.inclusion_proof.is_some());
-        let mut unknown_timestamps = 0;
         if !self.has_timestamps {
-            let data = &mut material.timestamp_verification_data;
-            unknown_timestamps = data.rfc3161_timestamps.len();
-            *data = TimestampVerificationData::default();
+            material.timestamp_verification_data = TimestampVerificationData::default();
         }
         let timestamps = material
             .timestamp_verification_data
@@ -108,7 +103,6 @@ impl Root {
             proven,
             timestamps,
             unknown_logs,
-            unknown_timestamps,
         }
     }
 }

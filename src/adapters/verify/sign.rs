@@ -24,7 +24,7 @@ pub enum SignError {
     )]
     Encrypted,
     /// No private key.
-    #[error("not a PEM block `-----BEGIN PRIVATE KEY-----` or `-----BEGIN EC PRIVATE KEY-----`")]
+    #[error("not a PEM block named PRIVATE KEY or EC PRIVATE KEY")]
     NotPem,
     /// Another kind of key.
     #[error(
