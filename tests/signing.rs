@@ -11,6 +11,8 @@ mod commands;
 mod forms;
 #[path = "signing/house.rs"]
 mod house;
+#[path = "signing/images.rs"]
+mod images;
 #[path = "signing/keyless.rs"]
 mod keyless;
 #[path = "signing/keys.rs"]

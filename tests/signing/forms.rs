@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::made::{MEDIA_TYPE, bytes, check, document, p256, refused, trusting};
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn every_other_form_is_refused_and_the_right_one_is_named() {
     let key = p256();
     let policies = [trusting(&[&key], 1)];

@@ -176,6 +176,7 @@ fn flip(value: &mut Value) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn an_altered_keyless_bundle_is_refused() {
     type Change = fn(&mut Value);
     let material = "verificationMaterial";

@@ -32,12 +32,15 @@ pub fn now() -> Timestamp {
     "2026-11-01T00:00:00Z".parse().unwrap()
 }
 
+/// From a message to a signature.
+type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+
 /// A key pair of any kind, and how it signs.
 pub struct Key {
     pub public: String,
     pub private: Option<String>,
     hash: &'static str,
-    sign: Box<dyn Fn(&[u8]) -> Vec<u8>>,
+    sign: Sign,
 }
 
 pub fn pem(label: &str, der: &[u8]) -> String {

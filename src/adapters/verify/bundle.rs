@@ -55,32 +55,55 @@ pub(super) fn read(text: &str, about: About) -> Result<Bundle, Attempt> {
 /// Everything that must be right before the reader of sigstore sees it: it takes the first of two contents, and skips
 /// what it does not know.
 fn check_form(object: &Map<String, Value>, about: About) -> Result<(), Attempt> {
-    if [
+    check_media_type(object)?;
+    check_content(object, about)?;
+    let known = [
+        "mediaType",
+        "verificationMaterial",
+        "messageSignature",
+        "dsseEnvelope",
+    ];
+    only("the bundle", object, &known)?;
+    check_material(object)?;
+    // What is misspelt is left out by a reader that does not mind, and a declared digest would be no longer declared.
+    let Some(Value::Object(signature)) = object.get("messageSignature") else {
+        return Ok(());
+    };
+    only(
+        "messageSignature",
+        signature,
+        &["messageDigest", "signature"],
+    )?;
+    match signature.get("messageDigest") {
+        Some(Value::Object(digest)) => only("messageDigest", digest, &["algorithm", "digest"]),
+        _ => Ok(()),
+    }
+}
+
+fn check_media_type(object: &Map<String, Value>) -> Result<(), Attempt> {
+    let legacy = [
         "base64Signature",
         "rekorBundle",
         "cert",
         "SignedEntryTimestamp",
-    ]
-    .iter()
-    .any(|field| object.contains_key(*field))
-    {
+    ];
+    if legacy.iter().any(|field| object.contains_key(*field)) {
         return Err(unsupported(format!(
             "this is cosign's legacy bundle, which could bring its own key: sign with cosign 3, which writes {MEDIA_TYPE}"
         )));
     }
     match object.get("mediaType").and_then(Value::as_str) {
-        Some(MEDIA_TYPE) => {}
-        Some(other) => {
-            return Err(unsupported(format!(
-                "the media type is {other:?}, accepted is {MEDIA_TYPE:?} alone: sign with cosign 3"
-            )));
-        }
-        None => {
-            return Err(unsupported(format!(
-                "the bundle has no media type, accepted is {MEDIA_TYPE:?} alone: sign with cosign 3"
-            )));
-        }
+        Some(MEDIA_TYPE) => Ok(()),
+        Some(other) => Err(unsupported(format!(
+            "the media type is {other:?}, accepted is {MEDIA_TYPE:?} alone: sign with cosign 3"
+        ))),
+        None => Err(unsupported(format!(
+            "the bundle has no media type, accepted is {MEDIA_TYPE:?} alone: sign with cosign 3"
+        ))),
     }
+}
+
+fn check_content(object: &Map<String, Value>, about: About) -> Result<(), Attempt> {
     let content = match (
         object.contains_key("messageSignature"),
         object.contains_key("dsseEnvelope"),
@@ -91,25 +114,17 @@ fn check_form(object: &Map<String, Value>, about: About) -> Result<(), Attempt> 
         (false, true) => About::Statement,
     };
     match (about, content) {
-        (About::Blob, About::Statement) => {
-            return Err(unsupported(
-                "the bundle holds an attestation (DSSE), which says something else than that these bytes may run: sign with `cosign sign-blob`",
-            ));
-        }
-        (About::Statement, About::Blob) => {
-            return Err(unsupported(
-                "the bundle signs plain bytes, not an image: sign with `cosign sign`",
-            ));
-        }
-        _ => {}
+        (About::Blob, About::Statement) => Err(unsupported(
+            "the bundle holds an attestation (DSSE), which says something else than that these bytes may run: sign with `cosign sign-blob`",
+        )),
+        (About::Statement, About::Blob) => Err(unsupported(
+            "the bundle signs plain bytes, not an image: sign with `cosign sign`",
+        )),
+        _ => Ok(()),
     }
-    let known = [
-        "mediaType",
-        "verificationMaterial",
-        "messageSignature",
-        "dsseEnvelope",
-    ];
-    only("the bundle", object, &known)?;
+}
+
+fn check_material(object: &Map<String, Value>) -> Result<(), Attempt> {
     let Some(Value::Object(material)) = object.get("verificationMaterial") else {
         return Err(malformed("the bundle has no verificationMaterial"));
     };
@@ -129,20 +144,7 @@ fn check_form(object: &Map<String, Value>, about: About) -> Result<(), Attempt> 
         "tlogEntries",
         "timestampVerificationData",
     ];
-    only("verificationMaterial", material, &known)?;
-    // What is misspelt is left out by a reader that does not mind, and a declared digest would be no longer declared.
-    let Some(Value::Object(signature)) = object.get("messageSignature") else {
-        return Ok(());
-    };
-    only(
-        "messageSignature",
-        signature,
-        &["messageDigest", "signature"],
-    )?;
-    match signature.get("messageDigest") {
-        Some(Value::Object(digest)) => only("messageDigest", digest, &["algorithm", "digest"]),
-        _ => Ok(()),
-    }
+    only("verificationMaterial", material, &known)
 }
 
 fn only(what: &str, object: &Map<String, Value>, known: &[&str]) -> Result<(), Attempt> {
