@@ -11,7 +11,7 @@ use neuralops::{
     },
     cli::{
         audit::{self, AuditError},
-        crds, playbook, reference,
+        crds, playbook, reference, trust,
     },
 };
 
@@ -29,9 +29,12 @@ enum Command {
     Operator(Box<OperatorArgs>),
     /// Print the CustomResourceDefinitions, or write one file for each
     Crds(crds::CrdsArgs),
-    /// Work on a Playbook file: lint, digest
+    /// Work on a Playbook file: lint, digest, canonicalize, sign, attach, verify
     #[command(subcommand)]
     Playbook(playbook::PlaybookCommand),
+    /// Make TrustPolicies
+    #[command(subcommand)]
+    Trust(trust::TrustCommand),
     /// Work with the transparency log: verify, prove, list, export, back up, restore
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -62,6 +65,7 @@ fn execute() -> anyhow::Result<()> {
         }
         Command::Crds(args) => say(&crds::run(&args)?),
         Command::Playbook(command) => say(&playbook::run(&command)?),
+        Command::Trust(command) => say(&trust::run(&command)?),
         Command::Audit(command) => {
             provide_tls()?;
             let runtime = tokio::runtime::Builder::new_current_thread()

@@ -8,3 +8,4 @@ pub mod ledger;
 pub mod metrics;
 pub mod random;
 pub mod store;
+pub mod verify;

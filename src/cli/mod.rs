@@ -4,3 +4,4 @@ pub mod audit;
 pub mod crds;
 pub mod playbook;
 pub mod reference;
+pub mod trust;

@@ -30,16 +30,31 @@ pub struct Document {
 #[error("no canonical form of the document")]
 pub struct NotCanonical(#[source] pub serde_json::Error);
 
+/// Where a signed document may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// In the namespace that its author wrote into it.
+    Namespaced,
+    /// In any namespace: its author left the namespace out.
+    Anywhere,
+}
+
 impl Document {
     /// The bytes that a signature is about. Check the values first (`lint::values`): the form alone is lossy.
     pub fn canonical(&self) -> Result<Vec<u8>, NotCanonical> {
+        self.canonical_in(Scope::Namespaced)
+    }
+
+    /// The same, with or without the namespace.
+    pub fn canonical_in(&self, scope: Scope) -> Result<Vec<u8>, NotCanonical> {
+        let metadata = match scope {
+            Scope::Namespaced => json!({ "name": self.name, "namespace": self.namespace }),
+            Scope::Anywhere => json!({ "name": self.name }),
+        };
         let mut document = Map::new();
         document.insert("apiVersion".into(), Value::from(self.api_version.as_str()));
         document.insert("kind".into(), Value::from("Playbook"));
-        document.insert(
-            "metadata".into(),
-            json!({ "name": self.name, "namespace": self.namespace }),
-        );
+        document.insert("metadata".into(), metadata);
         document.insert("spec".into(), self.spec.clone());
         serde_json_canonicalizer::to_vec(&Value::Object(document)).map_err(NotCanonical)
     }

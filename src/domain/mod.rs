@@ -8,4 +8,5 @@ pub mod duration;
 pub mod lint;
 pub mod reason;
 pub mod retry;
+pub mod trust;
 pub mod verdict;

@@ -35,6 +35,44 @@ reasons! {
     Undecodable,
     /// An annotation of the Playbook forbids new runs.
     Suspended,
+    /// The object carries no signature: sign it and attach the bundle.
+    Unsigned,
+    /// A signature bundle cannot be read: broken, too large, or ambiguous.
+    MalformedBundle,
+    /// A signature bundle of a form that is not accepted; the message names the form to use.
+    UnsupportedBundle,
+    /// The signature is about other bytes than these; the message shows both digests.
+    DigestMismatch,
+    /// No key of the policy made the signature; the message lists the keys that were tried.
+    UntrustedKey,
+    /// The signing certificate is not one that the trusted root's authorities issued for signing.
+    CertificateInvalid,
+    /// The signature is by somebody else than the policy names.
+    IdentityMismatch,
+    /// The signer's identity comes from another issuer than the policy names.
+    IssuerMismatch,
+    /// The policy asks for a transparency log or a timestamp, and the bundle proves neither.
+    LogMissing,
+    /// The bundle names a transparency log that the trusted root does not hold.
+    LogUnknown,
+    /// The proof that the signature stands in the transparency log is wrong.
+    LogInvalid,
+    /// The timestamp over the signature is wrong, or from outside its authority's time.
+    TimestampInvalid,
+    /// The trusted root of a policy cannot be read, or holds nothing.
+    TrustRootInvalid,
+    /// No TrustPolicy is about this object, so nobody is trusted to sign it.
+    NoPolicy,
+    /// A TrustPolicy about this object cannot be used yet; the message says what it lacks.
+    PolicyNotReady,
+    /// Good signatures, but by fewer distinct signers than the policy asks for.
+    TooFewSigners,
+    /// A statement about the image that is no signature: an SBOM, a scan or something else.
+    WrongPredicate,
+    /// The signature is about another image.
+    SubjectMismatch,
+    /// The verifier itself failed; nothing is trusted, and it is a defect of the operator.
+    VerifierError,
     /// This operator has no way to verify signatures, so nothing can be trusted.
     VerifierMissing,
     /// The API server did not answer as it should; it is tried again.

@@ -111,6 +111,17 @@ pub fn lint(document: &Document) -> Vec<Finding> {
     findings.0
 }
 
+/// What keeps the document from having canonical bytes of its own: too large, or a value with two meanings.
+/// Whoever compares or verifies those bytes asks this first, whatever else the linter would say.
+pub fn uncertain_bytes(document: &Document) -> Option<Finding> {
+    let mut findings = Findings::default();
+    let spec = Position::root("spec");
+    if check_size(document, &spec, &mut findings) {
+        values::check(&document.spec, &spec, &mut findings);
+    }
+    findings.0.into_iter().next()
+}
+
 /// Whether the document is small enough to be looked at.
 fn check_size(document: &Document, spec: &Position, findings: &mut Findings) -> bool {
     match document.spec_size() {

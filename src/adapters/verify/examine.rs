@@ -1,0 +1,308 @@
+//! Floor 2: one bundle under one policy: which of the policy's keys and identities made it, over these very bytes.
+//! Keys come from the policy alone; what a bundle says about its key is a hint that anybody can write.
+
+use jiff::Timestamp;
+use sigstore_types::{Bundle, HashAlgorithm, Sha256Hash, SignatureBytes};
+use sigstore_verify::{
+    CertificateError, Error, PublicKeyVerificationPolicy, TransparencyLogError, VerificationPolicy,
+    VerificationResult,
+};
+
+use super::{
+    bundle,
+    key::PublicKey,
+    root::{Known, Root},
+};
+use crate::domain::{
+    reason::Reason,
+    trust::{Attempt, Claims, Examination, IdentityRule, LogRule, Signer},
+};
+
+/// A key of a policy, read.
+pub(super) struct TrustedKey {
+    pub name: String,
+    pub key: PublicKey,
+    pub not_after: Option<Timestamp>,
+}
+
+/// Whom a policy trusts, read.
+pub(super) struct Trust<'a> {
+    pub keys: &'a [TrustedKey],
+    pub identities: &'a [IdentityRule],
+    pub root: Option<&'a Root>,
+    pub log: LogRule,
+}
+
+/// What was signed.
+#[derive(Clone, Copy)]
+pub(super) enum Target<'a> {
+    /// These bytes.
+    Blob(&'a [u8]),
+    /// An image, by a statement about its digest.
+    Image(Sha256Hash),
+}
+
+/// What the signature is directly about, and the signature.
+pub(super) struct SignedBytes<'a> {
+    pub bytes: &'a [u8],
+    pub hash: Option<HashAlgorithm>,
+    pub signature: &'a SignatureBytes,
+}
+
+impl Trust<'_> {
+    /// Who of these signed.
+    pub fn examine(
+        &self,
+        read: &Bundle,
+        target: Target<'_>,
+        signed: &SignedBytes<'_>,
+        now: Timestamp,
+    ) -> Examination {
+        let mut examination = Examination::default();
+        let result = if bundle::by_key(read) {
+            self.by_key(read, target, signed, now, &mut examination.notes)
+        } else {
+            self.by_identity(read, target)
+        };
+        match result {
+            Ok(signer) => examination.signers.push(signer),
+            Err(attempts) => examination.attempts = attempts,
+        }
+        examination
+    }
+
+    fn by_key(
+        &self,
+        read: &Bundle,
+        target: Target<'_>,
+        signed: &SignedBytes<'_>,
+        now: Timestamp,
+        notes: &mut Vec<String>,
+    ) -> Result<Signer, Vec<Attempt>> {
+        let signer = self.keys.iter().find(|trusted| {
+            trusted
+                .key
+                .verifies(signed.bytes, signed.hash, signed.signature)
+        });
+        let Some(trusted) = signer else {
+            return Err(vec![self.untrusted()]);
+        };
+        if let Some(not_after) = trusted.not_after
+            && now > not_after
+        {
+            let message = format!(
+                "key {:?} ({}) made this signature, but is not trusted after {not_after}; it is {now}",
+                trusted.name,
+                trusted.key.fingerprint()
+            );
+            return Err(vec![Attempt::new(Reason::UntrustedKey, message)]);
+        }
+        self.check_log(read, target, &trusted.key, notes)
+            .map_err(|attempt| vec![attempt.about(&format!("key {:?}", trusted.name))])?;
+        Ok(Signer::Key {
+            fingerprint: trusted.key.fingerprint().clone(),
+            name: trusted.name.clone(),
+        })
+    }
+
+    fn untrusted(&self) -> Attempt {
+        if self.keys.is_empty() {
+            return Attempt::new(
+                Reason::UntrustedKey,
+                "the bundle was signed with a key, and the policy trusts identities alone",
+            );
+        }
+        let tried: Vec<String> = self
+            .keys
+            .iter()
+            .map(|trusted| format!("{:?} ({})", trusted.name, trusted.key.fingerprint()))
+            .collect();
+        Attempt::new(
+            Reason::UntrustedKey,
+            format!(
+                "no key of the policy made this signature over these bytes; tried: {}",
+                tried.join(", ")
+            ),
+        )
+    }
+
+    /// What the policy asks of a log besides the key.
+    fn check_log(
+        &self,
+        read: &Bundle,
+        target: Target<'_>,
+        key: &PublicKey,
+        notes: &mut Vec<String>,
+    ) -> Result<(), Attempt> {
+        if self.log == LogRule::Ignore {
+            return Ok(());
+        }
+        let Some(root) = self.root else {
+            return Err(Attempt::new(
+                Reason::TrustRootInvalid,
+                "the policy asks for a log and names no trustedRoot",
+            ));
+        };
+        let mut known = root.judgeable(read);
+        if self.log == LogRule::IfPresent && known.entries == 0 {
+            notes.push("no entry of a transparency log that the trusted root knows".to_owned());
+            return Ok(());
+        }
+        require_entry(&known)?;
+        // A key has no lifetime that a timestamp could prove; one of a foreign authority must not be in the way.
+        known
+            .bundle
+            .verification_material
+            .timestamp_verification_data = Default::default();
+        let policy = PublicKeyVerificationPolicy::new(key.der().clone());
+        match verify(root, target, &known.bundle, &policy) {
+            Ok(_) => Ok(()),
+            // Signature and digest are good without the log: what does not fit is the entry.
+            Err(attempt)
+                if matches!(
+                    attempt.reason,
+                    Reason::UntrustedKey | Reason::DigestMismatch
+                ) =>
+            {
+                Err(Attempt::new(Reason::LogInvalid, attempt.message))
+            }
+            Err(attempt) => Err(attempt),
+        }
+    }
+
+    fn by_identity(&self, read: &Bundle, target: Target<'_>) -> Result<Signer, Vec<Attempt>> {
+        let one = |reason, message: &str| Err(vec![Attempt::new(reason, message)]);
+        if self.identities.is_empty() {
+            let message = "the bundle was signed under a certificate, and the policy trusts keys alone; sign with --key";
+            return one(Reason::UntrustedKey, message);
+        }
+        let Some(root) = self.root else {
+            return one(Reason::TrustRootInvalid, "the policy names no trustedRoot");
+        };
+        let known = root.judgeable(read);
+        // A certificate lives for minutes: without a witness of the time, its key could have signed at any time since.
+        if known.timestamps == 0 || self.log == LogRule::Required || known.entries > 0 {
+            require_entry(&known).map_err(|attempt| vec![attempt])?;
+        }
+        let policy = VerificationPolicy::any_identity();
+        let logged = known.entries > 0;
+        let policy = if logged {
+            policy
+        } else {
+            policy.skip_tlog_unsafe()
+        };
+        let result =
+            verify(root, target, &known.bundle, &policy).map_err(|attempt| vec![attempt])?;
+        if !(result.certificate_verified() && result.sct_verified())
+            || result.tlog_verified() != logged
+        {
+            return one(
+                Reason::VerifierError,
+                "the verifier left out a check that was asked for",
+            );
+        }
+        self.identify(&claims(&result))
+    }
+
+    /// The first identity of the policy whose claims these are.
+    fn identify(&self, claims: &Claims) -> Result<Signer, Vec<Attempt>> {
+        let mut attempts = Vec::new();
+        for rule in self.identities {
+            match rule.check(claims) {
+                Ok(()) => {
+                    return Ok(Signer::Identity {
+                        issuer: claims.issuer.clone(),
+                        subject: claims.subject.clone(),
+                        name: rule.name.clone(),
+                    });
+                }
+                Err(attempt) => attempts.push(attempt),
+            }
+        }
+        Err(attempts)
+    }
+}
+
+/// At least one entry in a log that the root knows, each with its proof: a promise alone says that the log once meant to.
+fn require_entry(known: &Known) -> Result<(), Attempt> {
+    match (known.entries, known.unknown_logs.as_slice()) {
+        (0, []) => Err(Attempt::new(
+            Reason::LogMissing,
+            "the bundle has no transparency log entry and no timestamp of an authority that the trusted root names",
+        )),
+        (0, unknown) => Err(Attempt::new(
+            Reason::LogUnknown,
+            format!(
+                "the trusted root does not hold the log that the bundle names: {}",
+                unknown.join(", ")
+            ),
+        )),
+        _ if !known.proven => Err(Attempt::new(
+            Reason::LogMissing,
+            "a log entry of the bundle has no inclusion proof",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn verify<P: sigstore_verify::Policy>(
+    root: &Root,
+    target: Target<'_>,
+    bundle: &Bundle,
+    policy: &P,
+) -> Result<VerificationResult, Attempt> {
+    let result = match target {
+        Target::Blob(bytes) => root.verifier.verify(bytes, bundle, policy),
+        Target::Image(digest) => root.verifier.verify(digest, bundle, policy),
+    };
+    result.map_err(|error| Attempt::new(reason(&error), error.to_string()))
+}
+
+fn claims(result: &VerificationResult) -> Claims {
+    let ci = result
+        .certificate()
+        .map(|certificate| &certificate.ci_claims);
+    Claims {
+        issuer: result.issuer().unwrap_or_default().to_owned(),
+        subject: result
+            .identity()
+            .map(|subject| subject.as_str().to_owned())
+            .unwrap_or_default(),
+        repositories: ci
+            .into_iter()
+            .flat_map(|claims| {
+                let short = claims.deprecated_github.workflow_repository.clone();
+                claims
+                    .source_repository_uri
+                    .clone()
+                    .into_iter()
+                    .chain(short)
+            })
+            .collect(),
+        git_ref: ci.and_then(|claims| claims.source_repository_ref.clone()),
+    }
+}
+
+/// Our word for what sigstore-verify says.
+fn reason(error: &Error) -> Reason {
+    match error {
+        Error::IdentityMismatch { .. } => Reason::IdentityMismatch,
+        Error::IssuerMismatch { .. } => Reason::IssuerMismatch,
+        Error::SignatureInvalid(_) => Reason::UntrustedKey,
+        Error::ArtifactMismatch(_) => Reason::DigestMismatch,
+        Error::Certificate(CertificateError::Malformed(_)) | Error::InvalidBundle(_) => {
+            Reason::MalformedBundle
+        }
+        Error::Certificate(_) => Reason::CertificateInvalid,
+        Error::TransparencyLog(TransparencyLogError::UnknownLog { .. }) => Reason::LogUnknown,
+        Error::TransparencyLog(_) => Reason::LogInvalid,
+        Error::Timestamp(_) => Reason::TimestampInvalid,
+        Error::UnsupportedBundle(_) | Error::UnsupportedArtifact(_) => Reason::UnsupportedBundle,
+        Error::InvalidTrustRoot(_) | Error::TrustRoot(_) | Error::TrustedCertificate(_) => {
+            Reason::TrustRootInvalid
+        }
+        Error::Types(_) | Error::Bundle(_) => Reason::MalformedBundle,
+        // Whatever comes with a newer version is not taken for a fault of the signer.
+        _ => Reason::VerifierError,
+    }
+}

@@ -1,0 +1,108 @@
+//! Floor 2: trusted roots: the authorities and logs that a policy trusts, in Sigstore's trusted_root.json. Read from
+//! the text alone; the built-in roots and their updates over the network are not compiled in.
+
+use sigstore_trust_root::TrustedRoot;
+use sigstore_types::{Bundle, LogId, TimestampVerificationData};
+use sigstore_verify::Verifier;
+
+use super::strict;
+use crate::domain::{reason::Reason, trust::Problem};
+
+/// How large the text may be; the public one has 7 KiB.
+const LARGEST_ROOT: usize = 512 * 1024;
+
+/// A root that was read.
+pub(super) struct Root {
+    pub verifier: Verifier,
+    logs: Vec<LogId>,
+    pub has_authorities: bool,
+    pub has_logs: bool,
+    has_timestamps: bool,
+}
+
+/// A bundle without what the root cannot judge, and what that was.
+pub(super) struct Known {
+    pub bundle: Bundle,
+    /// Log entries that the root can judge.
+    pub entries: usize,
+    /// Whether each of them has an inclusion proof.
+    pub proven: bool,
+    /// Timestamps that the root can judge.
+    pub timestamps: usize,
+    /// Logs that the bundle names and the root does not hold.
+    pub unknown_logs: Vec<String>,
+}
+
+fn invalid(message: impl Into<String>) -> Problem {
+    Problem {
+        reason: Reason::TrustRootInvalid,
+        message: message.into(),
+    }
+}
+
+impl Root {
+    /// Reads trusted_root.json.
+    pub fn read(text: &str) -> Result<Self, Problem> {
+        if text.len() > LARGEST_ROOT {
+            return Err(invalid(format!(
+                "the trusted root has {} bytes, {LARGEST_ROOT} are allowed",
+                text.len()
+            )));
+        }
+        strict::read(text)
+            .map_err(|error| invalid(format!("the trusted root is no JSON: {error}")))?;
+        let root = TrustedRoot::from_json(text)
+            .map_err(|error| invalid(format!("the trusted root cannot be read: {error}")))?;
+        let empty = root.tlogs.is_empty()
+            && root.certificate_authorities.is_empty()
+            && root.timestamp_authorities.is_empty();
+        if empty {
+            return Err(invalid(
+                "the trusted root holds no authority and no log: take trusted_root.json of your Sigstore",
+            ));
+        }
+        let verifier = Verifier::new(&root)
+            .map_err(|error| invalid(format!("the trusted root cannot be used: {error}")))?;
+        Ok(Self {
+            verifier,
+            has_authorities: !root.certificate_authorities.is_empty(),
+            has_logs: !root.tlogs.is_empty(),
+            has_timestamps: !root.timestamp_authorities.is_empty(),
+            logs: root.tlogs.into_iter().map(|log| log.log_id).collect(),
+        })
+    }
+
+    /// The bundle with what this root can judge. What it cannot is no evidence, and must not be an error either: cosign
+    /// adds the public log and timestamp to every bundle unless it is told not to.
+    pub fn judgeable(&self, bundle: &Bundle) -> Known {
+        let mut bundle = bundle.clone();
+        let material = &mut bundle.verification_material;
+        let mut unknown_logs = Vec::new();
+        material.tlog_entries.retain(|entry| {
+            let known = self.logs.contains(&entry.log_id);
+            if !known {
+                unknown_logs.push(entry.log_id.key_id.to_base64());
+            }
+            known
+        });
+        let entries = material.tlog_entries.len();
+        let proven = material
+            .tlog_entries
+            .iter()
+            .all(|entry| entry.inclusion_proof.is_some());
+        if !self.has_timestamps {
+            material.timestamp_verification_data = TimestampVerificationData::default();
+        }
+        let timestamps = material
+            .timestamp_verification_data
+            .rfc3161_timestamps
+            .len();
+        Known {
+            bundle,
+            entries,
+            proven,
+            timestamps,
+            unknown_logs,
+        }
+    }
+}

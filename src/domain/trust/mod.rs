@@ -1,0 +1,20 @@
+//! Floor 0: who may sign. Which policies are about an object, whether enough distinct signers satisfy all of them,
+//! and the one type that says so. Cryptography and files are an adapter's; it says who signed, never whether that is enough.
+
+mod bundles;
+mod identity;
+mod policy;
+mod refusal;
+mod signer;
+mod verified;
+mod wildcard;
+
+pub use bundles::{
+    ANNOTATION, AnnotatedBundle, AttachError, LARGEST_BUNDLES, MOST_BUNDLES, attach, bundles,
+};
+pub use identity::{Claims, Expression, IdentityRule, NoExpression, SubjectRule};
+pub use policy::{Formats, KeyRule, LogRule, Matches, Policy, Signed, SignedKind, policy_digest};
+pub use refusal::{Attempt, Refusal};
+pub use signer::{Signer, distinct};
+pub use verified::{AppliedPolicy, Examination, Examiner, Problem, Verified, verify_playbook};
+pub use wildcard::matches;

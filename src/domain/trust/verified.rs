@@ -1,0 +1,303 @@
+//! Floor 0: the one question, and the one type that answers it. `Verified` has private fields and no other maker than
+//! this file; what plans or executes takes it as its input, so that no path for an unsigned Playbook can exist.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{
+    bundles::{AnnotatedBundle, bundles},
+    policy::{Policy, Signed, SignedKind, policy_digest},
+    refusal::{Attempt, Refusal},
+    signer::{Signer, distinct},
+};
+use crate::domain::{
+    digest::Digest,
+    document::{Document, NotCanonical, Scope},
+    lint::uncertain_bytes,
+    reason::Reason,
+};
+
+/// Why a policy cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// `PolicyNotReady` or `TrustRootInvalid`.
+    pub reason: Reason,
+    /// What it lacks.
+    pub message: String,
+}
+
+/// What one bundle proves under one policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Examination {
+    /// Who signed these very bytes.
+    pub signers: Vec<Signer>,
+    /// What was tried in vain.
+    pub attempts: Vec<Attempt>,
+    /// What was accepted without being checked, because the policy says so.
+    pub notes: Vec<String>,
+}
+
+/// A policy with its keys and root at hand. The adapter that holds the cryptography implements it, and nothing else may.
+pub trait Examiner {
+    /// The policy.
+    fn policy(&self) -> &Policy;
+    /// Why it cannot be used; empty if it can.
+    fn problems(&self) -> &[Problem];
+    /// Who of the policy's signers signed these bytes in this bundle.
+    fn examine(&self, bundle: &str, message: &[u8], now: Timestamp) -> Examination;
+}
+
+/// A policy that a Playbook satisfied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppliedPolicy {
+    /// Its name.
+    pub name: String,
+    /// The generation of its spec.
+    pub generation: Option<i64>,
+    /// Its own digest.
+    pub digest: Digest,
+    /// Its distinct signers; at least as many as it asks for.
+    pub signers: Vec<Signer>,
+}
+
+/// A Playbook that every policy about it trusts, as of a moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verified {
+    document: Document,
+    scope: Scope,
+    digest: Digest,
+    policies: Vec<AppliedPolicy>,
+    policy_digest: Digest,
+    notes: Vec<String>,
+}
+
+impl Verified {
+    /// The document whose bytes were verified; nothing may be read again from elsewhere.
+    pub fn document(&self) -> &Document {
+        &self.document
+    }
+
+    /// Whether its author signed it for this namespace or for any.
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// The digest of the signed bytes.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Every signer under every policy.
+    pub fn signers(&self) -> Vec<Signer> {
+        let all = self
+            .policies
+            .iter()
+            .flat_map(|policy| policy.signers.clone());
+        distinct(all.collect())
+    }
+
+    /// The policies that it satisfies, by name.
+    pub fn policies(&self) -> &[AppliedPolicy] {
+        &self.policies
+    }
+
+    /// The digest of all that these policies trusted at that moment.
+    pub fn policy_digest(&self) -> &Digest {
+        &self.policy_digest
+    }
+
+    /// What was not checked, because a policy says so.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+}
+
+/// Whether this Playbook, as the API server holds it now, is trusted. Every policy about it must be satisfied, over the
+/// same bytes; a policy that is not ready refuses, and so does the lack of any.
+pub fn verify_playbook<E: Examiner>(
+    document: &Document,
+    annotations: &BTreeMap<String, String>,
+    examiners: &[E],
+    now: Timestamp,
+) -> Result<Verified, Refusal> {
+    if let Some(finding) = uncertain_bytes(document) {
+        return Err(Refusal::new(finding.reason, finding.to_string()));
+    }
+    let (bundles, strays) = bundles(annotations)?;
+    if bundles.is_empty() {
+        let message = "no signature: sign the output of `neuralops playbook canonicalize` with cosign and attach the bundle with `neuralops playbook attach`";
+        let mut refusal = Refusal::new(Reason::Unsigned, message);
+        refusal.attempts = strays;
+        return Err(refusal);
+    }
+    let examiners = applying(document, examiners)?;
+    let mut refused: Option<Refusal> = None;
+    for scope in [Scope::Namespaced, Scope::Anywhere] {
+        match verify_in(document, scope, &bundles, &examiners, now) {
+            Ok(verified) => return Ok(verified),
+            Err(mut refusal) => {
+                refusal.attempts.extend(strays.iter().cloned());
+                // The form that the author did not sign says nothing about what went wrong with the other.
+                if refused
+                    .as_ref()
+                    .is_none_or(|other| !other.as_close_as(&refusal))
+                {
+                    refused = Some(refusal);
+                }
+            }
+        }
+    }
+    Err(refused.unwrap_or_else(|| Refusal::new(Reason::VerifierError, "nothing was examined")))
+}
+
+/// The policies about this document, by name; each of them ready.
+fn applying<'a, E: Examiner>(
+    document: &Document,
+    examiners: &'a [E],
+) -> Result<Vec<&'a E>, Refusal> {
+    let image = document
+        .spec
+        .pointer("/source/image")
+        .and_then(Value::as_str);
+    let signed = Signed {
+        kind: SignedKind::Playbook,
+        namespace: &document.namespace,
+        repository: image.map(|image| image.split_once('@').map_or(image, |(name, _)| name)),
+    };
+    let mut applying: Vec<&E> = examiners
+        .iter()
+        .filter(|examiner| examiner.policy().matches.cover(signed))
+        .collect();
+    applying.sort_by(|a, b| a.policy().name.cmp(&b.policy().name));
+    if applying.is_empty() {
+        let message = format!(
+            "no TrustPolicy is about Playbooks in namespace {:?}: create one that names who may sign here",
+            document.namespace
+        );
+        return Err(Refusal::new(Reason::NoPolicy, message));
+    }
+    for examiner in &applying {
+        if let Some(problem) = examiner.problems().first() {
+            let message = format!(
+                "TrustPolicy {:?} cannot be used: {}",
+                examiner.policy().name,
+                problem.message
+            );
+            return Err(Refusal::new(problem.reason, message));
+        }
+    }
+    Ok(applying)
+}
+
+fn verify_in<E: Examiner>(
+    document: &Document,
+    scope: Scope,
+    bundles: &[AnnotatedBundle<'_>],
+    examiners: &[&E],
+    now: Timestamp,
+) -> Result<Verified, Refusal> {
+    let message = document.canonical_in(scope).map_err(no_bytes)?;
+    let digest = Digest::of(&message);
+    let (mut policies, mut attempts, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+    let mut unsatisfied = Vec::new();
+    for examiner in examiners {
+        let policy = examiner.policy();
+        let (signers, in_vain) = count(*examiner, bundles, &message, now, &mut notes);
+        if signers.len() < policy.threshold.max(1) {
+            attempts.extend(in_vain);
+            unsatisfied.push(format!("{:?}", policy.name));
+        } else {
+            policies.push(AppliedPolicy {
+                name: policy.name.clone(),
+                generation: policy.generation,
+                digest: policy.digest().map_err(no_bytes)?,
+                signers,
+            });
+        }
+    }
+    if !unsatisfied.is_empty() {
+        let about = format!(
+            "the canonical bytes ({digest}, {}) are not trusted by TrustPolicy {}",
+            named(scope),
+            unsatisfied.join(", ")
+        );
+        return Err(Refusal::closest(attempts, &about));
+    }
+    let all: Vec<&Policy> = examiners.iter().map(|examiner| examiner.policy()).collect();
+    Ok(Verified {
+        document: document.clone(),
+        scope,
+        digest,
+        policies,
+        policy_digest: policy_digest(&all).map_err(no_bytes)?,
+        notes,
+    })
+}
+
+/// The distinct signers under one policy, and what was tried in vain.
+fn count<E: Examiner>(
+    examiner: &E,
+    bundles: &[AnnotatedBundle<'_>],
+    message: &[u8],
+    now: Timestamp,
+    notes: &mut Vec<String>,
+) -> (Vec<Signer>, Vec<Attempt>) {
+    let policy = examiner.policy();
+    let (mut signers, mut attempts) = (Vec::new(), Vec::new());
+    for bundle in bundles {
+        let examination = if policy.formats.bundle {
+            examiner.examine(bundle.text, message, now)
+        } else {
+            let only =
+                "the policy accepts LegacySig only, which is for images: add Bundle to its formats";
+            Examination {
+                attempts: vec![Attempt::new(Reason::UnsupportedBundle, only)],
+                ..Examination::default()
+            }
+        };
+        let about = format!("policy {:?}, {}", policy.name, bundle.annotation);
+        signers.extend(examination.signers);
+        attempts.extend(
+            examination
+                .attempts
+                .into_iter()
+                .map(|attempt| attempt.about(&about)),
+        );
+        notes.extend(
+            examination
+                .notes
+                .into_iter()
+                .map(|note| format!("{about}: {note}")),
+        );
+    }
+    let signers = distinct(signers);
+    if !signers.is_empty() && signers.len() < policy.threshold {
+        let names: Vec<String> = signers.iter().map(Signer::to_string).collect();
+        attempts.push(Attempt::new(
+            Reason::TooFewSigners,
+            format!(
+                "policy {:?} asks for {} distinct signers, these signed: {}",
+                policy.name,
+                policy.threshold,
+                names.join(", ")
+            ),
+        ));
+    }
+    (signers, attempts)
+}
+
+fn named(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Namespaced => "with the namespace",
+        Scope::Anywhere => "without the namespace",
+    }
+}
+
+fn no_bytes(error: NotCanonical) -> Refusal {
+    Refusal::new(Reason::Invalid, format!("{error}: {}", error.0))
+}
+
+#[cfg(test)]
+mod tests;

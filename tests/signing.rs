@@ -1,0 +1,25 @@
+//! Signed Playbooks without a cluster: the operator's own question, asked with keys made here, with bundles of the real
+//! cosign, and with everything about them altered. `openssl` is the second opinion on what we sign.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::panic, reason = "a test fails by panicking")]
+
+#[path = "signing/commands.rs"]
+mod commands;
+#[path = "signing/forms.rs"]
+mod forms;
+#[path = "signing/house.rs"]
+mod house;
+#[path = "signing/images.rs"]
+mod images;
+#[path = "signing/keyless.rs"]
+mod keyless;
+#[path = "signing/keys.rs"]
+mod keys;
+#[path = "signing/made.rs"]
+mod made;
+#[path = "signing/mutations.rs"]
+mod mutations;
+#[path = "signing/refused.rs"]
+mod refused;
