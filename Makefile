@@ -17,7 +17,7 @@ WITH := tests/cluster/with
 REPORT := tests/report
 CARGO := cargo
 
-.PHONY: help demo check test long cluster cluster-down generate fmt clippy doc secrets unit stores audit-tools audit doctor deny
+.PHONY: help demo check test long cluster cluster-down generate fmt clippy doc secrets unit stores audit-tools audit bench doctor deny
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,11 @@ stores: ## The store's tests, on SQLite and on a PostgreSQL server of their own
 secrets: ## No key, token or database in the tree
 	@tests/tools/secrets --self-test
 	@tests/tools/secrets
+
+bench: ## The log's numbers beside what the disk can do; ARGS=--quick for a few seconds
+	@$(CARGO) bench --locked --bench audit --no-run
+	@with=; if tests/postgres with true; then with='tests/postgres with'; fi; \
+	$$with $(CARGO) bench --locked --bench audit -- $(ARGS)
 
 check: ## Fast, without a cluster: fmt, clippy, doc, secrets, unit tests, floors, drift
 	@$(REPORT) check fmt clippy doc secrets unit
