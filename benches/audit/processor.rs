@@ -12,6 +12,8 @@ use super::{Spread, entries, entry, goal, line, scattered, thousands};
 
 /// Leaves that are verified.
 const VERIFIED: u64 = 200_000;
+/// Leaves that are timed together: few enough that most pieces are done before another program gets the processor.
+const PIECE: usize = 1_000;
 /// Leaves of the tree that is asked for proofs.
 const MILLION: u64 = 1_000_000;
 const PROOFS: u64 = 2_000;
@@ -20,45 +22,51 @@ const PROOFS: u64 = 2_000;
 pub fn measure() {
     let bodies: Vec<_> = (0..VERIFIED).map(|number| entry(number).body).collect();
     let (tree, hashes) = entries::tree(&bodies);
-    let repeat = |work: &dyn Fn()| {
-        let took = (0..3).map(|_| {
-            let began = Instant::now();
-            work();
-            began.elapsed()
-        });
-        VERIFIED as f64 / Spread::of(took.collect()).percentile(50)
+    let hashing = in_pieces(&bodies, |body| {
+        black_box(Hash::of_leaf(body));
+    });
+    let (size, root, by) = (VERIFIED, tree.root(), Claimant::Checkpoint);
+    let mut examiner = Examiner::new(Medium::Store { log: 1 }, vec![Claim { by, size, root }]);
+    let mut ids = Ids::default();
+    let verifying = in_pieces(&bodies, |body| {
+        let stored = |level, n| hashes.get(tree::position(level, n) as usize).copied();
+        examiner.leaf(&mut ids, body, stored);
+    });
+    assert_eq!(examiner.finish().unwrap().root, root);
+    assert!(ids.again().is_none());
+    let typical = |took: &Spread| PIECE as f64 / took.percentile(50);
+    let figure = |took: &Spread| {
+        let all = thousands(took.rate() * PIECE as f64);
+        format!("p50 {}/s, all {all}/s", thousands(typical(took)))
     };
-    let hashing = repeat(&|| {
-        let hash = |body: &Vec<u8>| black_box(Hash::of_leaf(body));
-        bodies.iter().map(hash).for_each(drop);
-    });
-    let verifying = repeat(&|| {
-        let (size, root) = (VERIFIED, tree.root());
-        let by = Claimant::Checkpoint;
-        let mut examiner = Examiner::new(Medium::Store { log: 1 }, vec![Claim { by, size, root }]);
-        let mut ids = Ids::default();
-        for body in &bodies {
-            let stored = |level, n| hashes.get(tree::position(level, n) as usize).copied();
-            examiner.leaf(&mut ids, body, stored);
-        }
-        assert_eq!(examiner.finish().unwrap().root, root);
-        assert!(ids.again().is_none());
-    });
-    let figure = format!("{} leaves/s", thousands(hashing));
-    line("limit: SHA-256 over every leaf, once", &figure, "1", "");
+    line(
+        "limit: SHA-256 over every leaf, once",
+        &figure(&hashing),
+        "1",
+        "",
+    );
     line(
         &format!("verify, {} leaves in memory", thousands(VERIFIED as f64)),
-        &format!("{} leaves/s", thousands(verifying)),
-        &format!("{:.2} hashed", verifying / hashing),
-        &goal("200,000/s", verifying >= 200_000.0),
+        &figure(&verifying),
+        &format!("{:.2} hashed", typical(&verifying) / typical(&hashing)),
+        &goal("p50 200,000/s", typical(&verifying) >= 200_000.0),
     );
     let took = proofs();
     line(
         &format!("proof, {} leaves in memory", thousands(MILLION as f64)),
         &format!("{} µs", took.percentiles(1e6)),
-        &format!("{:.2} leaf hashes", took.percentile(50) * hashing),
+        &format!("{:.2} leaf hashes", took.percentile(50) * typical(&hashing)),
         &goal("p99 1 ms", took.percentile(99) < 0.001),
     );
+}
+
+fn in_pieces(bodies: &[Vec<u8>], mut work: impl FnMut(&[u8])) -> Spread {
+    let took = bodies.chunks(PIECE).map(|piece| {
+        let began = Instant::now();
+        piece.iter().for_each(|body| work(body));
+        began.elapsed()
+    });
+    Spread::of(took.collect())
 }
 
 /// Which hashes a proof needs, and the proof made of them.
