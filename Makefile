@@ -17,7 +17,7 @@ WITH := tests/cluster/with
 REPORT := tests/report
 CARGO := cargo
 
-.PHONY: help demo check test long cluster cluster-down generate fmt clippy doc secrets unit audit-tools audit doctor deny
+.PHONY: help demo check test long cluster cluster-down generate fmt clippy doc secrets unit stores audit-tools audit doctor deny
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,13 +38,17 @@ doc: ## The crate's documentation, without warnings
 	@RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --quiet
 
 unit: ## Everything that needs no cluster
-	@$(CARGO) test --locked --lib --test floors --test drift --test cli
+	@$(CARGO) test --locked --lib --test floors --test drift --test cli --test failpoints
 
 audit-tools: ## The readers of the transparency log that are not ours, in Go
 	@tests/tlog/build >/dev/null
 
 audit: audit-tools ## neuralops audit on sound and altered logs, and Go's readers on our exports
 	@tests/postgres with $(CARGO) test --locked --test audit
+
+stores: ## The store's tests, on SQLite and on a PostgreSQL server of their own
+	@$(CARGO) test --locked --test store --no-run
+	@tests/postgres with $(CARGO) test --locked --test store
 
 secrets: ## No key, token or database in the tree
 	@tests/tools/secrets --self-test
@@ -53,11 +57,11 @@ secrets: ## No key, token or database in the tree
 check: ## Fast, without a cluster: fmt, clippy, doc, secrets, unit tests, floors, drift
 	@$(REPORT) check fmt clippy doc secrets unit
 
-test: ## check, then everything on the control plane; what CI runs
-	@$(REPORT) test doctor fmt clippy doc secrets unit audit on-cluster on-kubelet demo
+test: ## check, then the stores, the log and everything on the control plane; what CI runs
+	@$(REPORT) test doctor fmt clippy doc secrets unit stores audit ledger on-cluster on-kubelet demo
 
-long: ## Version legs, fuzz, soak (their short forms run in make test), cargo-deny
-	@$(REPORT) long doctor deny on-1.33 on-1.34 on-1.37 fuzz soak
+long: ## Version legs, fuzz, ten minutes of kill -9, soak (their short forms run in make test), cargo-deny
+	@$(REPORT) long doctor deny on-1.33 on-1.34 on-1.37 fuzz torture soak
 
 cluster: doctor ## Start a control plane that stays, and say what to source
 	@tests/cluster/session up
@@ -73,7 +77,19 @@ deny: ## Licences, bans, sources and advisories of all dependencies
 	@tests/tools/deny
 
 
-.PHONY: cluster-binaries on-cluster on-kubelet on-1.33 on-1.34 on-1.37 fuzz soak
+# The writer is killed, and made to die at places that only this build has; the default build is what is restored after it.
+LEDGER := $(CARGO) test --locked --features failpoints --test ledger
+ledger: ## The log under kill -9, crashes, failing disks, silent and dying databases, on both stores
+	@$(LEDGER) --no-run
+	@$(WITH) tests/postgres with $(LEDGER) -- --test-threads=3
+	@$(CARGO) build --locked --bin neuralops
+
+torture: ## Ten minutes of kill -9 against the log, on both stores; make test runs 20 seconds
+	@$(LEDGER) --no-run
+	@NEURALOPS_TORTURE_SECONDS=$${NEURALOPS_TORTURE_SECONDS:-600} $(WITH) tests/postgres with $(LEDGER) torture
+	@$(CARGO) build --locked --bin neuralops
+
+.PHONY: ledger torture cluster-binaries on-cluster on-kubelet on-1.33 on-1.34 on-1.37 fuzz soak
 CLUSTER_TESTS := tests/operator $(CARGO) test --locked --test cluster -- --test-threads=8
 # Both before a cluster is up: a control plane that waits for a compiler only costs memory.
 cluster-binaries:

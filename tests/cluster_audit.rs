@@ -5,6 +5,7 @@
     clippy::too_many_lines,
     reason = "a scene is told from beginning to end"
 )]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -20,8 +20,8 @@ mod ledger {
     mod crashes;
     mod diary;
     mod disk;
+    mod failpoints;
     mod faults;
-    mod model;
     mod orders;
     mod places;
     mod proxy;

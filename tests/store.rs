@@ -11,14 +11,32 @@
 
 #[path = "store/entries.rs"]
 mod entries;
-#[path = "store/faults.rs"]
-mod faults;
 #[path = "store/place.rs"]
 mod place;
+#[path = "store/postgres_server.rs"]
+mod postgres_server;
 #[path = "support/skipping.rs"]
 mod skipping;
+#[path = "store/sqlite_file.rs"]
+mod sqlite_file;
 #[path = "store/suite.rs"]
 mod suite;
+
+/// A place in PostgreSQL; without a server the test ends here, skipped.
+macro_rules! on_server {
+    () => {
+        match $crate::place::Place::postgres().await {
+            Ok(place) => place,
+            Err(reason) => {
+                fn here() {}
+                $crate::skipping::skipped(std::any::type_name_of_val(&here), reason);
+                return;
+            }
+        }
+    };
+}
+
+pub(crate) use on_server;
 
 macro_rules! on_both {
     ($($room:ident: $($test:ident),+ $(,)?;)+) => {
@@ -35,15 +53,8 @@ macro_rules! on_both {
             $($(
                 #[tokio::test]
                 async fn $test() {
-                    match crate::place::Place::postgres().await {
-                        Ok(place) => {
-                            crate::suite::$room::$test(&place).await;
-                        }
-                        Err(reason) => {
-                            fn here() {}
-                            crate::skipping::skipped(std::any::type_name_of_val(&here), reason);
-                        }
-                    }
+                    let place = crate::on_server!();
+                    crate::suite::$room::$test(&place).await;
                 }
             )+)+
         }
@@ -94,5 +105,5 @@ on_both! {
     failure:
         after_a_failed_write_only_reopening_helps,
         a_caller_that_gives_up_leaves_no_doubt_behind,
-        reopening_finds_damage;
+        a_damaged_log_can_be_reopened_and_followed_but_not_written;
 }

@@ -78,7 +78,7 @@ async fn another(place: &Place) -> Place {
 fn url(place: &Place) -> String {
     match place {
         Place::Sqlite { .. } => place.url().to_string(),
-        Place::Postgres { server, database } => crate::place::on_server(server, database),
+        Place::Postgres { server, database } => crate::place::of_server(server, database),
     }
 }
 

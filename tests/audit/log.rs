@@ -206,7 +206,7 @@ impl Filled {
     pub fn url(&self) -> String {
         match &self.place {
             Place::Sqlite { .. } => self.place.url().to_string(),
-            Place::Postgres { server, database } => crate::place::on_server(server, database),
+            Place::Postgres { server, database } => crate::place::of_server(server, database),
         }
     }
 

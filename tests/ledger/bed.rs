@@ -4,8 +4,11 @@ use std::{
     fs::File,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, ExitStatus, Stdio},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     thread::JoinHandle,
     time::Duration,
 };
@@ -33,7 +36,7 @@ pub struct Bed {
     pub diary: Diary,
     /// On a disk, where syncing means something.
     pub folder: TempDir,
-    children: u32,
+    children: AtomicU32,
 }
 
 impl Bed {
@@ -51,22 +54,23 @@ impl Bed {
             place,
             diary: Diary::default(),
             folder,
-            children: 0,
+            children: AtomicU32::new(1),
         }
     }
 
     /// Orders for a child of its own name: nothing to record, until the test says what.
-    pub fn orders(&mut self) -> Orders {
-        self.children += 1;
+    pub fn orders(&self) -> Orders {
+        let number = self.children.fetch_add(1, Ordering::Relaxed);
         Orders {
             kubeconfig: self.own.operator_kubeconfig(),
             store: self.place.url(),
             directory: self.folder.path().to_owned(),
-            identity: format!("child-{}", self.children),
+            identity: format!("child-{number}"),
             durable: 0,
             anchored: 0,
             stops: 0,
             pause: 0,
+            records: None,
             again: Vec::new(),
         }
     }
@@ -181,6 +185,15 @@ impl Process {
             }
         })
         .await;
+    }
+
+    /// Sends a signal by its name: STOP, CONT.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.child.id().to_string())
+            .status();
+        assert!(status.expect("kill runs").success(), "{}", self.tail());
     }
 
     /// kill -9; what it has said until then.

@@ -11,9 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use neuralops::{
     adapters::{
+        clock,
         kube::{anchor::Anchor, client, events::Events, keys::Keys},
         ledger::{self, Ack, Draft, Ledger, Refusal, State, Stop},
         metrics::Metrics,
@@ -22,6 +23,7 @@ use neuralops::{
         event::Event,
         record::{Actor, Fact, Method, Object},
     },
+    ports::{Leadership, NotLeader},
 };
 use tokio::{sync::watch, task::JoinSet};
 
@@ -29,8 +31,6 @@ use super::orders::{self, Orders, Report};
 
 /// As patient with the API server as the operator is.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Whoever was answered sooner was refused without asking the writer.
-const ASKED: Duration = Duration::from_millis(800);
 /// Between two stops of one task.
 const STOPS: Duration = Duration::from_millis(50);
 /// After a refusal.
@@ -74,7 +74,10 @@ fn obey(orders: Orders) {
         .worker_threads(2)
         .enable_all()
         .build();
-    runtime.expect("a runtime").block_on(work(orders));
+    let runtime = runtime.expect("a runtime");
+    runtime.block_on(work(orders));
+    // Whoever waits for the end of the input would be waited for.
+    runtime.shutdown_background();
 }
 
 async fn work(orders: Orders) {
@@ -136,6 +139,16 @@ async fn parts(orders: &Orders) -> ledger::Parts {
         retention: SignedDuration::from_hours(24),
         identity: orders.identity.clone(),
         configuration: "test: true\n".to_owned(),
+        fence: Arc::new(Leads),
+    }
+}
+
+/// Nobody takes the Lease here: it is the store that tells the newest writer.
+struct Leads;
+
+impl Leadership for Leads {
+    fn holds(&self) -> Result<(), NotLeader> {
+        Ok(())
     }
 }
 
@@ -238,7 +251,8 @@ impl Recorder {
             Kind::Stop => Duration::from_millis(self.orders.pause).max(STOPS),
         };
         let mut number = 0;
-        while !*stopping.borrow() {
+        let end = self.orders.records.unwrap_or(u64::MAX);
+        while number < end && !*stopping.borrow() {
             self.once(&self.name(number), &stopping).await;
             // Some are recorded a second time, which must not give them a second place.
             if number % 16 == 9 && !matches!(self.kind, Kind::Stop) {
@@ -268,8 +282,9 @@ impl Recorder {
                 Kind::Durable => Ack::Durable,
                 Kind::Anchored => Ack::Anchored,
                 Kind::Stop => {
+                    let at = clock::now();
                     let stop = self.ledger.record_stop(draft(name)).await;
-                    return say(&stopped(name.to_owned(), stop, began.elapsed()));
+                    return say(&stopped(name.to_owned(), at, stop));
                 }
             };
             match self.ledger.record(draft(name), ack).await {
@@ -300,17 +315,14 @@ impl Recorder {
     }
 }
 
-fn stopped(name: String, stop: Stop, after: Duration) -> Report {
+fn stopped(name: String, at: Timestamp, stop: Stop) -> Report {
     match stop {
         Stop::Recorded(at) => Report::Recorded {
             name,
             log: at.log.0,
             index: at.index,
         },
-        Stop::Spooled => Report::Spooled {
-            name,
-            doubtful: after >= ASKED,
-        },
+        Stop::Spooled => Report::Spooled { name, at },
         Stop::Unrecorded => Report::Unrecorded { name },
     }
 }
@@ -333,7 +345,7 @@ fn draft(name: &str) -> Draft {
         uid: name.split('/').next().unwrap_or(name).into(),
         generation: Some(1),
     });
-    let wordy = id.0[0] % 8 == 0;
+    let wordy = id.0[0].is_multiple_of(8);
     Draft {
         fact,
         details: wordy.then(|| format!("what was said about {name}")),

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use jiff::Timestamp;
 use neuralops::domain::audit::record::RecordId;
 
 use super::orders::{Report, id};
@@ -18,8 +19,8 @@ pub struct Diary {
     pub last: Vec<String>,
     /// Of each log, how many leaves have to be anchored at least.
     pub anchored: HashMap<u32, u64>,
-    /// Stops that come into the log late; those of which that is sure, because the writer was not asked.
-    pub spooled: Vec<(String, bool)>,
+    /// Stops that come into the log late, and when they happened.
+    pub spooled: Vec<(String, Timestamp)>,
     /// Stops that were recorded at once.
     pub recorded: u64,
     /// Stops that nobody has recorded.
@@ -62,7 +63,7 @@ impl Diary {
                     late,
                     ..
                 } => self.refused.push((reason, message, milliseconds, late)),
-                Report::Spooled { name, doubtful } => self.spooled.push((name, !doubtful)),
+                Report::Spooled { name, at } => self.spooled.push((name, at)),
                 Report::Unrecorded { name } => self.unrecorded.push(name),
                 Report::State { .. } | Report::Ended { .. } => {}
             }

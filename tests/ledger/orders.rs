@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use neuralops::domain::audit::record::RecordId;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,8 @@ pub struct Orders {
     pub stops: usize,
     /// Milliseconds between two records of one task; 0 is as fast as it can.
     pub pause: u64,
+    /// How many records each task makes; without it there is no end.
+    pub records: Option<u64>,
     /// Records that an earlier child may have recorded, to be recorded once more.
     pub again: Vec<String>,
 }
@@ -65,8 +68,8 @@ pub enum Report {
     /// A stop is in the spool.
     Spooled {
         name: String,
-        /// The writer was asked and did not answer in time: it may have written the stop all the same.
-        doubtful: bool,
+        /// When it happened.
+        at: Timestamp,
     },
     /// A stop is nowhere.
     Unrecorded { name: String },

@@ -1,1 +1,107 @@
-//!
+//! Two who both believe that they write: the store has one writer, and it is the one that took it over last.
+
+use std::time::Duration;
+
+use super::{
+    bed::{Bed, LONG, Process, folder},
+    orders::{Orders, Report},
+    places::Place,
+    truth,
+};
+use crate::support::{eventually, need, skip};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_writers_of_one_file_the_older_one_ends() {
+    need!(Owned);
+    fenced(Bed::sqlite().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_writers_of_one_database_the_older_one_ends() {
+    need!(Owned);
+    match Place::postgres().await {
+        Ok(place) => fenced(Bed::of(folder(), place).await).await,
+        Err(reason) => skip!(reason),
+    }
+}
+
+async fn fenced(mut bed: Bed) {
+    // Both write as fast as they can when the second one comes.
+    let first = bed.start(&fast(&bed), &[]);
+    first.acknowledges(50, 0, LONG).await;
+    let second = bed.start(&fast(&bed), &[]);
+    second.acknowledges(50, 0, LONG).await;
+    deposed(&mut bed, first).await;
+
+    // The older one sleeps while the newer one comes, and wakes up in the middle of what it was doing.
+    second.signal("STOP");
+    let third = bed.start(&fast(&bed), &[]);
+    third.acknowledges(50, 0, LONG).await;
+    second.signal("CONT");
+    deposed(&mut bed, second).await;
+
+    third.acknowledges(50, third.said(), LONG).await;
+    let reports = third.stop().await;
+    bed.note(reports);
+    truth::whole(&bed).await;
+}
+
+/// It ends by itself and says why; what it was told before is a promise like any other.
+async fn deposed(bed: &mut Bed, older: Process) {
+    let (status, reports) = older.ends("the older writer ends").await;
+    assert!(status.success(), "{status}");
+    let Some(Report::Ended { failure }) = reports.last() else {
+        panic!("it did not say why: {:?}", reports.last())
+    };
+    assert!(
+        failure.contains("has taken the transparency log over"),
+        "{failure}"
+    );
+    bed.note(reports);
+}
+
+fn fast(bed: &Bed) -> Orders {
+    Orders {
+        durable: 8,
+        anchored: 4,
+        ..bed.orders()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_steady_load_is_anchored_once_a_second_and_to_its_last_leaf() {
+    need!(Owned);
+    let mut bed = Bed::sqlite().await;
+    let orders = Orders {
+        durable: 2,
+        pause: 20,
+        records: Some(150),
+        ..bed.orders()
+    };
+    let child = bed.start(&orders, &[]);
+    child.opens().await;
+    let (began, before) = (std::time::Instant::now(), bed.anchors.seen().len());
+    child.acknowledges(300, 0, LONG).await;
+    // One to begin with, one for each second or 256 leaves, and one that is under way.
+    let most = began.elapsed().as_secs() + 300 / 256 + 3;
+    let seen = bed.anchors.seen().len() - before;
+    assert!(
+        seen as u64 <= most,
+        "{seen} checkpoints where {most} are enough"
+    );
+    eventually(
+        "the last leaf is anchored",
+        Duration::from_secs(5),
+        async || {
+            let logs = truth::reader(&bed).await.logs().await;
+            let size = logs.expect("logs")[0].size;
+            match bed.anchors.now().await {
+                Some(anchor) if u64::try_from(anchor.size) == Ok(size) => Ok(()),
+                other => Err(format!("{size} leaves, {other:?}")),
+            }
+        },
+    )
+    .await;
+    bed.note(child.kill());
+    truth::whole(&bed).await;
+}

@@ -2,8 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::{bed::Bed, chance::Chance, orders::Report, truth};
-use crate::support::need;
+use super::{
+    bed::{Bed, LONG, folder},
+    chance::Chance,
+    orders::Report,
+    places::Place,
+    truth,
+};
+use crate::support::{need, skip};
 
 /// The seed of `make test`; `make long` takes one of the moment.
 const SEED: u64 = 20_260_901;
@@ -53,7 +59,7 @@ async fn survives(mut bed: Bed, name: &str) {
     orders.anchored = 4;
     orders.again = std::mem::take(&mut bed.diary.last);
     let child = bed.start(&orders, &[]);
-    child.acknowledges(100, 0, super::bed::LONG).await;
+    child.acknowledges(100, 0, LONG).await;
     let reports = child.stop().await;
     assert_eq!(
         reports.last(),
@@ -77,4 +83,13 @@ async fn survives(mut bed: Bed, name: &str) {
 /// The kill comes at no particular point: that is what is tested.
 async fn moment(chance: &mut Chance, milliseconds: std::ops::Range<u64>) {
     tokio::time::sleep(Duration::from_millis(chance.within(milliseconds))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_keeps_every_promise_when_its_writer_is_killed_at_random() {
+    need!(Owned);
+    match Place::postgres().await {
+        Ok(place) => survives(Bed::of(folder(), place).await, "postgres").await,
+        Err(reason) => skip!(reason),
+    }
 }

@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use jiff::SignedDuration;
 use neuralops::{
     adapters::store::{self, Mode},
     api::v1alpha1::AuditLogSpec,
@@ -28,7 +29,7 @@ const PAGE: u32 = 1000;
 pub struct Found {
     pub log: Log,
     /// The root at each size that was asked for.
-    roots: BTreeMap<u64, Hash>,
+    pub roots: BTreeMap<u64, Hash>,
 }
 
 /// Opens the store to read it.
@@ -96,16 +97,25 @@ pub async fn whole(bed: &Bed) -> Vec<Found> {
     found
 }
 
-/// Every stop that was spooled is in the log, and says that it came late.
+/// Every stop that was spooled is in the log, which says when it happened: late, but for those whose first attempt was
+/// written all the same.
 pub async fn late(bed: &Bed) {
     let store = reader(bed).await;
-    for (name, surely) in &bed.diary.spooled {
+    let mut late = 0;
+    for (name, at) in &bed.diary.spooled {
         let leaf = store.find(id(name)).await.expect("a look");
         let leaf = leaf.unwrap_or_else(|| panic!("{name} was spooled and is not in the log"));
         let record = Record::parse(&leaf.body).expect("a record");
-        let late = record.late.is_some();
-        assert!(late || !surely, "{name} does not say that it is late");
+        late += usize::from(record.late.is_some());
+        let said = record.late.unwrap_or(record.time);
+        let off = said.duration_since(*at).abs();
+        assert!(
+            off < SignedDuration::from_secs(2),
+            "{name} happened at {at}; the log says {said}, late: {:?}",
+            record.late
+        );
     }
+    assert!(late > 0 || bed.diary.spooled.is_empty(), "none came late");
     assert_eq!(bed.diary.unrecorded, [] as [String; 0]);
 }
 

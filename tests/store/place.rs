@@ -27,7 +27,8 @@ impl Place {
     /// A new database, or why there can be none.
     pub async fn postgres() -> Result<Self, &'static str> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let server = server().ok_or("no PostgreSQL server: make stores starts one")?;
+        let server = environment("NEURALOPS_TEST_POSTGRES")
+            .ok_or("no PostgreSQL server: make stores starts one")?;
         let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let database = format!("store_{}_{number}", std::process::id());
         // It stays when the test ends: the server goes as a whole, and to drop one makes it write everything down.
@@ -42,7 +43,7 @@ impl Place {
     pub fn url(&self) -> StoreUrl {
         let text = match self {
             Self::Sqlite { .. } => format!("sqlite://{}", self.file().display()),
-            Self::Postgres { server, database } => on_server(server, database),
+            Self::Postgres { server, database } => of_server(server, database),
         };
         text.parse().unwrap()
     }
@@ -71,7 +72,7 @@ impl Place {
                 Tamperer::Sqlite(options.connect().await.unwrap())
             }
             Self::Postgres { server, database } => {
-                let options: PgConnectOptions = on_server(server, database).parse().unwrap();
+                let options: PgConnectOptions = of_server(server, database).parse().unwrap();
                 let options = options.options([("search_path", "neuralops")]);
                 Tamperer::Postgres(options.connect().await.unwrap())
             }
@@ -101,12 +102,12 @@ impl Place {
     clippy::disallowed_methods,
     reason = "the test bed speaks through the environment"
 )]
-fn server() -> Option<String> {
-    std::env::var("NEURALOPS_TEST_POSTGRES").ok()
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// The server's URL names a database of its own; ours takes its place.
-pub fn on_server(server: &str, database: &str) -> String {
+pub fn of_server(server: &str, database: &str) -> String {
     let (server, _) = server.rsplit_once('/').unwrap();
     format!("{server}/{database}")
 }

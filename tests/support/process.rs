@@ -154,7 +154,7 @@ impl OwnCluster {
 
     /// Starts an operator with these further flags.
     pub fn operator(&self, flags: &[&str]) -> Operator {
-        Operator::start(&self.dir, flags)
+        Operator::start(&self.dir, &self.operator_kubeconfig(), flags)
     }
 }
 
@@ -171,7 +171,7 @@ pub struct Operator {
 }
 
 impl Operator {
-    fn start(dir: &Path, flags: &[&str]) -> Self {
+    fn start(dir: &Path, kubeconfig: &Path, flags: &[&str]) -> Self {
         let log = dir
             .join("log")
             .join(random("operator"))
@@ -184,7 +184,7 @@ impl Operator {
                 "info,neuralops=debug",
                 "--kubeconfig",
             ])
-            .arg(dir.join("kc/operator"))
+            .arg(kubeconfig)
             .args(["--probe-address", "127.0.0.1:0", "--data-dir"])
             // Replicas of one cluster have one store.
             .arg(dir.join("data/operator"))

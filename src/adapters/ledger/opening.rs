@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     adapters::{
+        failpoint::failpoint,
         kube::{
             anchor::{Anchor, AnchorError, Anchored},
             error::{Classified as _, chain},
@@ -190,10 +191,12 @@ impl Opener {
     ) -> Result<(Anchored, Keyring), NotOpened> {
         let origin = self.origin(logs, before.as_ref(), &keyring).await?;
         let log = store.begin_log(epoch, &origin).await?;
+        failpoint!("begin.after");
         let named = anchored
             .as_ref()
             .map(|anchored| anchored.spec().origin.as_str());
         let keyring = self.keys.add(keyring, &origin, named).await?;
+        failpoint!("key.after");
         let key = keyring
             .signing(&origin)
             .ok_or_else(|| defect("the key that was made is not in the Secret"))?;
@@ -234,6 +237,7 @@ impl Opener {
             Some(read) => self.anchor.swap(read, spec).await?,
             None => self.anchor.create(spec).await?,
         };
+        failpoint!("adopt.after");
         Ok((anchored, keyring))
     }
 
@@ -274,11 +278,13 @@ impl Opener {
         for number in follow {
             store.answered(epoch, *number).await?;
         }
+        failpoint!("answer.after");
         let origin = &anchored.spec().origin;
         let logs = store.logs().await?;
         let begun = logs.into_iter().find(|log| log.origin == *origin);
         let begun = begun.ok_or_else(|| defect("the log that was begun is not in the store"))?;
         store.promote(epoch, begun.number).await?;
+        failpoint!("promote.after");
         tracing::info!(audit.origin = origin, "a log begins");
         self.go_on(store, epoch, anchored, begun, keyring).await
     }
@@ -304,6 +310,7 @@ impl Opener {
             let entry = writer::entry(&draft, None, epoch, now, self.retention);
             let entry = entry.map_err(|message| defect(&message))?;
             log = store.append(epoch, vec![entry]).await?.log;
+            failpoint!("first.after");
         }
         Ok(Opened {
             epoch,

@@ -13,10 +13,14 @@ use super::{Ack, Draft, Job, Refusal, board::Board};
 use crate::{
     adapters::{clock, failpoint::failpoint, kube::error::chain, metrics::Metrics, random},
     domain::{
-        audit::record::{Payload, Record, VERSION},
+        audit::{
+            hash::Hash,
+            record::{Payload, Record, RecordId, VERSION},
+            tree,
+        },
         reason::Reason,
     },
-    ports::{Appended, Entry, Epoch, Leadership, LeafIndex, Log, Store, StoreError},
+    ports::{Appended, Entry, Epoch, Grown, Leadership, LeafIndex, Log, Store, StoreError},
 };
 
 /// Records in one transaction.
@@ -82,16 +86,7 @@ impl Writer {
         }
         failpoint!("append.before");
         let began = Instant::now();
-        let mut appending = self.store.append(self.epoch, entries);
-        let appended = match timeout(SILENCE, &mut appending).await {
-            Ok(appended) => appended,
-            Err(_) => {
-                let said = format!("the store has not answered for {} ms", SILENCE.as_millis());
-                self.board.store(Some(said));
-                appending.await
-            }
-        };
-        let grown = match appended {
+        let grown = match self.append(entries, &jobs).await {
             Ok(grown) => grown,
             Err(error) => {
                 self.metrics.append_failed(jobs.len());
@@ -121,6 +116,45 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// Appends, says so when the store is silent, and believes nothing of what it says stood there already.
+    async fn append(&self, entries: Vec<Entry>, jobs: &[Job]) -> Result<Grown, StoreError> {
+        let mut appending = self.store.append(self.epoch, entries);
+        let appended = match timeout(SILENCE, &mut appending).await {
+            Ok(appended) => appended,
+            Err(_) => {
+                let said = format!("the store has not answered for {} ms", SILENCE.as_millis());
+                self.board.store(Some(said));
+                appending.await
+            }
+        };
+        let grown = appended?;
+        for (found, job) in grown.appended.iter().zip(jobs) {
+            if found.before {
+                self.stands(found.at, job.draft.fact.id).await?;
+            }
+        }
+        Ok(grown)
+    }
+
+    /// That a record stood there already is believed only of a leaf that is under the tree and says the same id: whoever
+    /// can write to the database could else have a step happen without its record.
+    async fn stands(&self, at: LeafIndex, id: RecordId) -> Result<(), StoreError> {
+        let leaves = self.store.leaves(at.log, at.index, 1).await?;
+        let position = [tree::leaf_position(at.index)];
+        let hashes = self.store.hashes(at.log, &position).await?;
+        let genuine = leaves.first().is_some_and(|leaf| {
+            hashes.first() == Some(&Hash::of_leaf(&leaf.body))
+                && Record::parse(&leaf.body).is_ok_and(|record| record.fact.id == id)
+        });
+        if genuine {
+            return Ok(());
+        }
+        Err(StoreError::Damaged(format!(
+            "the record {id} is said to be leaf {} of log {}, and is not",
+            at.index, at.log.0
+        )))
     }
 
     /// Entries for the store; a record that cannot be one is answered and left out.

@@ -1,10 +1,11 @@
-//! Floor 2: what one append adds, computed before anything is written and in the same way for both databases: which
-//! entries are new, where they stand, which hashes come to be. No I/O.
+//! Floor 2: what one append adds, computed before anything is written and in the same way for both databases: where the
+//! log ends, which entries are new, where they stand, which hashes come to be. No I/O.
 
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 
+use super::rows::damaged;
 use crate::{
     domain::{
         audit::{
@@ -14,8 +15,64 @@ use crate::{
         },
         digest::Digest,
     },
-    ports::{Appended, Entry, LeafIndex, LogNumber},
+    ports::{Appended, Entry, LeafIndex, Log, LogNumber, StoreError},
 };
+
+/// The right edge of a log.
+pub(super) type Edge = (LogNumber, Frontier);
+
+/// The right edge that is remembered, if it is that of the log as it stands now.
+pub(super) fn remembered(log: &Log, known: Option<Edge>) -> Result<Option<Frontier>, StoreError> {
+    let Some((_, known)) = known.filter(|(number, _)| *number == log.number) else {
+        return Ok(None);
+    };
+    if known.size() < log.size {
+        // Another leader came and went.
+        return Ok(None);
+    }
+    if known.size() > log.size || known.root() != log.root {
+        return Err(damaged(format!(
+            "log {} had {} leaves under {} and has {} under {} now: it was put back to an earlier state, or altered",
+            log.number.0,
+            known.size(),
+            known.root(),
+            log.size,
+            log.root
+        )));
+    }
+    Ok(Some(known))
+}
+
+/// The right edge of the tree, if its root is the one that the log says.
+pub(super) fn frontier(log: &Log, peaks: Vec<Hash>) -> Result<Frontier, StoreError> {
+    let frontier = Frontier::load(log.size, peaks).ok_or_else(|| {
+        damaged(format!(
+            "log {} lacks hashes of its right edge",
+            log.number.0
+        ))
+    })?;
+    if frontier.root() != log.root {
+        return Err(damaged(format!(
+            "log {} has {} leaves and says that their root is {}, but its hashes give {}",
+            log.number.0,
+            log.size,
+            log.root,
+            frontier.root()
+        )));
+    }
+    Ok(frontier)
+}
+
+/// Leaves that are put back stand in the log they are put back into, and in no other.
+pub(super) fn at_home(log: LogNumber, appended: &[Appended]) -> Result<(), StoreError> {
+    match appended.iter().find(|leaf| leaf.at.log != log) {
+        None => Ok(()),
+        Some(leaf) => Err(damaged(format!(
+            "a leaf that belongs to log {} stands in log {} already",
+            log.0, leaf.at.log.0
+        ))),
+    }
+}
 
 /// What one transaction writes.
 pub(super) struct Batch {

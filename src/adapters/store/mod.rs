@@ -9,6 +9,7 @@
 
 mod batch;
 mod fault;
+mod page;
 mod postgres;
 mod rows;
 mod sqlite;

@@ -11,20 +11,12 @@ use crate::{
         audit::{
             hash::Hash,
             record::{Payload, RecordId},
-            tree::{Frontier, Position, stored},
+            tree::{Position, stored},
         },
         digest::Digest,
     },
-    ports::{
-        Appended, Epoch, Leaf, LeafIndex, Log, LogNumber, Notice, Query, Request, SavedCheckpoint,
-        StoreError,
-    },
+    ports::{Epoch, Leaf, LeafIndex, Log, LogNumber, Notice, Request, SavedCheckpoint, StoreError},
 };
-
-/// Leaves on a page when nothing else is asked for.
-const PAGE: u32 = 100;
-/// Leaves on a page at most.
-const LARGEST_PAGE: u32 = 1000;
 
 pub(super) fn damaged(what: impl Into<String>) -> StoreError {
     StoreError::Damaged(what.into())
@@ -79,9 +71,6 @@ pub(super) fn fence(ours: Epoch, newest: i64) -> Result<(), StoreError> {
     }
     Ok(())
 }
-
-/// The right edge of a log.
-pub(super) type Edge = (LogNumber, Frontier);
 
 #[derive(FromRow)]
 pub(super) struct LogRow {
@@ -233,59 +222,6 @@ pub(super) fn standing(
         .collect()
 }
 
-/// The right edge that is remembered, if it is that of the log as it stands now.
-pub(super) fn remembered(log: &Log, known: Option<Edge>) -> Result<Option<Frontier>, StoreError> {
-    let Some((_, known)) = known.filter(|(number, _)| *number == log.number) else {
-        return Ok(None);
-    };
-    if known.size() < log.size {
-        // Another leader came and went.
-        return Ok(None);
-    }
-    if known.size() > log.size || known.root() != log.root {
-        return Err(damaged(format!(
-            "log {} had {} leaves under {} and has {} under {} now: it was put back to an earlier state, or altered",
-            log.number.0,
-            known.size(),
-            known.root(),
-            log.size,
-            log.root
-        )));
-    }
-    Ok(Some(known))
-}
-
-/// The right edge of the tree, if its root is the one that the log says.
-pub(super) fn frontier(log: &Log, peaks: Vec<Hash>) -> Result<Frontier, StoreError> {
-    let frontier = Frontier::load(log.size, peaks).ok_or_else(|| {
-        damaged(format!(
-            "log {} lacks hashes of its right edge",
-            log.number.0
-        ))
-    })?;
-    if frontier.root() != log.root {
-        return Err(damaged(format!(
-            "log {} has {} leaves and says that their root is {}, but its hashes give {}",
-            log.number.0,
-            log.size,
-            log.root,
-            frontier.root()
-        )));
-    }
-    Ok(frontier)
-}
-
-/// Leaves that are put back stand in the log they are put back into, and in no other.
-pub(super) fn at_home(log: LogNumber, appended: &[Appended]) -> Result<(), StoreError> {
-    match appended.iter().find(|leaf| leaf.at.log != log) {
-        None => Ok(()),
-        Some(leaf) => Err(damaged(format!(
-            "a leaf that belongs to log {} stands in log {} already",
-            log.0, leaf.at.log.0
-        ))),
-    }
-}
-
 /// What is wrong with the number of rows that a log has.
 pub(super) fn miscounts(log: &Log, leaves: i64, hashes: i64) -> Result<Vec<String>, StoreError> {
     let number = log.number.0;
@@ -352,70 +288,4 @@ pub(super) fn payload(
         .map(|salt| Payload { salt, body })
         .filter(|payload| payload.digest() == *digest)
         .ok_or_else(|| damaged(format!("the text under {digest} is another one")))
-}
-
-/// The conditions of a query as both databases take them.
-pub(super) struct Conditions {
-    pub(super) by: By,
-    pub(super) object: Option<String>,
-    pub(super) actor: Option<String>,
-    pub(super) code: Option<&'static str>,
-    pub(super) since: i64,
-    /// The last moment, for the end of time is a time too.
-    pub(super) until: i64,
-    pub(super) after_log: i64,
-    pub(super) after_idx: i64,
-    pub(super) limit: i64,
-}
-
-/// Which index finds the leaves: that of the condition which leaves the fewest.
-#[derive(Clone, Copy)]
-pub(super) enum By {
-    /// The object.
-    Object,
-    /// The actor.
-    Actor,
-    /// The code.
-    Code,
-    /// The time from which on.
-    Time,
-    /// The place in the logs.
-    Place,
-}
-
-impl Conditions {
-    pub(super) fn of(query: Query) -> Result<Self, StoreError> {
-        let by = match &query {
-            Query {
-                object: Some(_), ..
-            } => By::Object,
-            Query { actor: Some(_), .. } => By::Actor,
-            Query { code: Some(_), .. } => By::Code,
-            // Behind a page the leaves follow in the order of their places, which is nearly that of their times.
-            Query {
-                since: Some(_),
-                after: None,
-                ..
-            } => By::Time,
-            _ => By::Place,
-        };
-        let (after_log, after_idx) = match query.after {
-            Some(after) => (after.log.0.into(), number(after.index)?),
-            None => (0, 0),
-        };
-        let limit = if query.limit == 0 { PAGE } else { query.limit };
-        Ok(Self {
-            by,
-            object: query.object,
-            actor: query.actor,
-            code: query.code.map(|code| code.code()),
-            since: query.since.map_or(i64::MIN, nanoseconds),
-            until: query
-                .until
-                .map_or(i64::MAX, |until| nanoseconds(until).saturating_sub(1)),
-            after_log,
-            after_idx,
-            limit: limit.min(LARGEST_PAGE).into(),
-        })
-    }
 }

@@ -83,11 +83,13 @@ const WAY_OUT: &str = "find out why; then restore a newer backup, or ask for a n
 /// What is to be done before the first record.
 pub fn decide(facts: &Facts) -> Opening {
     let problem = problem(facts);
-    // Whoever asked for a new origin is about to have it: a crash came between the anchor and the store.
-    let begun = !facts.grows && facts.log.as_ref().is_some_and(|log| log.size == 0);
+    let empty = facts.log.as_ref().is_some_and(|log| log.size == 0);
     match (facts.asked, problem, &facts.anchor, &facts.log) {
         (_, _, None, None) => Opening::Begin,
-        (_, None, _, _) if begun => Opening::Promote,
+        // Whoever asked for a new origin is about to have it: a crash came between the anchor and the store.
+        (_, None, _, _) if empty && !facts.grows => Opening::Promote,
+        // Its first leaf says what it follows: nothing follows it before that is written.
+        (_, None, _, _) if empty => Opening::Continue,
         (true, _, anchor, log) => Opening::Follow {
             anchor: anchor.clone(),
             store: log.clone(),
@@ -314,6 +316,22 @@ mod tests {
         for asked in [false, true] {
             assert_eq!(decide(&Facts { asked, ..begun() }), Opening::Promote);
         }
+    }
+
+    #[test]
+    fn a_log_without_its_first_leaf_is_not_followed_before_that_is_written() {
+        let facts = Facts {
+            asked: true,
+            grows: true,
+            ..begun()
+        };
+        assert_eq!(decide(&facts), Opening::Continue);
+        // What cannot go on has nothing to wait for.
+        let stuck = Facts {
+            key: Key::Missing,
+            ..facts
+        };
+        assert!(matches!(decide(&stuck), Opening::Follow { .. }));
     }
 
     #[test]

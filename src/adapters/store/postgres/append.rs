@@ -8,9 +8,9 @@ use sqlx::PgConnection;
 use super::read;
 use crate::{
     adapters::store::{
-        batch::{self, Batch},
+        batch::{self, Batch, Edge},
         fault::failed,
-        rows::{self, Edge, LogRow, damaged, nanoseconds, number},
+        rows::{self, LogRow, damaged, nanoseconds, number},
     },
     domain::{
         audit::{
@@ -45,7 +45,7 @@ pub(super) async fn append(
     let standing = standing(base, &entries).await?;
     let batch = batch::grow(log.number, frontier, standing, entries);
     if let Target::Restored(number) = target {
-        rows::at_home(number, &batch.appended)?;
+        batch::at_home(number, &batch.appended)?;
     }
     if !batch.leaves.is_empty() {
         insert_leaves(base, &log, &batch).await?;

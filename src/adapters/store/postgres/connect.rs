@@ -8,7 +8,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use super::{super::Mode, read};
+use super::super::Mode;
 use crate::{
     adapters::store::fault::{failed, within},
     ports::StoreError,
@@ -73,10 +73,13 @@ pub(super) async fn prepare(base: &mut PgConnection, mode: Mode) -> Result<(), S
 
 async fn version(base: &mut PgConnection) -> Result<Option<i64>, StoreError> {
     let failed = || failed("reading the version of the tables");
-    let (there,): (bool,) = sqlx::query_as("SELECT to_regclass('neuralops.schema') IS NOT NULL")
-        .fetch_one(&mut *base)
-        .await
-        .map_err(failed())?;
+    // Not `to_regclass`: it answers from a cache that does not hear what another replica has just made.
+    let (there,): (bool,) = sqlx::query_as(
+        "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = 'neuralops' AND tablename = 'schema')",
+    )
+    .fetch_one(&mut *base)
+    .await
+    .map_err(failed())?;
     if !there {
         return Ok(None);
     }
@@ -97,7 +100,9 @@ async fn migrate(base: &mut PgConnection) -> Result<(), StoreError> {
     // Only if it is missing: a database administrator may have made it, for an account that must not.
     sqlx::raw_sql(
         "DO $$ BEGIN
-             IF to_regnamespace('neuralops') IS NULL THEN CREATE SCHEMA neuralops; END IF;
+             IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'neuralops') THEN
+                 CREATE SCHEMA neuralops;
+             END IF;
          END $$",
     )
     .execute(&mut *migration)
@@ -113,12 +118,4 @@ async fn migrate(base: &mut PgConnection) -> Result<(), StoreError> {
             .map_err(failed())?;
     }
     migration.commit().await.map_err(failed())
-}
-
-/// Makes sure that the logs end where their hashes say. That what is committed is on the disk is the server's promise.
-pub(super) async fn settle(base: &mut PgConnection) -> Result<(), StoreError> {
-    for log in read::logs(&mut *base).await? {
-        read::edge(base, &log, None).await?;
-    }
-    Ok(())
 }

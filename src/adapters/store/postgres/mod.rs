@@ -24,7 +24,8 @@ use self::{
 use super::{
     Mode,
     fault::within,
-    rows::{Conditions, Run, count},
+    page::Conditions,
+    rows::{Run, count},
 };
 use crate::{
     domain::{
@@ -111,17 +112,10 @@ impl PostgresStore {
     }
 }
 
-/// The connection that writes, to a database that holds together.
+/// The connection that writes, to a database of ours.
 async fn connected(server: &PgConnectOptions, mode: Mode) -> Result<Writer, StoreError> {
     let mut connection = connect::writer(server).await?;
-    let prepared = async {
-        connect::prepare(&mut connection, mode).await?;
-        match mode {
-            // Opened again when something is asked, which is seldom.
-            Mode::Reader => Ok(()),
-            Mode::Operator => connect::settle(&mut connection).await,
-        }
-    };
+    let prepared = connect::prepare(&mut connection, mode);
     within("looking at the tables", LIMIT, prepared).await?;
     Ok(Writer::new((mode == Mode::Operator).then_some(connection)))
 }

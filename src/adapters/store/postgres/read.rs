@@ -4,11 +4,10 @@ use sqlx::{PgConnection, PgExecutor, PgPool};
 
 use crate::{
     adapters::store::{
+        batch::{self, Edge},
         fault::failed,
-        rows::{
-            self, By, CheckpointRow, Conditions, Edge, LeafRow, LogRow, NoticeRow, Run, RunRow,
-            frontier, number,
-        },
+        page::{By, Conditions},
+        rows::{self, CheckpointRow, LeafRow, LogRow, NoticeRow, Run, RunRow, number},
     },
     domain::{
         audit::{
@@ -249,9 +248,9 @@ pub(super) async fn edge(
     log: &Log,
     known: Option<Edge>,
 ) -> Result<Frontier, StoreError> {
-    if let Some(known) = rows::remembered(log, known)? {
+    if let Some(known) = batch::remembered(log, known)? {
         return Ok(known);
     }
     let peaks = hashes(base, log.number, &Frontier::positions(log.size)).await?;
-    frontier(log, peaks)
+    batch::frontier(log, peaks)
 }

@@ -10,8 +10,9 @@ use tokio::time::Instant;
 use super::connect;
 use crate::{
     adapters::store::{
+        batch::Edge,
         fault::{failed, lost, within},
-        rows::{Edge, fence},
+        rows::fence,
     },
     ports::{Epoch, StoreError},
 };

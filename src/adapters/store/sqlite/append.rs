@@ -9,9 +9,9 @@ use sqlx::SqliteConnection;
 use super::read;
 use crate::{
     adapters::store::{
-        batch::{self, Batch},
+        batch::{self, Batch, Edge},
         fault::failed,
-        rows::{self, Edge, LogRow, damaged, nanoseconds, number},
+        rows::{self, LogRow, damaged, nanoseconds, number},
     },
     domain::audit::{record::RecordId, tree::Frontier},
     ports::{Entry, Grown, LeafIndex, Log, LogNumber, StoreError},
@@ -40,7 +40,7 @@ pub(super) async fn append(
     let standing = standing(file, &entries).await?;
     let batch = batch::grow(log.number, frontier, standing, entries);
     if let Target::Restored(number) = target {
-        rows::at_home(number, &batch.appended)?;
+        batch::at_home(number, &batch.appended)?;
     }
     if !batch.leaves.is_empty() {
         insert_leaves(file, &log, &batch).await?;

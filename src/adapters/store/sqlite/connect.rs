@@ -1,14 +1,16 @@
 //! Floor 2: opening the SQLite file: whose it is, its version, its settings, and what has to be on the disk before
 //! anybody builds on it. Never alters a file that is not ours.
 
-use std::{path::Path, time::Duration};
+use std::{
+    fs::OpenOptions, io::ErrorKind, os::unix::fs::OpenOptionsExt as _, path::Path, time::Duration,
+};
 
 use sqlx::{
     ConnectOptions as _, Connection as _, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{super::Mode, read};
+use super::super::Mode;
 use crate::{
     adapters::store::fault::{failed, unavailable},
     ports::StoreError,
@@ -75,7 +77,7 @@ pub(super) async fn prepare(path: &Path, mode: Mode) -> Result<(), StoreError> {
                 path.display()
             )));
         }
-        (Ok(false), Mode::Operator) => create(path).await?,
+        (Ok(false), Mode::Operator) => create(path)?,
     }
     let header = header(path, mode).await?;
     let fresh = header.application == 0 && header.version == 0 && header.tables == 0;
@@ -102,13 +104,20 @@ pub(super) async fn prepare(path: &Path, mode: Mode) -> Result<(), StoreError> {
     }
 }
 
-async fn create(path: &Path) -> Result<(), StoreError> {
-    let made = options(path).create_if_missing(true).connect().await;
-    let connection = made.map_err(failed("creating the file"))?;
-    connection
-        .close()
-        .await
-        .map_err(failed("creating the file"))
+/// An empty file that only its owner reads: texts lie in it that are nobody else's business.
+fn create(path: &Path) -> Result<(), StoreError> {
+    let created = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    match created {
+        // Another process may have been faster.
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            Err(unavailable("creating the file", error))
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn header(path: &Path, mode: Mode) -> Result<Header, StoreError> {
@@ -168,7 +177,8 @@ async fn migrate(path: &Path) -> Result<(), StoreError> {
     connection.close().await.map_err(failed())
 }
 
-/// Makes sure that everything that can be read is on the disk, and that the logs end where their hashes say.
+/// Makes sure that everything that can be read is on the disk. Whether it is what was written is told when it is read: who
+/// asks for a new origin because it is not must get in.
 ///
 /// After a failed fsync the kernel takes its pages for written, and a later process reads from them commits that no disk
 /// has. Copying the whole write-ahead log into the file writes them again.
@@ -183,9 +193,6 @@ pub(super) async fn settle(connection: &mut SqliteConnection) -> Result<(), Stor
             doing,
             "another process is reading or writing it",
         ));
-    }
-    for log in read::logs(&mut *connection).await? {
-        read::edge(connection, &log, None).await?;
     }
     Ok(())
 }

@@ -23,7 +23,8 @@ use self::{
 };
 use super::{
     Mode,
-    rows::{Conditions, Run, count},
+    page::Conditions,
+    rows::{Run, count},
 };
 use crate::{
     domain::{
@@ -108,7 +109,7 @@ impl SqliteStore {
     }
 }
 
-/// The connection that writes, to a file that holds together.
+/// The connection that writes, to a file of ours.
 async fn connected(path: &Path, mode: Mode) -> Result<Writer, StoreError> {
     connect::prepare(path, mode).await?;
     match mode {

@@ -5,11 +5,10 @@ use sqlx::{SqliteConnection, SqliteExecutor, SqlitePool};
 
 use crate::{
     adapters::store::{
+        batch::{self, Edge},
         fault::failed,
-        rows::{
-            self, By, CheckpointRow, Conditions, Edge, LeafRow, LogRow, NoticeRow, Run, RunRow,
-            frontier, number,
-        },
+        page::{By, Conditions},
+        rows::{self, CheckpointRow, LeafRow, LogRow, NoticeRow, Run, RunRow, number},
     },
     domain::{
         audit::{
@@ -246,9 +245,9 @@ pub(super) async fn edge(
     log: &Log,
     known: Option<Edge>,
 ) -> Result<Frontier, StoreError> {
-    if let Some(known) = rows::remembered(log, known)? {
+    if let Some(known) = batch::remembered(log, known)? {
         return Ok(known);
     }
     let peaks = hashes(file, log.number, &Frontier::positions(log.size)).await?;
-    frontier(log, peaks)
+    batch::frontier(log, peaks)
 }

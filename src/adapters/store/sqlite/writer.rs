@@ -8,8 +8,9 @@ use sqlx::{Connection as _, SqliteConnection};
 use super::{connect, read};
 use crate::{
     adapters::store::{
+        batch::Edge,
         fault::{failed, lost, within},
-        rows::{Edge, fence},
+        rows::fence,
     },
     ports::{Epoch, StoreError},
 };
