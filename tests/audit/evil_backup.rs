@@ -288,6 +288,8 @@ async fn a_manifest_is_held_against_the_logs() {
     let root = bench.filled.log.root.to_string();
     let other = neuralops::domain::audit::hash::Hash::of_leaf(b"other").to_string();
     edit(&root, &other).refuted("the manifest was altered");
+    // Whatever is claimed, nothing is gone through that is not there.
+    edit("600", "4000000000000000000").failed(3, "tile/1/000.p/2 where tile/1/000 belongs");
     edit("600", "599").failed(3, "tile/0/002.p/88 where tile/0/002.p/87 belongs");
 }
 

@@ -12,10 +12,16 @@ pub struct Answer {
 }
 
 pub fn audit(args: &[&str]) -> Answer {
+    audit_with(&[], args)
+}
+
+/// With these variables and no others.
+pub fn audit_with(variables: &[(&str, &str)], args: &[&str]) -> Answer {
     let output = Command::new(env!("CARGO_BIN_EXE_neuralops"))
         .arg("audit")
         .args(args)
         .env_clear()
+        .envs(variables.iter().copied())
         .output()
         .unwrap();
     Answer {

@@ -30,7 +30,7 @@ use crate::{
             hash::Hash,
             record::Root,
             request::Request,
-            tile::{Bundle, Tile, WIDTH, bundles, tiles},
+            tile::{Bundle, Tile, WIDTH, bundles},
         },
         digest::Digest,
     },
@@ -151,7 +151,7 @@ async fn write(opened: &Opened, path: &Path, trust: &Trust) -> Result<(), AuditE
         if let Some(saved) = &part.saved {
             add(&format!("{below}{CHECKPOINT}"), saved.note.as_bytes())?;
         }
-        for tile in tiles(entry.size).filter(|tile| tile.level > 0) {
+        for tile in verify::above_leaves(entry.size) {
             let bytes = tile_content(opened, &part.log, tile).await?;
             add(&format!("{below}{}", tile.path()), &bytes)?;
         }

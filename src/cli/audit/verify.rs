@@ -30,6 +30,7 @@ use crate::{
 };
 
 pub use backup::{Nobody, Receiver, Taken};
+pub use files::above_leaves;
 
 /// What `--help` ends with.
 pub const HELP: &str = "\

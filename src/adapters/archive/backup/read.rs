@@ -19,6 +19,21 @@ use crate::{
 
 const BLOCK: usize = 512;
 
+/// An archive is read no further than this, whatever it claims: a small one can expand to anything.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// Files in it.
+    pub(super) files: usize,
+    /// Bytes of all files together.
+    pub(super) bytes: u64,
+}
+
+/// More than a hundred million leaves.
+const LIMITS: Limits = Limits {
+    files: 1_000_000,
+    bytes: 1 << 40,
+};
+
 /// The header of the next file.
 struct Next {
     name: String,
@@ -30,6 +45,8 @@ pub struct Reader {
     tar: GzDecoder<BufReader<Hashing>>,
     next: Option<Next>,
     seen: HashSet<String>,
+    limits: Limits,
+    bytes: u64,
     /// What is in it.
     pub manifest: Manifest,
     /// The keys that it names; they prove nothing.
@@ -43,20 +60,27 @@ impl Reader {
             path: path.to_owned(),
             source,
         })?;
-        Self::begin(file, path)
+        Self::begin(file, path, LIMITS)
+    }
+
+    /// The same, within other limits.
+    #[cfg(test)]
+    pub(super) fn open_within(path: &Path, limits: Limits) -> Result<Self, ArchiveError> {
+        Self::begin(File::open(path).unwrap(), path, limits)
     }
 
     /// From the beginning again, of the very same file.
     pub fn again(self) -> Result<Self, ArchiveError> {
-        let Hashing { mut file, path, .. } = self.tar.into_inner().into_inner();
+        let Self { tar, limits, .. } = self;
+        let Hashing { mut file, path, .. } = tar.into_inner().into_inner();
         file.rewind().map_err(|source| ArchiveError::Read {
             path: path.clone(),
             source,
         })?;
-        Self::begin(file, &path)
+        Self::begin(file, &path, limits)
     }
 
-    fn begin(file: File, path: &Path) -> Result<Self, ArchiveError> {
+    fn begin(file: File, path: &Path, limits: Limits) -> Result<Self, ArchiveError> {
         let mut reader = Self {
             tar: GzDecoder::new(BufReader::new(Hashing {
                 file,
@@ -65,6 +89,8 @@ impl Reader {
             })),
             next: None,
             seen: HashSet::new(),
+            limits,
+            bytes: 0,
             manifest: Manifest::new(Vec::new()),
             keys: Vec::new(),
         };
@@ -160,6 +186,10 @@ impl Reader {
         let next = parse(&block)?;
         if !self.seen.insert(next.name.clone()) {
             return Err(refused(&next.name, "stands there twice"));
+        }
+        self.bytes = self.bytes.saturating_add(next.size);
+        if self.seen.len() > self.limits.files || self.bytes > self.limits.bytes {
+            return Err(refused(&next.name, "is more than a backup can hold"));
         }
         self.next = Some(next);
         Ok(())

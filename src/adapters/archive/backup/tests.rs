@@ -64,6 +64,26 @@ fn nothing_larger_than_allowed_is_read() {
 }
 
 #[test]
+fn an_archive_that_expands_without_end_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("b.tar.gz");
+    let mut writer = Writer::create(&path).unwrap();
+    writer.add(MANIFEST, &manifest()).unwrap();
+    writer.add(KEYS, b"k").unwrap();
+    writer.add("a", &[0; 5000]).unwrap();
+    writer.finish().unwrap();
+    let within = |files, bytes| Reader::open_within(&path, read::Limits { files, bytes });
+    assert!(within(3, 6000).is_ok());
+    for refused in [within(2, 6000), within(3, 4000)] {
+        let refused = refused.err().unwrap().to_string();
+        assert!(
+            refused.contains("\"a\" is more than a backup can hold"),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
 fn what_is_no_archive_is_damaged_and_not_unreadable() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("b.tar.gz");

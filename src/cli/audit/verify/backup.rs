@@ -1,7 +1,7 @@
 //! Floor 3: feeds a backup to the examination, in the order of its files, and hands what was good on to whoever puts it
 //! back.
 
-use super::files::{Upper, bad_bundle, stored, under};
+use super::files::{Upper, above_leaves, bad_bundle, stored, under};
 use crate::{
     adapters::archive::{
         ArchiveError, CHECKPOINT, LARGEST_TEXT, LARGEST_TEXTS, backup::Reader, largest_bundle,
@@ -17,7 +17,7 @@ use crate::{
             examine::{Claim, Claimant, Examiner, Finding, Ids, Medium},
             hash::Hash,
             record::{Payload, Record},
-            tile::{Bundle, Tile, WIDTH, bundles, decode_entries, decode_hashes, tiles},
+            tile::{Bundle, Tile, WIDTH, bundles, decode_entries, decode_hashes},
         },
         digest::Digest,
     },
@@ -152,7 +152,7 @@ impl Feed<'_> {
     async fn all(&mut self, ids: &mut Ids, receiver: &mut impl Receiver) -> Result<(), AuditError> {
         let size = self.log.size;
         let mut upper = Upper::new();
-        for tile in tiles(size).filter(|tile| tile.level > 0) {
+        for tile in above_leaves(size) {
             let hashes = self.tile(tile)?;
             upper.insert((tile.level, tile.n), hashes);
         }
@@ -163,9 +163,11 @@ impl Feed<'_> {
                 width: bundle.width,
             })?;
             let taken = self.bundle(ids, bundle, &hashes, &upper)?;
-            if !self.examiner.is_settled() {
-                receiver.leaves(taken).await?;
+            if self.examiner.is_settled() {
+                // What is behind it is of no use any more, and may be made to take for ever.
+                return Ok(());
             }
+            receiver.leaves(taken).await?;
         }
         Ok(())
     }

@@ -183,6 +183,15 @@ async fn first_leaf(
 /// The hashes above the leaves, by level of tiles and number of the tile.
 pub type Upper = HashMap<(u8, u64), Vec<Hash>>;
 
+/// The tiles above those of the leaves. A tile of a level is to a log what one of the level below is to a log of as many
+/// leaves as that has full tiles: nothing goes through the tiles of the leaves, of which somebody may claim any number.
+pub fn above_leaves(size: u64) -> impl Iterator<Item = Tile> {
+    tiles(size / u64::from(WIDTH)).map(|tile| Tile {
+        level: tile.level.saturating_add(1),
+        ..tile
+    })
+}
+
 /// The stored hash of this level and number, from one tile of leaf hashes and those above.
 pub fn stored(leaves: &[Hash], upper: &Upper, level: u32, n: u64) -> Option<Hash> {
     let width = u64::from(WIDTH);
@@ -221,13 +230,20 @@ impl Feed<'_> {
         ids: &mut Ids,
     ) -> Result<(), crate::adapters::archive::ArchiveError> {
         let mut upper = Upper::new();
-        for tile in tiles(self.size).filter(|tile| tile.level > 0) {
+        for tile in above_leaves(self.size) {
             let found = self.files.tile(self.below, tile).await?;
             let hashes = self.hashes(examiner, tile, found);
+            if examiner.is_settled() {
+                return Ok(());
+            }
             upper.insert((tile.level, tile.n), hashes);
         }
-        let all: Vec<Bundle> = bundles(self.size).collect();
-        for some in all.chunks(self.files.at_once()) {
+        let mut all = bundles(self.size);
+        loop {
+            let some: Vec<Bundle> = all.by_ref().take(self.files.at_once()).collect();
+            if some.is_empty() {
+                return Ok(());
+            }
             let fetched = some.iter().map(async |bundle| {
                 let tile = Tile {
                     level: 0,
@@ -252,7 +268,6 @@ impl Feed<'_> {
                 }
             }
         }
-        Ok(())
     }
 
     /// The hashes of a tile; what is wrong with it is told to the examiner.
