@@ -217,6 +217,11 @@ impl Process {
         (status, self.all())
     }
 
+    /// Whether it has ended by itself.
+    pub fn ended(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_some())
+    }
+
     async fn exit(&mut self, why: &str) -> ExitStatus {
         let log = self.log.clone();
         eventually(why, LONG, async || match self.child.try_wait() {

@@ -44,13 +44,29 @@ async fn overtaken(bed: &mut Bed) -> Process {
 
 /// The older one sleeps while the newer one comes, and wakes up in the middle of what it was doing. Not with a file: who
 /// sleeps in a transaction keeps its lock, and whoever comes waits for it.
-async fn woken(bed: &mut Bed, older: Process) -> Process {
+///
+/// A server hangs up on whoever sleeps in a transaction. Who wakes up to that knows only that it has no connection, and
+/// takes the log over again: no Lease tells it here that it leads no longer. Then it is the newer one that ends.
+async fn woken(bed: &mut Bed, mut older: Process) -> Process {
     older.signal("STOP");
-    let newer = bed.start(&fast(bed), &[]);
+    let mut newer = bed.start(&fast(bed), &[]);
     newer.acknowledges(50, 0, LONG).await;
     older.signal("CONT");
-    deposed(bed, older).await;
-    newer
+    let the_newer_one = eventually("one of the two ends", LONG, async || {
+        match (older.ended(), newer.ended()) {
+            (true, _) => Ok(false),
+            (_, true) => Ok(true),
+            _ => Err(format!("{}\n{}", older.tail(), newer.tail())),
+        }
+    })
+    .await;
+    let (gone, stays) = if the_newer_one {
+        (newer, older)
+    } else {
+        (older, newer)
+    };
+    deposed(bed, gone).await;
+    stays
 }
 
 async fn ended(mut bed: Bed, newest: Process) {
@@ -62,7 +78,7 @@ async fn ended(mut bed: Bed, newest: Process) {
 
 /// It ends by itself and says why; what it was told before is a promise like any other.
 async fn deposed(bed: &mut Bed, older: Process) {
-    let (status, reports) = older.ends("the older writer ends").await;
+    let (status, reports) = older.ends("the overtaken writer ends").await;
     assert!(status.success(), "{status}");
     let Some(Report::Ended { failure }) = reports.last() else {
         panic!("it did not say why: {:?}", reports.last())
