@@ -89,9 +89,11 @@ ledger: ## The log under kill -9, crashes, failing disks, silent and dying datab
 	@$(WITH) tests/postgres with $(LEDGER) -- --test-threads=3
 	@$(CARGO) build --locked --bin neuralops
 
-torture: ## Ten minutes of kill -9 against the log, on both stores; make test runs 20 seconds
+torture: ## Ten minutes of kill -9 against the log, on both stores, and a long game of accidents; make test runs 20 seconds
 	@$(LEDGER) --no-run
-	@NEURALOPS_TORTURE_SECONDS=$${NEURALOPS_TORTURE_SECONDS:-600} $(WITH) tests/postgres with $(LEDGER) torture
+	@export NEURALOPS_TORTURE_SECONDS=$${NEURALOPS_TORTURE_SECONDS:-600} NEURALOPS_TORTURE_SEED=$${NEURALOPS_TORTURE_SEED:-$$$$} \
+	  NEURALOPS_MODEL_MOVES=$${NEURALOPS_MODEL_MOVES:-300} NEURALOPS_MODEL_SEED=$${NEURALOPS_MODEL_SEED:-$$$$}; \
+	$(WITH) tests/postgres with $(LEDGER) -- --nocapture torture model
 	@$(CARGO) build --locked --bin neuralops
 
 .PHONY: ledger torture cluster-binaries on-cluster on-kubelet on-1.33 on-1.34 on-1.37 fuzz soak

@@ -22,12 +22,14 @@ mod ledger {
     mod disk;
     mod failpoints;
     mod faults;
+    mod model;
     mod orders;
     mod places;
     mod proxy;
     mod sequencers;
     mod torture;
     mod truth;
+    mod world;
 }
 #[expect(
     dead_code,

@@ -27,4 +27,10 @@ impl Chance {
     pub fn once_in(&mut self, times: u64) -> bool {
         self.within(0..times) == 0
     }
+
+    /// One of them.
+    pub fn one<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        let at = self.within(0..of.len() as u64);
+        &of[usize::try_from(at).expect("an index")]
+    }
 }

@@ -327,7 +327,8 @@ fn stopped(name: String, at: Timestamp, stop: Stop) -> Report {
     }
 }
 
-fn draft(name: &str) -> Draft {
+/// What is recorded under this name.
+pub fn draft(name: &str) -> Draft {
     let actor = Actor {
         method: Method::ApiServer,
         subject: "alice".into(),

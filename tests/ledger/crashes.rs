@@ -3,12 +3,7 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 
-use neuralops::domain::audit::{
-    event::Event,
-    hash::Hash,
-    record::{Record, Root, Standing},
-    request::Request,
-};
+use neuralops::domain::audit::{event::Event, record::Record, request::Request};
 
 use super::{
     bed::{Bed, LONG, folder},
@@ -16,13 +11,14 @@ use super::{
     orders::Orders,
     places::Place,
     truth,
+    world::standing,
 };
 use crate::support::{need, skip};
 
 /// By it a process ends itself.
 const SIGABRT: i32 = 6;
 /// The places that are passed only while a log begins, which happens by itself once.
-const BEGINNING: [&str; 6] = ["begin.", "key.", "adopt.", "answer.", "promote.", "first."];
+pub const BEGINNING: [&str; 6] = ["begin.", "key.", "adopt.", "answer.", "promote.", "first."];
 
 #[test]
 fn this_program_has_every_place() {
@@ -100,14 +96,6 @@ async fn everywhere(mut bed: Bed) {
     }
 }
 
-fn standing(origin: &str, size: u64, root: Hash) -> Standing {
-    Standing {
-        origin: origin.into(),
-        size,
-        root: Root(root),
-    }
-}
-
 fn busy(bed: &Bed) -> Orders {
     Orders {
         durable: 2,
@@ -130,7 +118,7 @@ async fn crash(bed: &mut Bed, name: &str, time: u32) {
 }
 
 /// Asks for a new origin, as `neuralops audit new-origin` does.
-async fn ask(bed: &Bed) {
+pub async fn ask(bed: &Bed) {
     let request = Request::Follow {
         why: "a test".to_owned(),
     };

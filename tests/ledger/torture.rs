@@ -15,11 +15,12 @@ use crate::support::{need, skip};
 const SEED: u64 = 20_260_901;
 const SECONDS: u64 = 20;
 
+/// A number from the environment.
 #[expect(
     clippy::disallowed_methods,
     reason = "the test bed speaks through the environment"
 )]
-fn told(variable: &str, otherwise: u64) -> u64 {
+pub fn told(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).map_or(otherwise, |text| text.parse().expect("a number"))
 }
 
