@@ -112,7 +112,6 @@ fn entry(number: u64) -> Entry {
         namespace: Some("shop".into()),
         uid: uid.as_str().into(),
     });
-    let (code, actor) = (fact.code, fact.actor.subject.clone());
     let record = Record {
         v: VERSION,
         time,
@@ -120,16 +119,7 @@ fn entry(number: u64) -> Entry {
         late: None,
         fact,
     };
-    Entry {
-        id,
-        body: record.to_bytes().unwrap(),
-        time,
-        code,
-        actor,
-        object: Some(uid.as_str().into()),
-        payload: None,
-        notice: None,
-    }
+    Entry::of(&record, record.to_bytes().unwrap())
 }
 
 /// What no database can outdo that keeps what it acknowledges: 512 bytes more in a file, down to the disk.

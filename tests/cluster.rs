@@ -17,4 +17,5 @@ mod cluster_idle;
 mod cluster_install;
 mod cluster_leadership;
 mod cluster_playbook;
+mod cluster_signing;
 mod support;

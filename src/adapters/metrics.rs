@@ -74,6 +74,7 @@ pub struct Metrics {
     leader: IntGauge,
     guard_whole: IntGauge,
     crds_missing: IntGauge,
+    verifications: IntCounterVec,
     audit: AuditMetrics,
 }
 
@@ -204,6 +205,11 @@ impl Metrics {
                 "1 while policies, bindings and kinds are installed unaltered",
             )?,
             crds_missing: gauge("crds_missing", "Kinds of ours that are not served")?,
+            verifications: counters(
+                "verifications_total",
+                "Playbooks whose signatures were looked at, by what came of it",
+                &["reason"],
+            )?,
             pass_seconds: seconds,
             audit: AuditMetrics::new(&registry)?,
             registry,
@@ -262,6 +268,12 @@ impl Metrics {
     pub fn crds_missing(&self, count: usize) {
         self.crds_missing
             .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// The signatures of a Playbook were looked at.
+    pub fn verification(&self, reason: Reason) {
+        let verifications = &self.verifications;
+        verifications.with_label_values(&[reason.as_str()]).inc();
     }
 
     /// Records were committed.

@@ -35,6 +35,12 @@ reasons! {
     Undecodable,
     /// An annotation of the Playbook forbids new runs.
     Suspended,
+    /// Everybody whose signature the policies ask for signed exactly this.
+    Verified,
+    /// A higher revision was accepted under this name: raise the revision, or let a TrustPolicy set it back.
+    RevisionTooOld,
+    /// This revision was accepted under this name with another document: raise the revision with every change.
+    RevisionReused,
     /// The object carries no signature: sign it and attach the bundle.
     Unsigned,
     /// A signature bundle cannot be read: broken, too large, or ambiguous.
@@ -59,7 +65,7 @@ reasons! {
     LogInvalid,
     /// The timestamp over the signature is wrong, or from outside its authority's time.
     TimestampInvalid,
-    /// The trusted root of a policy cannot be read, or holds nothing.
+    /// The trusted root of a policy cannot be read, holds nothing, or has ended.
     TrustRootInvalid,
     /// No TrustPolicy is about this object, so nobody is trusted to sign it.
     NoPolicy,
@@ -73,8 +79,6 @@ reasons! {
     SubjectMismatch,
     /// The verifier itself failed; nothing is trusted, and it is a defect of the operator.
     VerifierError,
-    /// This operator has no way to verify signatures, so nothing can be trusted.
-    VerifierMissing,
     /// The API server did not answer as it should; it is tried again.
     ApiServerUnavailable,
     /// The API server says that the operator may not do this; its roles are incomplete.

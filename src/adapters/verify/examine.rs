@@ -91,7 +91,7 @@ impl Trust<'_> {
             && now > not_after
         {
             let message = format!(
-                "key {:?} ({}) made this signature, but is not trusted after {not_after}; it is {now}",
+                "key {:?} ({}) made this signature, but is not trusted after {not_after}",
                 trusted.name,
                 trusted.key.fingerprint()
             );

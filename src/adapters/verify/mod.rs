@@ -13,6 +13,7 @@ mod strict;
 pub use image::examine_image;
 pub use key::{Algorithm, KeyError, PublicKey};
 pub use policy::{ConfigMaps, PreparedPolicy};
+pub use root::RootFacts;
 pub use sign::{SignError, SigningKey};
 
 use crate::domain::{reason::Reason, trust::Attempt};

@@ -68,12 +68,13 @@ pub fn run(args: &VerifyArgs) -> Result<String, PlaybookFileError> {
     let config_maps = policies::config_maps(&args.config_maps)?;
     let policies = policies::policies(&args.policies, &config_maps)?;
     let now = args.at.unwrap_or_else(clock::now);
-    let verified = verify_playbook(&document, &annotations, &policies, now).map_err(|refusal| {
-        PlaybookFileError::NotTrusted {
-            path: args.file.clone(),
-            refusal: Box::new(refusal),
-        }
-    })?;
+    let verified =
+        verify_playbook(&document, &annotations, &policies, None, now).map_err(|refusal| {
+            PlaybookFileError::NotTrusted {
+                path: args.file.clone(),
+                refusal: Box::new(refusal),
+            }
+        })?;
     Ok(report(&verified))
 }
 

@@ -5,6 +5,7 @@ mod bundles;
 mod identity;
 mod policy;
 mod refusal;
+mod revision;
 mod signer;
 mod verified;
 mod wildcard;
@@ -15,6 +16,7 @@ pub use bundles::{
 pub use identity::{Claims, Expression, IdentityRule, NoExpression, SubjectRule};
 pub use policy::{Formats, KeyRule, LogRule, Matches, Policy, Signed, SignedKind, policy_digest};
 pub use refusal::{Attempt, Refusal};
+pub use revision::HighestRevision;
 pub use signer::{Signer, distinct};
 pub use verified::{AppliedPolicy, Examination, Examiner, Problem, Verified, verify_playbook};
 pub use wildcard::matches;

@@ -76,9 +76,10 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = format!("{}: {}", self.reason, self.message);
+impl Refusal {
+    /// What is wrong, what to do, and everything that was tried; of a length that a condition takes.
+    pub fn told(&self) -> String {
+        let mut text = self.message.clone();
         for attempt in &self.attempts {
             text.push_str(&format!("\n  {}: {}", attempt.reason, attempt.message));
         }
@@ -87,13 +88,21 @@ impl fmt::Display for Refusal {
             text.truncate(end);
             text.push('…');
         }
-        f.write_str(&text)
+        text
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason, self.told())
     }
 }
 
 /// How far a bundle got before it failed.
 fn closeness(reason: Reason) -> u8 {
     match reason {
+        // Everything about the signatures was good.
+        Reason::RevisionTooOld | Reason::RevisionReused => 15,
         // A failure of ours hides everything else.
         Reason::VerifierError => 14,
         Reason::TooFewSigners => 13,
@@ -171,6 +180,6 @@ mod tests {
     #[test]
     fn a_message_has_an_end() {
         let refusal = Refusal::new(Reason::UntrustedKey, "ä".repeat(10_000));
-        assert!(refusal.to_string().len() <= LONGEST_MESSAGE + '…'.len_utf8());
+        assert!(refusal.told().len() <= LONGEST_MESSAGE + '…'.len_utf8());
     }
 }

@@ -10,6 +10,7 @@ use super::{
     bundles::{AnnotatedBundle, bundles},
     policy::{Policy, Signed, SignedKind, policy_digest},
     refusal::{Attempt, Refusal},
+    revision::{HighestRevision, follows},
     signer::{Signer, distinct},
 };
 use crate::domain::{
@@ -45,8 +46,28 @@ pub trait Examiner {
     fn policy(&self) -> &Policy;
     /// Why it cannot be used; empty if it can.
     fn problems(&self) -> &[Problem];
+    /// Why it cannot be used any more: what it trusts has ended by then.
+    fn ended(&self, now: Timestamp) -> Option<Problem>;
     /// Who of the policy's signers signed these bytes in this bundle.
     fn examine(&self, bundle: &str, message: &[u8], now: Timestamp) -> Examination;
+}
+
+impl<E: Examiner + ?Sized> Examiner for &E {
+    fn policy(&self) -> &Policy {
+        (**self).policy()
+    }
+
+    fn problems(&self) -> &[Problem] {
+        (**self).problems()
+    }
+
+    fn ended(&self, now: Timestamp) -> Option<Problem> {
+        (**self).ended(now)
+    }
+
+    fn examine(&self, bundle: &str, message: &[u8], now: Timestamp) -> Examination {
+        (**self).examine(bundle, message, now)
+    }
 }
 
 /// A policy that a Playbook satisfied.
@@ -68,6 +89,7 @@ pub struct Verified {
     document: Document,
     scope: Scope,
     digest: Digest,
+    revision: u64,
     policies: Vec<AppliedPolicy>,
     policy_digest: Digest,
     notes: Vec<String>,
@@ -87,6 +109,11 @@ impl Verified {
     /// The digest of the signed bytes.
     pub fn digest(&self) -> &Digest {
         &self.digest
+    }
+
+    /// Its revision, which is not older than any that was accepted under its name.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// Every signer under every policy.
@@ -115,11 +142,13 @@ impl Verified {
 }
 
 /// Whether this Playbook, as the API server holds it now, is trusted. Every policy about it must be satisfied, over the
-/// same bytes; a policy that is not ready refuses, and so does the lack of any.
+/// same bytes; a policy that is not ready refuses, and so does the lack of any. `highest` is the highest revision that
+/// was accepted under its name.
 pub fn verify_playbook<E: Examiner>(
     document: &Document,
     annotations: &BTreeMap<String, String>,
     examiners: &[E],
+    highest: Option<&HighestRevision>,
     now: Timestamp,
 ) -> Result<Verified, Refusal> {
     if let Some(finding) = uncertain_bytes(document) {
@@ -132,10 +161,10 @@ pub fn verify_playbook<E: Examiner>(
         refusal.attempts = strays;
         return Err(refusal);
     }
-    let examiners = applying(document, examiners)?;
+    let examiners = applying(document, examiners, now)?;
     let mut refused: Option<Refusal> = None;
     for scope in [Scope::Namespaced, Scope::Anywhere] {
-        match verify_in(document, scope, &bundles, &examiners, now) {
+        match verify_in((document, scope), &bundles, &examiners, highest, now) {
             Ok(verified) => return Ok(verified),
             Err(mut refusal) => {
                 refusal.attempts.extend(strays.iter().cloned());
@@ -156,6 +185,7 @@ pub fn verify_playbook<E: Examiner>(
 fn applying<'a, E: Examiner>(
     document: &Document,
     examiners: &'a [E],
+    now: Timestamp,
 ) -> Result<Vec<&'a E>, Refusal> {
     let image = document
         .spec
@@ -179,7 +209,8 @@ fn applying<'a, E: Examiner>(
         return Err(Refusal::new(Reason::NoPolicy, message));
     }
     for examiner in &applying {
-        if let Some(problem) = examiner.problems().first() {
+        let problem = examiner.problems().first().cloned();
+        if let Some(problem) = problem.or_else(|| examiner.ended(now)) {
             let message = format!(
                 "TrustPolicy {:?} cannot be used: {}",
                 examiner.policy().name,
@@ -192,10 +223,10 @@ fn applying<'a, E: Examiner>(
 }
 
 fn verify_in<E: Examiner>(
-    document: &Document,
-    scope: Scope,
+    (document, scope): (&Document, Scope),
     bundles: &[AnnotatedBundle<'_>],
     examiners: &[&E],
+    highest: Option<&HighestRevision>,
     now: Timestamp,
 ) -> Result<Verified, Refusal> {
     let message = document.canonical_in(scope).map_err(no_bytes)?;
@@ -230,6 +261,8 @@ fn verify_in<E: Examiner>(
         document: document.clone(),
         scope,
         digest,
+        // Last, because a revision says nothing before somebody vouches for it.
+        revision: follows(document, highest)?,
         policies,
         policy_digest: policy_digest(&all).map_err(no_bytes)?,
         notes,
