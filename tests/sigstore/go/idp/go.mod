@@ -1,0 +1,3 @@
+module neuralops.invalid/tests/idp
+
+go 1.26.0

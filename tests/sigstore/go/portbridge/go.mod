@@ -1,0 +1,3 @@
+module neuralops.invalid/tests/portbridge
+
+go 1.26.0
