@@ -104,16 +104,16 @@ cluster-binaries:
 	@$(CARGO) test --locked --test cluster --no-run
 
 on-cluster: cluster-binaries ## The cluster tests on the default control plane
-	@$(WITH) $(CLUSTER_TESTS)
+	@helm=$$(tests/sigstore/build helm) && NEURALOPS_HELM=$$helm $(WITH) $(CLUSTER_TESTS)
 
 on-kubelet: ## Real pods on a real kubelet (as root); skipped where there can be none, unless E2E_PODS=kubelet
 	@if reason=$$(tests/cluster/can-kubelet); then E2E_PODS=kubelet $(WITH) tests/cluster/probe-kubelet; \
 	elif [ "$${E2E_PODS:-}" != kubelet ]; then tests/skip on-kubelet "$$reason"; \
 	else echo "error: E2E_PODS=kubelet is asked for, but $$reason" >&2; exit 1; fi
 
-on-1.33: cluster-binaries ; @E2E_APISERVER_FLAGS=--emulated-version=1.33 $(WITH) $(CLUSTER_TESTS)
-on-1.34: cluster-binaries ; @K8S=1.34 $(WITH) $(CLUSTER_TESTS)
-on-1.37: cluster-binaries ; @K8S=1.37 $(WITH) $(CLUSTER_TESTS)
+on-1.33: ; @E2E_APISERVER_FLAGS=--emulated-version=1.33 $(MAKE) --no-print-directory on-cluster
+on-1.34: ; @K8S=1.34 $(MAKE) --no-print-directory on-cluster
+on-1.37: ; @K8S=1.37 $(MAKE) --no-print-directory on-cluster
 
 fuzz: ## The property tests with very many cases; make test runs them with few
 	@export PROPTEST_CASES=$${NEURALOPS_FUZZ_CASES:-200000} PROPTEST_RNG_SEED=$${PROPTEST_RNG_SEED:-$$RANDOM}; \

@@ -9,6 +9,7 @@
 )]
 
 mod cluster_admission;
+mod cluster_applied;
 mod cluster_audit;
 mod cluster_crds;
 mod cluster_faults;
