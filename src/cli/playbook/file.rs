@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::PlaybookFileError;
+use super::{PlaybookFileError, ambiguous};
 use crate::{
     api::API_VERSION,
     domain::document::{Document, Scope},
@@ -61,6 +61,12 @@ impl PlaybookFile {
                 path: path.to_owned(),
                 message: error.to_string(),
             })?;
+        if let Some(message) = ambiguous::find(&text) {
+            return Err(PlaybookFileError::Parse {
+                path: path.to_owned(),
+                message,
+            });
+        }
         let field = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
         let wrong = |what| PlaybookFileError::NotAPlaybook {
             path: path.to_owned(),

@@ -1,6 +1,7 @@
 //! Floor 3: `neuralops playbook …`: what an author does before a cluster sees a Playbook. It runs the very linter,
 //! canonicaliser and verifier of the operator; nothing here needs a network.
 
+mod ambiguous;
 mod attach;
 mod canonicalize;
 mod error;
