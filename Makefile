@@ -54,10 +54,11 @@ secrets: ## No key, token or database in the tree
 	@tests/tools/secrets --self-test
 	@tests/tools/secrets
 
-bench: ## The log's numbers beside what the disk can do; ARGS=--quick for a few seconds
-	@$(CARGO) bench --locked --bench audit --no-run
+bench: ## The log's numbers and those of signatures, beside what the machine can do; ARGS=--quick for a few seconds
+	@$(CARGO) bench --locked --benches --no-run
 	@with=; if tests/postgres with true; then with='tests/postgres with'; fi; \
 	$$with $(CARGO) bench --locked --bench audit -- $(ARGS)
+	@$(CARGO) bench --locked --bench signing -- $(ARGS)
 
 check: ## Fast, without a cluster: fmt, clippy, doc, secrets, unit tests, floors, drift
 	@$(REPORT) check fmt clippy doc secrets unit
