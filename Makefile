@@ -17,7 +17,7 @@ WITH := tests/cluster/with
 REPORT := tests/report
 CARGO := cargo
 
-.PHONY: help demo check test long cluster cluster-down generate fmt clippy doc secrets unit stores audit-tools audit bench doctor deny
+.PHONY: help demo check test long cluster cluster-down generate fmt clippy doc secrets unit stores audit-tools audit cosign-tools cosign fixtures bench doctor deny
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,15 @@ audit-tools: ## The readers of the transparency log that are not ours, in Go
 audit: audit-tools ## neuralops audit on sound and altered logs, and Go's readers on our exports
 	@tests/postgres with $(CARGO) test --locked --test audit
 
+cosign-tools: ## The real cosign, registries and the servers of a private Sigstore, in Go
+	@tests/sigstore/build >/dev/null
+
+cosign: cosign-tools ## What cosign signs, with keys and as identities, verified with all services stopped; and the reverse
+	@$(CARGO) test --locked --test cosign
+
+fixtures: ## Make the signatures of tests/signing/data/made anew, with the real cosign
+	@tests/sigstore/fixtures
+
 stores: ## The store's tests, on SQLite and on a PostgreSQL server of their own
 	@$(CARGO) test --locked --test store --no-run
 	@tests/postgres with $(CARGO) test --locked --test store
@@ -64,7 +73,7 @@ check: ## Fast, without a cluster: fmt, clippy, doc, secrets, unit tests, floors
 	@$(REPORT) check fmt clippy doc secrets unit
 
 test: ## check, then the stores, the log and everything on the control plane; what CI runs
-	@$(REPORT) test doctor fmt clippy doc secrets unit stores audit ledger on-cluster on-kubelet demo
+	@$(REPORT) test doctor fmt clippy doc secrets unit stores audit cosign ledger on-cluster on-kubelet demo
 
 long: ## Version legs, fuzz, ten minutes of kill -9, soak (their short forms run in make test), cargo-deny
 	@$(REPORT) long doctor deny on-1.33 on-1.34 on-1.37 fuzz torture soak

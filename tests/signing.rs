@@ -4,9 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 #[path = "signing/commands.rs"]
 mod commands;
+#[path = "signing/fixtures.rs"]
+mod fixtures;
 #[path = "signing/forms.rs"]
 mod forms;
 #[path = "signing/house.rs"]
@@ -21,5 +24,11 @@ mod keys;
 mod made;
 #[path = "signing/mutations.rs"]
 mod mutations;
+#[path = "signing/network.rs"]
+mod network;
 #[path = "signing/refused.rs"]
 mod refused;
+#[path = "support/skipping.rs"]
+mod skipping;
+#[path = "signing/table.rs"]
+mod table;

@@ -301,7 +301,9 @@ fn reason(error: &Error) -> Reason {
         Error::InvalidTrustRoot(_) | Error::TrustRoot(_) | Error::TrustedCertificate(_) => {
             Reason::TrustRootInvalid
         }
-        Error::Types(_) | Error::Bundle(_) => Reason::MalformedBundle,
+        // Form and content were looked at before: what is left of its rules is about proofs, a place outside of its tree.
+        Error::Bundle(_) => Reason::LogInvalid,
+        Error::Types(_) => Reason::MalformedBundle,
         // Whatever comes with a newer version is not taken for a fault of the signer.
         _ => Reason::VerifierError,
     }

@@ -70,9 +70,14 @@ impl Refusal {
         }
     }
 
-    /// Whether this refusal came at least as close to trust as the other.
+    /// Whether this refusal, about one form of the signed bytes, came at least as close to trust as that about the other
+    /// form. A digest that does not match says only that this form was not signed, whatever went wrong with the other.
     pub fn as_close_as(&self, other: &Self) -> bool {
-        closeness(self.reason) >= closeness(other.reason)
+        let place = |refusal: &Self| match refusal.reason {
+            Reason::DigestMismatch => 0,
+            reason => closeness(reason),
+        };
+        place(self) >= place(other)
     }
 }
 
@@ -175,6 +180,17 @@ mod tests {
                 .all(|word| text.contains(word)),
             "{text}"
         );
+    }
+
+    #[test]
+    fn the_form_that_was_not_signed_does_not_hide_what_is_wrong_with_the_other() {
+        let other_form = Refusal::new(Reason::DigestMismatch, "");
+        for reason in [Reason::MalformedBundle, Reason::LogInvalid] {
+            let refusal = Refusal::new(reason, "");
+            assert!(refusal.as_close_as(&other_form));
+            assert!(!other_form.as_close_as(&refusal));
+        }
+        assert!(other_form.as_close_as(&other_form));
     }
 
     #[test]
