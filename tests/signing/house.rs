@@ -51,6 +51,12 @@ fn sigstore_is_known_to_one_folder() {
 #[test]
 fn there_is_one_examiner_and_one_maker_of_what_is_verified() {
     assert_eq!(holding("Examiner for "), ["adapters/verify/policy.rs"]);
-    assert_eq!(holding("Ok(Verified {"), ["domain/trust/verified.rs"]);
+    assert_eq!(
+        holding("Ok(Verified {"),
+        [
+            "domain/trust/verified.rs",
+            "domain/trust/verified/sourced.rs"
+        ]
+    );
     assert_eq!(holding("-> Verified"), Vec::<String>::new());
 }
