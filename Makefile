@@ -38,7 +38,7 @@ doc: ## The crate's documentation, without warnings
 	@RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --quiet
 
 unit: ## Everything that needs no cluster
-	@$(CARGO) test --locked --lib --test floors --test drift --test cli --test failpoints --test signing
+	@$(CARGO) test --locked --lib --test floors --test drift --test cli --test failpoints --test signing --test oci
 
 audit-tools: ## The readers of the transparency log that are not ours, in Go
 	@tests/tlog/build >/dev/null

@@ -7,6 +7,7 @@
     reason = "a measurement that cannot be made ends; what was measured is printed"
 )]
 
+#[expect(dead_code, reason = "the log's benchmark needs more of it")]
 mod spread;
 
 use std::{

@@ -135,8 +135,8 @@ pub mod made {
     use crate::domain::{
         digest::Digest,
         trust::{
-            ANNOTATION, Examination, Examiner, Formats, KeyRule, LogRule, Matches, Policy, Problem,
-            Signer,
+            ANNOTATION, Examination, Examiner, Formats, KeyRule, LegacySignature, LogRule, Matches,
+            Policy, Problem, Signer,
         },
     };
 
@@ -164,6 +164,14 @@ pub mod made {
                 }],
                 ..Examination::default()
             }
+        }
+
+        fn examine_statement(&self, bundle: &str, _: &Digest, now: Timestamp) -> Examination {
+            self.examine(bundle, &[], now)
+        }
+
+        fn examine_legacy(&self, _: &LegacySignature, _: &Digest, _: Timestamp) -> Examination {
+            Examination::default()
         }
     }
 

@@ -77,6 +77,32 @@ reasons! {
     WrongPredicate,
     /// The signature is about another image.
     SubjectMismatch,
+    /// The registry holds no signature of the image in a form that was looked for; the message lists what refers to it.
+    NoSignatureFound,
+    /// The registry does not answer, or asks to come again later; it is tried again.
+    RegistryUnavailable,
+    /// The registry does not show the artifact to this account, or to nobody in particular.
+    RegistryDenied,
+    /// The registry answers what no registry should; the message says what and where.
+    RegistryError,
+    /// The registry has no such artifact, or hides it from this account.
+    ArtifactNotFound,
+    /// The bytes are not those with the digest that was asked for, or the registry names another digest for them.
+    ContentMismatch,
+    /// A manifest in the registry is over its limit.
+    ManifestTooLarge,
+    /// A layer in the registry is over its limit.
+    BlobTooLarge,
+    /// The artifact is of another kind than a Playbook; the message names the media types.
+    UnexpectedMediaType,
+    /// The archive holds links, leads out of itself, or unpacks to more than a Playbook has.
+    UnsafeArchive,
+    /// The artifact holds no Playbook, or more than one document.
+    NotOnePlaybook,
+    /// The Playbook and the artifact that it names do not agree; the message says in what.
+    SourceMismatch,
+    /// The Playbook names a source, and what is signed was not fetched: nothing of it is verified.
+    SourceNotFetched,
     /// The verifier itself failed; nothing is trusted, and it is a defect of the operator.
     VerifierError,
     /// The API server did not answer as it should; it is tried again.

@@ -55,7 +55,13 @@ fn there_is_one_examiner_and_one_maker_of_what_is_verified() {
         holding("Examiner for "),
         ["adapters/verify/policy.rs", "domain/trust/verified.rs"]
     );
-    assert_eq!(holding("Ok(Verified {"), ["domain/trust/verified.rs"]);
+    assert_eq!(
+        holding("Ok(Verified {"),
+        [
+            "domain/trust/verified.rs",
+            "domain/trust/verified/sourced.rs"
+        ]
+    );
     assert_eq!(holding("-> Verified"), Vec::<String>::new());
     // One way to it in the operator, and one on the command line; the word stands where it is defined as well.
     assert_eq!(

@@ -1,5 +1,6 @@
 //! Every other byte, name, namespace, revision and signer is refused, each with its own reason.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use neuralops::domain::{
     document::{Document, Scope},
@@ -300,4 +301,21 @@ fn without_a_namespace_it_is_good_anywhere_and_the_answer_says_so() {
     };
     let refusal = verify_playbook(&renamed, &bundle, &policies, None, now()).unwrap_err();
     assert_eq!(refusal.reason, Reason::DigestMismatch);
+}
+
+#[test]
+fn a_signature_without_a_bundle_is_told_what_it_lacks() {
+    let key = p256();
+    let signature = STANDARD.encode(key.signature(&bytes(&document())));
+    let policies = [trusting(&[&key], 1)];
+    for text in [signature.clone(), format!("{signature}\n")] {
+        let refusal = check(&document(), &[text], &policies).unwrap_err();
+        assert_eq!(refusal.reason, Reason::UnsupportedBundle);
+        assert!(refusal.to_string().contains("cosign 3"), "{refusal}");
+    }
+    let broken = [&signature[1..]];
+    assert_eq!(
+        refused(&document(), &broken, &policies),
+        Reason::MalformedBundle
+    );
 }

@@ -5,10 +5,11 @@ mod bundle;
 mod examine;
 mod image;
 mod key;
+mod legacy;
 mod policy;
 mod root;
 mod sign;
-mod strict;
+pub(in crate::adapters) mod strict;
 
 pub use image::examine_image;
 pub use key::{Algorithm, KeyError, PublicKey};

@@ -7,7 +7,9 @@ use super::{
     bundle::{self, About},
     examine::{SignedBytes, Target, Trust, TrustedKey},
     guarded,
+    image::examine_image,
     key::PublicKey,
+    legacy,
     root::{Root, RootFacts},
 };
 use crate::{
@@ -16,10 +18,11 @@ use crate::{
         TrustPolicySpec, TrustedIdentity, TrustedKey as ApiKey,
     },
     domain::{
+        digest::Digest,
         reason::Reason,
         trust::{
-            Attempt, Examination, Examiner, Expression, Formats, IdentityRule, KeyRule, LogRule,
-            Matches, Policy, Problem, SignedKind, SubjectRule,
+            Attempt, Examination, Examiner, Expression, Formats, IdentityRule, KeyRule,
+            LegacySignature, LogRule, Matches, Policy, Problem, SignedKind, SubjectRule,
         },
     },
 };
@@ -183,6 +186,17 @@ impl PreparedPolicy {
     }
 }
 
+/// What came of reading foreign bytes.
+pub(super) fn examination(read: Result<Result<Examination, Attempt>, Attempt>) -> Examination {
+    match read {
+        Ok(Ok(examination)) => examination,
+        Ok(Err(attempt)) | Err(attempt) => Examination {
+            attempts: vec![attempt],
+            ..Examination::default()
+        },
+    }
+}
+
 impl Examiner for PreparedPolicy {
     fn policy(&self) -> &Policy {
         &self.policy
@@ -202,13 +216,20 @@ impl Examiner for PreparedPolicy {
     }
 
     fn examine(&self, bundle: &str, message: &[u8], now: Timestamp) -> Examination {
-        match guarded(|| self.examine_blob(bundle, message, now)) {
-            Ok(Ok(examination)) => examination,
-            Ok(Err(attempt)) | Err(attempt) => Examination {
-                attempts: vec![attempt],
-                ..Examination::default()
-            },
-        }
+        examination(guarded(|| self.examine_blob(bundle, message, now)))
+    }
+
+    fn examine_statement(&self, bundle: &str, digest: &Digest, now: Timestamp) -> Examination {
+        examine_image(self, bundle, digest, now)
+    }
+
+    fn examine_legacy(
+        &self,
+        signature: &LegacySignature,
+        digest: &Digest,
+        now: Timestamp,
+    ) -> Examination {
+        examination(guarded(|| legacy::examine(self, signature, digest, now)))
     }
 }
 

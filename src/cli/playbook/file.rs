@@ -11,7 +11,10 @@ use serde_json::Value;
 use super::{PlaybookFileError, ambiguous};
 use crate::{
     api::API_VERSION,
-    domain::document::{Document, Scope},
+    domain::{
+        document::{Document, Scope},
+        lint::{Finding, lint, lint_sourced},
+    },
 };
 
 /// A file and where it is going to be applied.
@@ -121,6 +124,18 @@ impl PlaybookFile {
 impl SignedArgs {
     /// The document, and the form in which it is signed.
     pub fn read(&self) -> Result<(PlaybookFile, Document, Scope), PlaybookFileError> {
+        self.read_with(lint)
+    }
+
+    /// The same for an artifact, which may be larger.
+    pub fn read_sourced(&self) -> Result<(PlaybookFile, Document, Scope), PlaybookFileError> {
+        self.read_with(lint_sourced)
+    }
+
+    fn read_with(
+        &self,
+        lint: fn(&Document) -> Vec<Finding>,
+    ) -> Result<(PlaybookFile, Document, Scope), PlaybookFileError> {
         let file = PlaybookFile::read(&self.file)?;
         let scope = if self.any_namespace {
             Scope::Anywhere
@@ -142,7 +157,7 @@ impl SignedArgs {
             (None, None) => return Err(PlaybookFileError::NoNamespace(self.file.clone())),
         };
         let document = file.document(&namespace);
-        super::lint::check(&self.file, &document)?;
+        super::lint::check_with(&self.file, &document, lint)?;
         Ok((file, document, scope))
     }
 }

@@ -1,13 +1,19 @@
 //! Floor 0: the one question, and the one type that answers it. `Verified` has private fields and no other maker than
 //! this file; what plans or executes takes it as its input, so that no path for an unsigned Playbook can exist.
 
+mod image;
+mod sourced;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde_json::Value;
+
+pub use image::{VerifiedImage, accepts_legacy, verify_image};
+pub use sourced::{ArtifactDocument, source_image, verify_sourced};
 
 use super::{
     bundles::{AnnotatedBundle, bundles},
+    image::LegacySignature,
     policy::{Policy, Signed, SignedKind, policy_digest},
     refusal::{Attempt, Refusal},
     revision::{HighestRevision, follows},
@@ -50,6 +56,15 @@ pub trait Examiner {
     fn ended(&self, now: Timestamp) -> Option<Problem>;
     /// Who of the policy's signers signed these bytes in this bundle.
     fn examine(&self, bundle: &str, message: &[u8], now: Timestamp) -> Examination;
+    /// Who of them signed the image with this digest, by the statement in this bundle.
+    fn examine_statement(&self, bundle: &str, digest: &Digest, now: Timestamp) -> Examination;
+    /// The same by a signature of the old form.
+    fn examine_legacy(
+        &self,
+        signature: &LegacySignature,
+        digest: &Digest,
+        now: Timestamp,
+    ) -> Examination;
 }
 
 impl<E: Examiner + ?Sized> Examiner for &E {
@@ -67,6 +82,19 @@ impl<E: Examiner + ?Sized> Examiner for &E {
 
     fn examine(&self, bundle: &str, message: &[u8], now: Timestamp) -> Examination {
         (**self).examine(bundle, message, now)
+    }
+
+    fn examine_statement(&self, bundle: &str, digest: &Digest, now: Timestamp) -> Examination {
+        (**self).examine_statement(bundle, digest, now)
+    }
+
+    fn examine_legacy(
+        &self,
+        signature: &LegacySignature,
+        digest: &Digest,
+        now: Timestamp,
+    ) -> Examination {
+        (**self).examine_legacy(signature, digest, now)
     }
 }
 
@@ -90,6 +118,7 @@ pub struct Verified {
     scope: Scope,
     digest: Digest,
     revision: u64,
+    artifact: Option<Digest>,
     policies: Vec<AppliedPolicy>,
     policy_digest: Digest,
     notes: Vec<String>,
@@ -106,7 +135,7 @@ impl Verified {
         self.scope
     }
 
-    /// The digest of the signed bytes.
+    /// The digest of the canonical bytes that were signed, alone or inside an artifact.
     pub fn digest(&self) -> &Digest {
         &self.digest
     }
@@ -114,6 +143,11 @@ impl Verified {
     /// Its revision, which is not older than any that was accepted under its name.
     pub fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// The digest of the signed artifact that the document came out of, if it did.
+    pub fn artifact(&self) -> Option<&Digest> {
+        self.artifact.as_ref()
     }
 
     /// Every signer under every policy.
@@ -154,6 +188,12 @@ pub fn verify_playbook<E: Examiner>(
     if let Some(finding) = uncertain_bytes(document) {
         return Err(Refusal::new(finding.reason, finding.to_string()));
     }
+    // What would run is in the artifact: no signature over the object alone says anything about it.
+    if document.spec.get("source").is_some() {
+        let message =
+            "the Playbook names a source, and what is signed is that artifact: fetch and verify it";
+        return Err(Refusal::new(Reason::SourceNotFetched, message));
+    }
     let (bundles, strays) = bundles(annotations)?;
     if bundles.is_empty() {
         let message = "no signature: sign the output of `neuralops playbook canonicalize` with cosign and attach the bundle with `neuralops playbook attach`";
@@ -187,24 +227,37 @@ fn applying<'a, E: Examiner>(
     examiners: &'a [E],
     now: Timestamp,
 ) -> Result<Vec<&'a E>, Refusal> {
-    let image = document
-        .spec
-        .pointer("/source/image")
-        .and_then(Value::as_str);
     let signed = Signed {
         kind: SignedKind::Playbook,
         namespace: &document.namespace,
-        repository: image.map(|image| image.split_once('@').map_or(image, |(name, _)| name)),
+        repository: None,
     };
+    ready(signed, examiners, now)
+}
+
+/// The policies about this, by name; each of them ready.
+fn ready<'a, E: Examiner>(
+    signed: Signed<'_>,
+    examiners: &'a [E],
+    now: Timestamp,
+) -> Result<Vec<&'a E>, Refusal> {
     let mut applying: Vec<&E> = examiners
         .iter()
         .filter(|examiner| examiner.policy().matches.cover(signed))
         .collect();
     applying.sort_by(|a, b| a.policy().name.cmp(&b.policy().name));
     if applying.is_empty() {
+        let what = match signed.kind {
+            SignedKind::Playbook => "Playbooks",
+            SignedKind::Image => "Images",
+        };
+        let from = signed
+            .repository
+            .map(|repository| format!(" out of {repository:?}"))
+            .unwrap_or_default();
         let message = format!(
-            "no TrustPolicy is about Playbooks in namespace {:?}: create one that names who may sign here",
-            document.namespace
+            "no TrustPolicy is about {what}{from} in namespace {:?}: create one that names who may sign here",
+            signed.namespace
         );
         return Err(Refusal::new(Reason::NoPolicy, message));
     }
@@ -263,6 +316,7 @@ fn verify_in<E: Examiner>(
         digest,
         // Last, because a revision says nothing before somebody vouches for it.
         revision: follows(document, highest)?,
+        artifact: None,
         policies,
         policy_digest: policy_digest(&all).map_err(no_bytes)?,
         notes,
@@ -306,19 +360,25 @@ fn count<E: Examiner>(
         );
     }
     let signers = distinct(signers);
-    if !signers.is_empty() && signers.len() < policy.threshold {
-        let names: Vec<String> = signers.iter().map(Signer::to_string).collect();
-        attempts.push(Attempt::new(
-            Reason::TooFewSigners,
-            format!(
-                "policy {:?} asks for {} distinct signers, these signed: {}",
-                policy.name,
-                policy.threshold,
-                names.join(", ")
-            ),
-        ));
-    }
+    attempts.extend(too_few(policy, &signers));
     (signers, attempts)
+}
+
+/// What is to be said if somebody signed, but not as many as the policy asks for.
+fn too_few(policy: &Policy, signers: &[Signer]) -> Option<Attempt> {
+    if signers.is_empty() || signers.len() >= policy.threshold {
+        return None;
+    }
+    let names: Vec<String> = signers.iter().map(Signer::to_string).collect();
+    Some(Attempt::new(
+        Reason::TooFewSigners,
+        format!(
+            "policy {:?} asks for {} distinct signers, these signed: {}",
+            policy.name,
+            policy.threshold,
+            names.join(", ")
+        ),
+    ))
 }
 
 fn named(scope: Scope) -> &'static str {

@@ -42,6 +42,14 @@ impl Examiner for Told {
             }
         }
     }
+
+    fn examine_statement(&self, _: &str, _: &Digest, _: Timestamp) -> Examination {
+        Examination::default()
+    }
+
+    fn examine_legacy(&self, _: &LegacySignature, _: &Digest, _: Timestamp) -> Examination {
+        Examination::default()
+    }
 }
 
 fn policy(name: &str, namespaces: &[&str], threshold: usize) -> Told {
@@ -252,4 +260,24 @@ fn a_policy_without_bundles_accepts_none() {
     legacy.policy.formats.bundle = false;
     let good = signed(&["a"], Scope::Namespaced);
     assert_eq!(reason(&good, &[legacy]), Reason::UnsupportedBundle);
+}
+
+#[test]
+fn a_signature_over_an_object_with_a_source_says_nothing_about_what_runs() {
+    let document = Document {
+        spec: json!({"revision": 1, "source": {"image": "registry.example/a@sha256:0"}}),
+        ..document()
+    };
+    let digest = document.digest().unwrap();
+    let annotations = BTreeMap::from([(ANNOTATION.to_owned(), format!("a {digest}"))]);
+    let policies = [policy("p", &["*"], 1)];
+    let refusal = verify_playbook(
+        &document,
+        &annotations,
+        &policies,
+        None,
+        Timestamp::UNIX_EPOCH,
+    )
+    .unwrap_err();
+    assert_eq!(refusal.reason, Reason::SourceNotFetched);
 }
