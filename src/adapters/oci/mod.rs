@@ -15,6 +15,7 @@ mod manifest;
 mod push;
 mod reference;
 mod session;
+mod shelf;
 mod unpack;
 
 pub use cache::{ArtifactCache, CacheError};
@@ -24,6 +25,7 @@ pub use error::OciError;
 pub use fetched::Fetched;
 pub use push::Pushed;
 pub use reference::{Reference, Tagged};
+pub use shelf::Shelf;
 
 /// What a Playbook's artifact says that it is.
 pub const ARTIFACT_TYPE: &str = "application/vnd.neuralops.playbook.v1";

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-pub use image::{VerifiedImage, accepts_legacy, verify_image};
+pub use image::{VerifiedImage, accepts_legacy, images_to_verify, verify_image};
 pub use sourced::{ArtifactDocument, source_image, verify_sourced};
 
 use super::{
