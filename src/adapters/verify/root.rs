@@ -1,12 +1,16 @@
 //! Floor 2: trusted roots: the authorities and logs that a policy trusts, in Sigstore's trusted_root.json. Read from
 //! the text alone; the built-in roots and their updates over the network are not compiled in.
 
-use sigstore_trust_root::TrustedRoot;
-use sigstore_types::{Bundle, LogId, TimestampVerificationData};
+use jiff::Timestamp;
+use sigstore_trust_root::{TransparencyLog, TrustedRoot};
+use sigstore_types::{Bundle, TimestampVerificationData};
 use sigstore_verify::Verifier;
 
 use super::strict;
-use crate::domain::{reason::Reason, trust::Problem};
+use crate::domain::{
+    reason::Reason,
+    trust::{Attempt, Problem},
+};
 
 /// How large the text may be; the public one has 7 KiB.
 const LARGEST_ROOT: usize = 512 * 1024;
@@ -14,7 +18,7 @@ const LARGEST_ROOT: usize = 512 * 1024;
 /// A root that was read.
 pub(super) struct Root {
     pub verifier: Verifier,
-    logs: Vec<LogId>,
+    trusted: TrustedRoot,
     pub has_authorities: bool,
     pub has_logs: bool,
     has_timestamps: bool,
@@ -68,8 +72,24 @@ impl Root {
             has_authorities: !root.certificate_authorities.is_empty(),
             has_logs: !root.tlogs.is_empty(),
             has_timestamps: !root.timestamp_authorities.is_empty(),
-            logs: root.tlogs.into_iter().map(|log| log.log_id).collect(),
+            trusted: root,
         })
+    }
+
+    /// A verifier without the logs whose own time does not cover all of these; none if there are no such logs.
+    pub fn in_force(&self, times: &[Timestamp]) -> Result<Option<Verifier>, Attempt> {
+        let covers = |log: &TransparencyLog| {
+            let window = log.public_key.valid_for;
+            window.is_none_or(|window| times.iter().all(|time| window.contains(*time)))
+        };
+        if self.trusted.tlogs.iter().all(covers) {
+            return Ok(None);
+        }
+        let mut rest = self.trusted.clone();
+        rest.tlogs.retain(covers);
+        Verifier::new(&rest)
+            .map(Some)
+            .map_err(|error| Attempt::new(Reason::TrustRootInvalid, error.to_string()))
     }
 
     /// The bundle with what this root can judge. What it cannot is no evidence, and must not be an error either: cosign
@@ -79,7 +99,8 @@ impl Root {
         let material = &mut bundle.verification_material;
         let mut unknown_logs = Vec::new();
         material.tlog_entries.retain(|entry| {
-            let known = self.logs.contains(&entry.log_id);
+            let logs = &self.trusted.tlogs;
+            let known = logs.iter().any(|log| log.log_id == entry.log_id);
             if !known {
                 unknown_logs.push(entry.log_id.key_id.to_base64());
             }
