@@ -17,7 +17,7 @@ WITH := tests/cluster/with
 REPORT := tests/report
 CARGO := cargo
 
-.PHONY: help demo check test long cluster cluster-down generate fmt clippy doc secrets unit stores audit-tools audit cosign-tools cosign fixtures bench doctor deny
+.PHONY: help demo check test long cluster cluster-down generate fmt clippy doc secrets unit stores audit-tools audit cosign-tools cosign cosign-older fixtures bench doctor deny
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ cosign-tools: ## The real cosign, registries and the servers of a private Sigsto
 cosign: cosign-tools ## What cosign signs, with keys and as identities, verified with all services stopped; and the reverse
 	@$(CARGO) test --locked --test cosign
 
+cosign-older: ## The same with cosign 2 and Rekor v1
+	@tests/sigstore/build cosign crane registry idp portbridge trillianmem ctfe tsa rekor2 fulcio rekor1 cosign2 >/dev/null
+	@$(CARGO) test --locked --test cosign_older
+
 fixtures: ## Make the signatures of tests/signing/data/made anew, with the real cosign
 	@tests/sigstore/fixtures
 
@@ -75,8 +79,8 @@ check: ## Fast, without a cluster: fmt, clippy, doc, secrets, unit tests, floors
 test: ## check, then the stores, the log and everything on the control plane; what CI runs
 	@$(REPORT) test doctor fmt clippy doc secrets unit stores audit cosign ledger on-cluster on-kubelet demo
 
-long: ## Version legs, fuzz, ten minutes of kill -9, soak (their short forms run in make test), cargo-deny
-	@$(REPORT) long doctor deny on-1.33 on-1.34 on-1.37 fuzz torture soak
+long: ## Version legs, the older signing programs, fuzz, ten minutes of kill -9, soak (their short forms run in make test), cargo-deny
+	@$(REPORT) long doctor deny cosign-older on-1.33 on-1.34 on-1.37 fuzz torture soak
 
 cluster: doctor ## Start a control plane that stays, and say what to source
 	@tests/cluster/session up

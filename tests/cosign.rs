@@ -13,6 +13,8 @@
 mod bed;
 #[path = "cosign/blobs.rs"]
 mod blobs;
+#[path = "cosign/desk.rs"]
+mod desk;
 #[path = "cosign/images.rs"]
 mod images;
 #[path = "signing/made.rs"]
@@ -22,3 +24,5 @@ mod made;
 mod ours;
 #[path = "cosign/registry.rs"]
 mod registry;
+#[path = "cosign/services.rs"]
+mod services;

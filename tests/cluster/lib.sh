@@ -27,7 +27,7 @@ without_proxy() { # for a cluster on this machine; kube's client takes no proxy.
 
 # --- tools: PROGRAM=DEBIAN-PACKAGE. A program with a path is looked for there.
 
-BASE_TOOLS=(git=git curl=curl openssl=openssl python3=python3 cc=build-essential kill=procps flock=util-linux setsid=util-linux unshare=util-linux docker-registry=docker-registry)
+BASE_TOOLS=(git=git curl=curl openssl=openssl python3=python3 cc=build-essential kill=procps flock=util-linux setsid=util-linux unshare=util-linux)
 KUBELET_TOOLS=(containerd=containerd ctr=containerd runc=runc /usr/lib/cni/bridge=containernetworking-plugins
   busybox=busybox-static ip=iproute2 iptables=iptables nft=nftables conntrack=conntrack jq=jq)
 CLUSTER_TOOLS=(curl=curl openssl=openssl python3=python3 setsid=util-linux flock=util-linux)

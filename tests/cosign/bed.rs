@@ -1,23 +1,18 @@
 //! The test bed: everything is signed once, while the services run; then they are stopped, and only then any test looks
 //! at what was signed.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    sync::OnceLock,
-};
+use std::{collections::BTreeMap, sync::OnceLock};
 
 use neuralops::domain::document::Document;
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::{
     blobs::BLOBS,
+    desk::Desk,
     images,
     made::{bytes, document},
     registry::Found,
+    services::Services,
 };
 
 /// What was signed, all of it read back into memory.
@@ -46,204 +41,6 @@ pub fn playbook() -> Document {
     document()
 }
 
-fn script(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/sigstore")
-        .join(name)
-}
-
-/// What a script of tests/sigstore prints.
-fn bed(name: &str, args: &[&str]) -> String {
-    let output = Command::new(script(name)).args(args).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{name} {args:?}: {said}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Where a program lies that tests/sigstore/build made.
-pub fn program(name: &str) -> String {
-    bed("build", &[name]).trim().to_owned()
-}
-
-/// A folder in which cosign is called, with nothing of the machine around it.
-pub struct Desk {
-    folder: TempDir,
-    cosign: String,
-    /// What stands for a longer word in a command.
-    words: Vec<(String, String)>,
-}
-
-impl Desk {
-    pub fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-            cosign: program("cosign"),
-            words: Vec::new(),
-        }
-    }
-
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) {
-        fs::write(self.path(name), text).unwrap();
-    }
-
-    pub fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path(name)).unwrap()
-    }
-
-    pub fn say(&mut self, word: &str, meaning: impl Into<String>) {
-        self.words.push((word.to_owned(), meaning.into()));
-    }
-
-    /// Runs `cosign LINE`, whose words are split at spaces; one NAME=VALUE may stand before them. Fails with what it said.
-    pub fn cosign(&self, line: &str) -> Result<String, String> {
-        let words = line.split_whitespace().map(|word| {
-            let long = self.words.iter().find(|(short, _)| short == word);
-            long.map_or_else(|| word.to_owned(), |(_, long)| long.clone())
-        });
-        let mut words: Vec<String> = words.collect();
-        // What is set before a command is a variable, as in a shell.
-        if words[0].contains('=') {
-            words.insert(1, self.cosign.clone());
-            self.run("env", words)
-        } else {
-            self.run(&self.cosign, words)
-        }
-    }
-
-    pub fn run(
-        &self,
-        program: &str,
-        words: impl IntoIterator<Item = String>,
-    ) -> Result<String, String> {
-        let output = Command::new(program)
-            .args(words)
-            .current_dir(self.folder.path())
-            .env_clear()
-            .env("HOME", self.folder.path())
-            .env("COSIGN_PASSWORD", "test")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        if output.status.success() {
-            Ok(String::from_utf8(output.stdout).unwrap())
-        } else {
-            Err(said)
-        }
-    }
-
-    #[track_caller]
-    pub fn good(&self, line: &str) -> String {
-        match self.cosign(line) {
-            Ok(answer) => answer,
-            Err(said) => panic!("cosign {line}: {said}"),
-        }
-    }
-}
-
-/// The services and registries of this process; they end when it does, whatever happens.
-struct Services {
-    folder: TempDir,
-    /// What `up` and `registries` said.
-    env: BTreeMap<String, String>,
-}
-
-impl Services {
-    fn start() -> Self {
-        let mut services = Self {
-            folder: tempfile::tempdir().unwrap(),
-            env: BTreeMap::new(),
-        };
-        let until = std::process::id().to_string();
-        for part in ["up", "registries"] {
-            let said = bed(part, &["--until", &until, &services.at(part)]);
-            for line in said.lines() {
-                let (name, value) = line
-                    .strip_prefix("export ")
-                    .unwrap()
-                    .split_once('=')
-                    .unwrap();
-                services.env.insert(name.to_owned(), value.to_owned());
-            }
-        }
-        services
-    }
-
-    fn at(&self, part: &str) -> String {
-        self.folder.path().join(part).display().to_string()
-    }
-
-    fn token(&self, issuer: &str, claims: &[&str]) -> String {
-        let place = self.at("up");
-        let args = [&[place.as_str(), issuer], claims].concat();
-        bed("token", &args)
-    }
-
-    /// Ends one of the two.
-    fn stop(&self, part: &str) {
-        bed("down", &[&self.at(part)]);
-        assert!(!Path::new(&self.at(part)).exists());
-        for (name, value) in &self.env {
-            // SIGNING_BED_REGISTRY_* are the registries, the rest are the services.
-            if name.contains("_REGISTRY_") == (part == "registries")
-                && let Some(address) = address(value)
-            {
-                let refused = std::net::TcpStream::connect(&address);
-                assert!(refused.is_err(), "{name} still answers at {address}");
-            }
-        }
-    }
-}
-
-impl Drop for Services {
-    /// Before the folder, which says what runs, is removed.
-    fn drop(&mut self) {
-        for part in ["up", "registries"] {
-            if Path::new(&self.at(part)).exists() {
-                bed("down", &[&self.at(part)]);
-            }
-        }
-    }
-}
-
-/// Host and port of an address or URL.
-fn address(value: &str) -> Option<String> {
-    let rest = value.strip_prefix("http://").unwrap_or(value);
-    let address = rest.split('/').next()?;
-    address.starts_with("127.").then(|| address.to_owned())
-}
-
-/// The three identities, as cosign is given them.
-fn introduce(desk: &mut Desk, services: &Services) {
-    let mail = services.token("mail", &["email=alice@shop.example"]);
-    desk.say("MAIL_TOKEN", mail);
-    let workflow = services.token(
-        "workflow",
-        &[
-            "sub=repo:shop/playbooks:ref:refs/heads/main",
-            "job_workflow_ref=shop/playbooks/.github/workflows/release.yaml@refs/heads/main",
-            "repository=shop/playbooks",
-            "ref=refs/heads/main",
-            "event_name=push",
-            "workflow=release",
-            "sha=8f3c1d0a5b7e49f2a6d4c8b1e0f793a2d5c6b4e8",
-        ],
-    );
-    desk.say("WORKFLOW_TOKEN", workflow);
-    let account = services.token(
-        "account",
-        &[
-            "sub=system:serviceaccount:ci:signer",
-            r#"kubernetes.io={"namespace":"ci","serviceaccount":{"name":"signer","uid":"0b1f6c8e-5d5c-4c52-9b0f-4f0f3a8d7e21"}}"#,
-        ],
-    );
-    desk.say("ACCOUNT_TOKEN", account);
-}
-
 /// Key pairs by cosign, and of other kinds by openssl, imported.
 fn make_keys(desk: &Desk) -> BTreeMap<&'static str, String> {
     for name in ["key", "second"] {
@@ -267,22 +64,15 @@ fn make_keys(desk: &Desk) -> BTreeMap<&'static str, String> {
 
 fn sign_everything() -> Signed {
     let mut desk = Desk::new();
-    let services = Services::start();
-    for file in [
-        "empty_config",
-        "empty_root",
-        "signing_config",
-        "trusted_root",
-    ] {
-        let file = format!("{file}.json");
-        fs::copy(
-            services.folder.path().join("up").join(&file),
-            desk.path(&file),
-        )
-        .unwrap();
-    }
+    let services = Services::start(&[]);
+    let files = [
+        "empty_config.json",
+        "empty_root.json",
+        "signing_config.json",
+        "trusted_root.json",
+    ];
+    services.lay_out(&mut desk, &files);
     desk.write("playbook.jcs", bytes(&playbook()));
-    introduce(&mut desk, &services);
     let keys = make_keys(&desk);
     let mut blobs = BTreeMap::new();
     for blob in BLOBS {

@@ -12,7 +12,8 @@ use neuralops::{
 use serde_json::{Value, json};
 
 use crate::{
-    bed::{Desk, Signed, playbook, signed},
+    bed::{Signed, playbook, signed},
+    desk::Desk,
     made::{Maps, annotations, bytes, now, policy_with},
 };
 

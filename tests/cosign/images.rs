@@ -10,7 +10,8 @@ use neuralops::{
 use serde_json::Value;
 
 use crate::{
-    bed::{Desk, program, signed},
+    bed::signed,
+    desk::{Desk, program},
     made::{MEDIA_TYPE, now},
     registry::{self, Found},
 };

@@ -2,7 +2,7 @@
 
 use neuralops::domain::reason::Reason;
 
-use crate::bed::Desk;
+use crate::desk::{Desk, program};
 
 const SAMPLE: &str = "config/samples/playbook-restart-after-bad-rollout.yaml";
 
@@ -85,7 +85,7 @@ fn the_command_lets_the_real_cosign_sign() {
     desk.good("generate-key-pair");
     let policy = neuralops(&desk, "trust import cosign.pub --name p").unwrap();
     desk.write("policy.yaml", policy);
-    let cosign = crate::bed::program("cosign");
+    let cosign = program("cosign");
     let sign = |file: &str| {
         neuralops(
             &desk,

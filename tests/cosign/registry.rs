@@ -4,7 +4,7 @@
 use neuralops::domain::digest::Digest;
 use serde_json::Value;
 
-use crate::bed::Desk;
+use crate::desk::Desk;
 
 /// The types of manifests that are asked for.
 const ACCEPT: &str = "Accept: application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.v2+json";

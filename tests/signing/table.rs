@@ -947,6 +947,12 @@ const ROOTS: &[Row] = &[
         Reason::LogInvalid,
     ),
     (
+        "a log that had ended, beside a clock",
+        mail,
+        |c| c.root = Some(made!("root-expired-log.json")),
+        Reason::LogInvalid,
+    ),
+    (
         "another Sigstore's",
         mail,
         |c| c.root = Some(made!("root-unrelated.json")),
@@ -1188,6 +1194,25 @@ fn every_alteration_is_refused_for_its_own_reason() {
         wrong.len(),
         wrong.join("\n")
     );
+}
+
+/// Roots keep the logs of former years.
+#[test]
+fn a_log_that_ended_is_not_in_the_way_of_another() {
+    let mut root: Value = serde_json::from_str(ROOT).unwrap();
+    let former = part(made!("root-unrelated.json"), "/tlogs/0");
+    let logs = root["tlogs"].as_array_mut().unwrap();
+    logs.push(former);
+    let window = json!({"start": "2020-01-01T00:00:00Z", "end": "2021-01-01T00:00:00Z"});
+    logs.last_mut().unwrap()["publicKey"]["validFor"] = window;
+    for case in [mail(), mail_v1(), workflow(), image_mail()] {
+        let root = Box::leak(root.to_string().into_boxed_str());
+        let case = Case {
+            root: Some(root),
+            ..case
+        };
+        assert_eq!(case.judge(), Ok(1));
+    }
 }
 
 #[test]

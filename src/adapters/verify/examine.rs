@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use sigstore_types::{Bundle, HashAlgorithm, Sha256Hash, SignatureBytes};
 use sigstore_verify::{
     CertificateError, Error, PublicKeyVerificationPolicy, TransparencyLogError, VerificationPolicy,
-    VerificationResult,
+    VerificationResult, Verifier,
 };
 
 use super::{
@@ -171,7 +171,7 @@ impl Trust<'_> {
             .verification_material
             .timestamp_verification_data = Default::default();
         let policy = PublicKeyVerificationPolicy::new(key.der().clone());
-        match verify(root, target, &known.bundle, &policy) {
+        match verify(&root.verifier, target, &known.bundle, &policy) {
             Ok(_) => Ok(()),
             // Signature and digest are good without the log: what does not fit is the entry.
             Err(attempt)
@@ -207,8 +207,8 @@ impl Trust<'_> {
         } else {
             policy.skip_tlog_unsafe()
         };
-        let result =
-            verify(root, target, &known.bundle, &policy).map_err(|attempt| vec![attempt])?;
+        let result = verify(&root.verifier, target, &known.bundle, &policy)
+            .map_err(|attempt| vec![attempt])?;
         if !(result.certificate_verified() && result.sct_verified())
             || result.tlog_verified() != logged
         {
@@ -216,6 +216,11 @@ impl Trust<'_> {
                 Reason::VerifierError,
                 "the verifier left out a check that was asked for",
             );
+        }
+        if logged {
+            let times = result.verified_timestamps();
+            in_force(root, times, target, &known.bundle, &policy)
+                .map_err(|attempt| vec![attempt])?;
         }
         self.identify(&claims(&result))
     }
@@ -261,15 +266,36 @@ fn require_entry(known: &Known) -> Result<(), Attempt> {
     }
 }
 
-fn verify<P: sigstore_verify::Policy>(
+/// Whether a log that was in force when this was signed proves the entry. sigstore-verify holds the window of a log only
+/// against the log's own clock, which Rekor v2 does not have, and nobody signs which log an entry says to be from: so the
+/// question is asked again without the logs whose window does not cover the proven times.
+fn in_force(
     root: &Root,
+    times: &[Timestamp],
+    target: Target<'_>,
+    bundle: &Bundle,
+    policy: &VerificationPolicy,
+) -> Result<(), Attempt> {
+    let Some(verifier) = root.in_force(times)? else {
+        return Ok(());
+    };
+    verify(&verifier, target, bundle, policy)
+        .map(drop)
+        .map_err(|attempt| {
+            let what = "no log of the trusted root whose time covers that of the signature";
+            Attempt::new(Reason::LogInvalid, attempt.about(what).message)
+        })
+}
+
+fn verify<P: sigstore_verify::Policy>(
+    verifier: &Verifier,
     target: Target<'_>,
     bundle: &Bundle,
     policy: &P,
 ) -> Result<VerificationResult, Attempt> {
     let result = match target {
-        Target::Blob(bytes) => root.verifier.verify(bytes, bundle, policy),
-        Target::Image(digest) => root.verifier.verify(digest, bundle, policy),
+        Target::Blob(bytes) => verifier.verify(bytes, bundle, policy),
+        Target::Image(digest) => verifier.verify(digest, bundle, policy),
     };
     result.map_err(|error| Attempt::new(reason(&error), error.to_string()))
 }

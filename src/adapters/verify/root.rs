@@ -2,12 +2,16 @@
 //! the text alone; the built-in roots and their updates over the network are not compiled in.
 
 use jiff::Timestamp;
-use sigstore_trust_root::{CertificateAuthority, TrustedRoot};
-use sigstore_types::{Bundle, LogId, TimestampVerificationData};
+use sigstore_trust_root::{CertificateAuthority, TransparencyLog, TrustedRoot};
+use sigstore_types::{Bundle, TimestampVerificationData};
 use sigstore_verify::{Verifier, crypto::x509};
 
 use super::strict;
-use crate::domain::{digest::Digest, reason::Reason, trust::Problem};
+use crate::domain::{
+    digest::Digest,
+    reason::Reason,
+    trust::{Attempt, Problem},
+};
 
 /// How large the text may be; the public one has 7 KiB.
 const LARGEST_ROOT: usize = 512 * 1024;
@@ -15,7 +19,7 @@ const LARGEST_ROOT: usize = 512 * 1024;
 /// A root that was read.
 pub(super) struct Root {
     pub verifier: Verifier,
-    logs: Vec<LogId>,
+    trusted: TrustedRoot,
     pub has_authorities: bool,
     pub has_logs: bool,
     pub facts: RootFacts,
@@ -85,7 +89,7 @@ impl Root {
             has_authorities: !root.certificate_authorities.is_empty(),
             has_logs: !root.tlogs.is_empty(),
             has_timestamps: !root.timestamp_authorities.is_empty(),
-            logs: root.tlogs.into_iter().map(|log| log.log_id).collect(),
+            trusted: root,
         })
     }
 
@@ -102,6 +106,22 @@ impl Root {
         self.authorities_end
     }
 
+    /// A verifier without the logs whose own time does not cover all of these; none if there are no such logs.
+    pub fn in_force(&self, times: &[Timestamp]) -> Result<Option<Verifier>, Attempt> {
+        let covers = |log: &TransparencyLog| {
+            let window = log.public_key.valid_for;
+            window.is_none_or(|window| times.iter().all(|time| window.contains(*time)))
+        };
+        if self.trusted.tlogs.iter().all(covers) {
+            return Ok(None);
+        }
+        let mut rest = self.trusted.clone();
+        rest.tlogs.retain(covers);
+        Verifier::new(&rest)
+            .map(Some)
+            .map_err(|error| Attempt::new(Reason::TrustRootInvalid, error.to_string()))
+    }
+
     /// The bundle with what this root can judge. What it cannot is no evidence, and must not be an error either: cosign
     /// adds the public log and timestamp to every bundle unless it is told not to.
     pub fn judgeable(&self, bundle: &Bundle) -> Known {
@@ -109,7 +129,8 @@ impl Root {
         let material = &mut bundle.verification_material;
         let mut unknown_logs = Vec::new();
         material.tlog_entries.retain(|entry| {
-            let known = self.logs.contains(&entry.log_id);
+            let logs = &self.trusted.tlogs;
+            let known = logs.iter().any(|log| log.log_id == entry.log_id);
             if !known {
                 unknown_logs.push(entry.log_id.key_id.to_base64());
             }
