@@ -118,7 +118,8 @@ cluster-binaries:
 	@$(CARGO) test --locked --test cluster --no-run
 
 on-cluster: cluster-binaries ## The cluster tests on the default control plane
-	@helm=$$(tests/sigstore/build helm) && NEURALOPS_HELM=$$helm $(WITH) $(CLUSTER_TESTS)
+	@built=$$(tests/sigstore/build helm registry cosign) && set -- $$built && \
+	NEURALOPS_HELM=$$1 NEURALOPS_REGISTRY=$$2 NEURALOPS_COSIGN=$$3 $(WITH) $(CLUSTER_TESTS)
 
 on-kubelet: ## Real pods on a real kubelet (as root); skipped where there can be none, unless E2E_PODS=kubelet
 	@if reason=$$(tests/cluster/can-kubelet); then E2E_PODS=kubelet $(WITH) tests/cluster/probe-kubelet; \
