@@ -133,7 +133,7 @@ on-1.37: ; @K8S=1.37 $(MAKE) --no-print-directory on-cluster
 fuzz: ## The property tests with very many cases; make test runs them with few
 	@export PROPTEST_CASES=$${NEURALOPS_FUZZ_CASES:-200000} PROPTEST_RNG_SEED=$${PROPTEST_RNG_SEED:-$$RANDOM}; \
 	echo "fuzz: PROPTEST_CASES=$$PROPTEST_CASES PROPTEST_RNG_SEED=$$PROPTEST_RNG_SEED"; \
-	$(CARGO) test --locked --lib domain::
+	$(CARGO) test --locked --lib -- domain:: adapters::oci
 
 soak: cluster-binaries ## The tests of faults, leadership and idling, five times over; make test runs them once
 	@$(WITH) tests/operator bash -euc 'for ((round = 1; round <= $${NEURALOPS_SOAK_ROUNDS:-5}; round++)); do \

@@ -11,6 +11,8 @@ use jiff::Timestamp;
 pub use image::{VerifiedImage, accepts_legacy, images_to_verify, verify_image};
 pub use sourced::{ArtifactDocument, source_image, verify_sourced};
 
+pub use sourced::Artifact;
+
 use super::{
     bundles::{AnnotatedBundle, bundles},
     image::LegacySignature,
