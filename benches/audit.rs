@@ -21,6 +21,7 @@ mod place;
 mod databases;
 #[path = "audit/processor.rs"]
 mod processor;
+#[path = "report/spread.rs"]
 mod spread;
 
 use std::{

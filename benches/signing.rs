@@ -3,11 +3,13 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::print_stdout,
     reason = "a measurement that cannot be made ends; what was measured is printed"
 )]
 
 #[expect(dead_code, reason = "the log's benchmark needs more of it")]
+#[path = "report/spread.rs"]
 mod spread;
 
 use std::{

@@ -1,11 +1,6 @@
 //! Playbooks in artifacts, and images that have to be signed, with the real operator, a real registry and the real cosign:
 //! what is signed there is fetched once, and what was verified needs no registry any more.
 
-#![expect(
-    clippy::too_many_lines,
-    reason = "a scene is told from beginning to end"
-)]
-
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

@@ -367,10 +367,10 @@ trait Shown {
     fn shown(&self) -> String;
 }
 
-impl Shown for Vec<Role> {
+impl<T: Shown> Shown for Vec<T> {
     fn shown(&self) -> String {
-        let names: Vec<String> = self.iter().map(ToString::to_string).collect();
-        format!("[{}]", names.join(", "))
+        let each: Vec<String> = self.iter().map(Shown::shown).collect();
+        format!("[{}]", each.join(", "))
     }
 }
 
@@ -387,7 +387,7 @@ macro_rules! shown {
         })+
     };
 }
-shown!(String => "{:?}", SocketAddr => "{:?}", Patience => "{}", Concurrency => "{}", Days => "{}", StoreSetting => "{:?}", LogFormat => "{}");
+shown!(String => "{:?}", SocketAddr => "{:?}", Patience => "{}", Concurrency => "{}", Days => "{}", StoreSetting => "{:?}", LogFormat => "{}", Role => "{}");
 
 #[cfg(test)]
 mod tests {

@@ -239,14 +239,7 @@ async fn start(config: &OperatorConfig, stops: &Stops) -> Result<(Tasks, AbortHa
     };
     let scribe = scribe.run(leading.subscribe(), stops.audit.subscribe());
     let scribe = tasks.spawn(scribe.map(|ended| (AUDIT, ended.map_err(RunError::Audit))));
-    let controllers = Controllers {
-        shared,
-        pulses,
-        ledger,
-        namespace: config.namespace.clone(),
-        shelf: shelf(config),
-    };
-    let work = controllers.work(
+    let work = controllers(config, shared, pulses, ledger).work(
         leading.subscribe(),
         surroundings.kinds_served(),
         stops.work.subscribe(),
@@ -264,14 +257,22 @@ async fn start(config: &OperatorConfig, stops: &Stops) -> Result<(Tasks, AbortHa
     Ok((tasks, scribe))
 }
 
-/// Where artifacts come from.
-fn shelf(config: &OperatorConfig) -> Arc<Shelf> {
+/// What the controllers work with.
+fn controllers(
+    config: &OperatorConfig,
+    shared: Shared,
+    pulses: Pulses,
+    ledger: Ledger,
+) -> Controllers {
     let login = Some(&config.registry_config).filter(|path| !path.as_os_str().is_empty());
-    Arc::new(Shelf::new(
-        &config.data_dir,
-        login.cloned(),
-        config.plain_http.clone(),
-    ))
+    let plain_http = config.plain_http.clone();
+    Controllers {
+        shared,
+        pulses,
+        ledger,
+        namespace: config.namespace.clone(),
+        shelf: Arc::new(Shelf::new(&config.data_dir, login.cloned(), plain_http)),
+    }
 }
 
 fn make_data_dir(config: &OperatorConfig) -> Result<(), RunError> {

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 
@@ -112,8 +113,9 @@ impl Verification {
         };
         let verified = match document(object) {
             Ok(document) => {
-                self.document(&document, object.annotations(), &question)
-                    .await
+                // Without its type: that of an HTTP client is too deep for whoever spawns the controllers.
+                let asked = self.document(&document, object.annotations(), &question);
+                asked.boxed().await
             }
             Err(refusal) => Ok(Err(refusal)),
         };
@@ -175,16 +177,7 @@ impl Verification {
             now,
         } = question;
         let verify = |fetched: &Fetched| {
-            let open = || fetched.open();
-            let signatures = fetched.signatures();
-            verify_sourced(
-                document,
-                signatures,
-                open,
-                examiners,
-                highest.as_ref(),
-                *now,
-            )
+            verify_sourced(document, fetched, examiners, highest.as_ref(), *now)
         };
         let legacy = accepts_legacy(SignedKind::Playbook, image, &document.namespace, examiners);
         let kept = self.shelf.kept(&image.digest, legacy);
