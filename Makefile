@@ -38,7 +38,7 @@ doc: ## The crate's documentation, without warnings
 	@RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --quiet
 
 unit: ## Everything that needs no cluster
-	@$(CARGO) test --locked --lib --test floors --test drift --test cli --test failpoints --test signing
+	@$(CARGO) test --locked --lib --test floors --test drift --test cli --test failpoints --test signing --test oci
 
 audit-tools: ## The readers of the transparency log that are not ours, in Go
 	@tests/tlog/build >/dev/null
@@ -67,10 +67,11 @@ secrets: ## No key, token or database in the tree
 	@tests/tools/secrets --self-test
 	@tests/tools/secrets
 
-bench: ## The log's numbers beside what the disk can do; ARGS=--quick for a few seconds
-	@$(CARGO) bench --locked --bench audit --no-run
+bench: ## The log's numbers and those of signatures, beside what the machine can do; ARGS=--quick for a few seconds
+	@$(CARGO) bench --locked --benches --no-run
 	@with=; if tests/postgres with true; then with='tests/postgres with'; fi; \
 	$$with $(CARGO) bench --locked --bench audit -- $(ARGS)
+	@$(CARGO) bench --locked --bench signing -- $(ARGS)
 
 check: ## Fast, without a cluster: fmt, clippy, doc, secrets, unit tests, floors, drift
 	@$(REPORT) check fmt clippy doc secrets unit
@@ -117,16 +118,16 @@ cluster-binaries:
 	@$(CARGO) test --locked --test cluster --no-run
 
 on-cluster: cluster-binaries ## The cluster tests on the default control plane
-	@$(WITH) $(CLUSTER_TESTS)
+	@helm=$$(tests/sigstore/build helm) && NEURALOPS_HELM=$$helm $(WITH) $(CLUSTER_TESTS)
 
 on-kubelet: ## Real pods on a real kubelet (as root); skipped where there can be none, unless E2E_PODS=kubelet
 	@if reason=$$(tests/cluster/can-kubelet); then E2E_PODS=kubelet $(WITH) tests/cluster/probe-kubelet; \
 	elif [ "$${E2E_PODS:-}" != kubelet ]; then tests/skip on-kubelet "$$reason"; \
 	else echo "error: E2E_PODS=kubelet is asked for, but $$reason" >&2; exit 1; fi
 
-on-1.33: cluster-binaries ; @E2E_APISERVER_FLAGS=--emulated-version=1.33 $(WITH) $(CLUSTER_TESTS)
-on-1.34: cluster-binaries ; @K8S=1.34 $(WITH) $(CLUSTER_TESTS)
-on-1.37: cluster-binaries ; @K8S=1.37 $(WITH) $(CLUSTER_TESTS)
+on-1.33: ; @E2E_APISERVER_FLAGS=--emulated-version=1.33 $(MAKE) --no-print-directory on-cluster
+on-1.34: ; @K8S=1.34 $(MAKE) --no-print-directory on-cluster
+on-1.37: ; @K8S=1.37 $(MAKE) --no-print-directory on-cluster
 
 fuzz: ## The property tests with very many cases; make test runs them with few
 	@export PROPTEST_CASES=$${NEURALOPS_FUZZ_CASES:-200000} PROPTEST_RNG_SEED=$${PROPTEST_RNG_SEED:-$$RANDOM}; \

@@ -21,6 +21,7 @@ mod place;
 mod databases;
 #[path = "audit/processor.rs"]
 mod processor;
+mod spread;
 
 use std::{
     fs::File,
@@ -41,54 +42,9 @@ use neuralops::{
     ports::Entry,
 };
 use place::Place;
+use spread::{Spread, goal, line, thousands};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-
-/// How long each of many took, the shortest first.
-struct Spread(Vec<Duration>);
-
-impl Spread {
-    fn of(mut took: Vec<Duration>) -> Self {
-        took.sort_unstable();
-        Self(took)
-    }
-
-    fn percentile(&self, percent: usize) -> f64 {
-        self.0[(self.0.len() - 1) * percent / 100].as_secs_f64()
-    }
-
-    /// In a second, one after the other.
-    fn rate(&self) -> f64 {
-        self.0.len() as f64 / self.0.iter().sum::<Duration>().as_secs_f64()
-    }
-
-    /// `unit` is 1e3 for milliseconds, 1e6 for microseconds.
-    fn percentiles(&self, unit: f64) -> String {
-        let (half, most) = (self.percentile(50) * unit, self.percentile(99) * unit);
-        format!("p50 {half:.2}, p99 {most:.2}")
-    }
-}
-
-fn line(what: &str, figure: &str, ratio: &str, goal: &str) {
-    println!("{what:<46}  {figure:<42}  {ratio:>15}  {goal}");
-}
-
-fn goal(text: &str, met: bool) -> String {
-    format!("{text}: {}", if met { "met" } else { "missed" })
-}
-
-/// With a comma before every three digits.
-fn thousands(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
 
 /// A record as the operator writes it, and the leaf it makes.
 fn entry(number: u64) -> Entry {
@@ -112,7 +68,6 @@ fn entry(number: u64) -> Entry {
         namespace: Some("shop".into()),
         uid: uid.as_str().into(),
     });
-    let (code, actor) = (fact.code, fact.actor.subject.clone());
     let record = Record {
         v: VERSION,
         time,
@@ -120,16 +75,7 @@ fn entry(number: u64) -> Entry {
         late: None,
         fact,
     };
-    Entry {
-        id,
-        body: record.to_bytes().unwrap(),
-        time,
-        code,
-        actor,
-        object: Some(uid.as_str().into()),
-        payload: None,
-        notice: None,
-    }
+    Entry::of(&record, record.to_bytes().unwrap())
 }
 
 /// What no database can outdo that keeps what it acknowledges: 512 bytes more in a file, down to the disk.

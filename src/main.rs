@@ -29,7 +29,7 @@ enum Command {
     Operator(Box<OperatorArgs>),
     /// Print the CustomResourceDefinitions, or write one file for each
     Crds(crds::CrdsArgs),
-    /// Work on a Playbook file: lint, digest, canonicalize, sign, attach, verify
+    /// Work on a Playbook file: lint, digest, canonicalize, sign, attach, verify, push, pull
     #[command(subcommand)]
     Playbook(playbook::PlaybookCommand),
     /// Make TrustPolicies
@@ -64,18 +64,23 @@ fn execute() -> anyhow::Result<()> {
             operator(&args, inner)
         }
         Command::Crds(args) => say(&crds::run(&args)?),
-        Command::Playbook(command) => say(&playbook::run(&command)?),
+        Command::Playbook(command) => wait(playbook::run(&command)),
         Command::Trust(command) => say(&trust::run(&command)?),
-        Command::Audit(command) => {
-            provide_tls()?;
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .context("could not start the runtime")?;
-            say(&runtime.block_on(audit::run(&command))?)
-        }
+        Command::Audit(command) => wait(audit::run(&command)),
         Command::Reference(args) => say(&reference::run(&args)?),
     }
+}
+
+/// Runs a command that may need the network, and prints what it returns.
+fn wait<E: Into<anyhow::Error>>(
+    command: impl Future<Output = Result<String, E>>,
+) -> anyhow::Result<()> {
+    provide_tls()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("could not start the runtime")?;
+    say(&runtime.block_on(command).map_err(Into::into)?)
 }
 
 /// One provider for all of TLS; without it rustls refuses to choose.

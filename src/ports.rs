@@ -10,7 +10,7 @@ use crate::domain::{
     audit::{
         event::Event,
         hash::Hash,
-        record::{Name, Payload, RecordId},
+        record::{Name, Payload, Record, RecordId},
         tree::Position,
     },
     digest::Digest,
@@ -111,10 +111,30 @@ pub struct Entry {
     pub actor: Name,
     /// To be found by: the uid of the object it is about.
     pub object: Option<Name>,
+    /// To be found by: the Playbook whose revision it settles, as `namespace/name`.
+    pub playbook: Option<Name>,
     /// The text beside the log, and when it may go.
     pub payload: Option<(Payload, Timestamp)>,
     /// What is to be told to others once the leaf is committed.
     pub notice: Option<Vec<u8>>,
+}
+
+impl Entry {
+    /// A leaf with nothing beside it, to be found by what its record says.
+    pub fn of(record: &Record, body: Vec<u8>) -> Self {
+        let fact = &record.fact;
+        Self {
+            id: fact.id,
+            body,
+            time: record.time,
+            code: fact.code,
+            actor: fact.actor.subject.clone(),
+            object: fact.object.as_ref().map(|object| object.uid.clone()),
+            playbook: fact.playbook.clone(),
+            payload: None,
+            notice: None,
+        }
+    }
 }
 
 /// A leaf that was appended, now or by an earlier attempt.
@@ -221,6 +241,8 @@ pub trait Store: Send + Sync {
     fn leaves(&self, log: LogNumber, from: u64, count: u32) -> Answer<'_, Vec<Leaf>>;
     /// The leaf with this id.
     fn find(&self, id: RecordId) -> Answer<'_, Option<Leaf>>;
+    /// The newest leaf that settles the revision of this Playbook, in whichever log of this store.
+    fn settled<'a>(&'a self, playbook: &'a str) -> Answer<'a, Option<Leaf>>;
     /// A page of leaves.
     fn query(&self, query: Query) -> Answer<'_, Vec<Leaf>>;
     /// Keeps a checkpoint that was published; the same one again changes nothing.

@@ -9,6 +9,7 @@
 )]
 
 mod cluster_admission;
+mod cluster_applied;
 mod cluster_audit;
 mod cluster_crds;
 mod cluster_faults;
@@ -17,4 +18,5 @@ mod cluster_idle;
 mod cluster_install;
 mod cluster_leadership;
 mod cluster_playbook;
+mod cluster_signing;
 mod support;

@@ -24,7 +24,7 @@ use neuralops::domain::audit::request::Request;
 use neuralops::ports::{Query, Store};
 use serde_json::{Value, json};
 
-use crate::support::{Operator, OwnCluster, api, create, eventually, need};
+use crate::support::{Author, Operator, OwnCluster, api, create, eventually, need};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -163,10 +163,23 @@ async fn the_first_start_makes_key_log_and_anchor_and_what_happens_is_recorded_o
         .expect("the Secret");
     assert_eq!(secret.data.expect("keys").len(), 2);
 
-    create(&admin, playbook("p", 1, "1s"))
+    let author = Author::new();
+    create(&admin, author.policy("release", "default"))
         .await
         .expect("created");
-    says(&admin, "p", "Valid", "True", "Valid").await;
+    eventually("the policy is recorded", PATIENCE, async || {
+        let codes = codes(&records(&own).await);
+        if codes.ends_with(&["policy.ready"]) {
+            Ok(())
+        } else {
+            Err(format!("{codes:?}"))
+        }
+    })
+    .await;
+    create(&admin, author.sign(playbook("p", 1, "1s")))
+        .await
+        .expect("created");
+    says(&admin, "p", "Ready", "True", "Verified").await;
     let playbooks = api(&admin, "Playbook", "default");
     let change = |patch: Value| {
         let playbooks = playbooks.clone();
@@ -179,6 +192,7 @@ async fn the_first_start_makes_key_log_and_anchor_and_what_happens_is_recorded_o
         }
     };
     change(json!({"spec": {"revision": 2}})).await;
+    says(&admin, "p", "Ready", "False", "DigestMismatch").await;
     change(json!({"spec": {"description": "$(params.x)"}})).await;
     says(&admin, "p", "Valid", "False", "Invalid").await;
     // Labels are no transition.
@@ -191,11 +205,20 @@ async fn the_first_start_makes_key_log_and_anchor_and_what_happens_is_recorded_o
         about[..3],
         ["log.opened", "leader.elected", "config.loaded"]
     );
-    assert!(about[3..].starts_with(&["playbook.accepted"]), "{about:?}");
-    assert!(
-        about.ends_with(&["playbook.changed", "playbook.refused"]),
-        "{about:?}"
+    assert_eq!(
+        about[3..],
+        [
+            "policy.ready",
+            "playbook.accepted",
+            "playbook.changed",
+            "playbook.refused",
+            "playbook.changed",
+            "playbook.refused"
+        ]
     );
+    let accepted = &found[4].fact;
+    assert_eq!(accepted.playbook, Some("default/p".into()));
+    assert_eq!(accepted.revision, Some(1));
     let last = found.last().expect("records");
     let status = playbooks.get("p").await.expect("there").data["status"].clone();
     assert_eq!(

@@ -9,11 +9,11 @@ use kube::{Api, Client};
 use neuralops::domain::document::Document;
 use serde_json::{Value, json};
 
-use crate::support::{Namespace, api, create, eventually, need};
+use crate::support::{Author, Namespace, api, create, eventually, need};
 
 const SOON: Duration = Duration::from_secs(30);
 
-fn playbook(name: &str, namespace: &str) -> Value {
+pub fn playbook(name: &str, namespace: &str) -> Value {
     json!({
         "apiVersion": "neuralops.io/v1alpha1",
         "kind": "Playbook",
@@ -49,8 +49,29 @@ async fn judged(client: &Client, namespace: &str, name: &str) -> Value {
     .await
 }
 
+/// The object, once a condition of it says this.
+pub async fn says(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    kind: &str,
+    expected: (&str, &str),
+) -> Value {
+    let what = format!("{name} says {kind} {expected:?}");
+    eventually(&what, SOON, async || {
+        let objects = api(client, "Playbook", namespace);
+        let object = objects.get(name).await.map_err(|error| error.to_string())?;
+        let object = serde_json::to_value(object).map_err(|error| error.to_string())?;
+        match condition(&object, kind) {
+            Some((status, reason, _)) if (status, reason) == expected => Ok(object),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await
+}
+
 /// Status, reason and message of a condition.
-fn condition<'a>(object: &'a Value, kind: &str) -> Option<(&'a str, &'a str, &'a str)> {
+pub fn condition<'a>(object: &'a Value, kind: &str) -> Option<(&'a str, &'a str, &'a str)> {
     let conditions = object.pointer("/status/conditions")?.as_array()?;
     let found = conditions
         .iter()
@@ -63,7 +84,7 @@ fn condition<'a>(object: &'a Value, kind: &str) -> Option<(&'a str, &'a str, &'a
 }
 
 #[tokio::test]
-async fn a_valid_playbook_has_its_digest_and_is_not_ready_while_nobody_can_verify_it() {
+async fn an_unsigned_playbook_has_its_digest_and_is_not_ready() {
     let cluster = need!();
     let namespace = Namespace::new(cluster, "valid").await;
     let admin = namespace.admin();
@@ -89,13 +110,12 @@ async fn a_valid_playbook_has_its_digest_and_is_not_ready_while_nobody_can_verif
     );
     assert_eq!(
         condition(&object, "SignatureVerified").map(|c| (c.0, c.1)),
-        Some(("Unknown", "VerifierMissing"))
+        Some(("False", "Unsigned"))
     );
     assert_eq!(
         condition(&object, "Ready").map(|c| (c.0, c.1)),
-        Some(("False", "VerifierMissing"))
+        Some(("False", "Unsigned"))
     );
-    assert_eq!(condition(&object, "Stalled"), None);
 }
 
 #[tokio::test]
@@ -124,7 +144,7 @@ async fn what_is_wrong_is_said_with_its_place_and_mended_by_an_edit() {
         .expect("patched");
     let object = judged(admin, namespace.name(), "p").await;
     assert_eq!(condition(&object, "Valid").map(|c| c.0), Some("True"));
-    assert_eq!(condition(&object, "Stalled"), None);
+    assert_eq!(condition(&object, "Stalled").map(|c| c.1), Some("Unsigned"));
 }
 
 #[tokio::test]
@@ -162,14 +182,22 @@ async fn the_suspend_annotation_is_told() {
     let cluster = need!();
     let namespace = Namespace::new(cluster, "suspend").await;
     let admin = namespace.admin();
-    let mut object = playbook("p", namespace.name());
-    object["metadata"]["annotations"] = json!({"neuralops.io/suspend": "true"});
+    let author = Author::new();
+    namespace.also_delete("TrustPolicy", namespace.name());
+    create(admin, author.policy(namespace.name(), namespace.name()))
+        .await
+        .expect("created");
+    let mut object = author.sign(playbook("p", namespace.name()));
+    object["metadata"]["annotations"]["neuralops.io/suspend"] = json!("true");
     create(admin, object).await.expect("created");
-    let object = judged(admin, namespace.name(), "p").await;
-    assert_eq!(
-        condition(&object, "Ready").map(|c| (c.0, c.1)),
-        Some(("False", "Suspended"))
-    );
+    says(
+        admin,
+        namespace.name(),
+        "p",
+        "Ready",
+        ("False", "Suspended"),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -199,7 +227,7 @@ async fn a_changed_ready_is_an_event() {
             .ok_or_else(|| "none".to_owned())
     })
     .await;
-    assert_eq!(event.reason.as_deref(), Some("VerifierMissing"));
+    assert_eq!(event.reason.as_deref(), Some("Unsigned"));
     assert_eq!(
         event.reporting_controller.as_deref(),
         Some("neuralops-controller")

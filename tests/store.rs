@@ -88,6 +88,8 @@ on_both! {
     reading:
         runs_pages_and_single_leaves_agree,
         every_condition_narrows_a_query,
+        the_newest_leaf_that_settles_a_revision_is_found_by_name,
+        tables_of_an_older_version_are_brought_up_to_date,
         times_are_compared_to_the_nanosecond,
         pages_follow_each_other_over_two_logs,
         a_query_uses_the_index_of_its_condition,

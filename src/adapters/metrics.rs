@@ -74,6 +74,7 @@ pub struct Metrics {
     leader: IntGauge,
     guard_whole: IntGauge,
     crds_missing: IntGauge,
+    verifications: IntCounterVec,
     audit: AuditMetrics,
 }
 
@@ -152,30 +153,25 @@ impl Metrics {
         let registry = Registry::new_custom(Some("neuralops".into()), None)?;
         let counters = |name: &str, help: &str, labels: &[&str]| {
             let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry
-                .register(Box::new(counter.clone()))
-                .map(|()| counter)
+            registered(&registry, counter)
         };
         let gauges = |name: &str, help: &str| {
             let gauge = IntGaugeVec::new(Opts::new(name, help), &["controller"])?;
-            registry.register(Box::new(gauge.clone())).map(|()| gauge)
+            registered(&registry, gauge)
         };
-        let gauge = |name: &str, help: &str| {
-            let gauge = IntGauge::new(name, help)?;
-            registry.register(Box::new(gauge.clone())).map(|()| gauge)
-        };
+        let gauge = |name: &str, help: &str| registered(&registry, IntGauge::new(name, help)?);
         let seconds = HistogramVec::new(
             HistogramOpts::new("reconcile_seconds", "Time of one pass over an object").buckets(
                 vec![0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 60.0],
             ),
             &["controller"],
         )?;
-        registry.register(Box::new(seconds.clone()))?;
+        let seconds = registered(&registry, seconds)?;
         let build = IntGaugeVec::new(
             Opts::new("build_info", "Always 1; says which version runs"),
             &["version"],
         )?;
-        registry.register(Box::new(build.clone()))?;
+        let build = registered(&registry, build)?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Self {
             passes: counters(
@@ -204,6 +200,11 @@ impl Metrics {
                 "1 while policies, bindings and kinds are installed unaltered",
             )?,
             crds_missing: gauge("crds_missing", "Kinds of ours that are not served")?,
+            verifications: counters(
+                "verifications_total",
+                "Playbooks whose signatures were looked at, by what came of it",
+                &["reason"],
+            )?,
             pass_seconds: seconds,
             audit: AuditMetrics::new(&registry)?,
             registry,
@@ -262,6 +263,12 @@ impl Metrics {
     pub fn crds_missing(&self, count: usize) {
         self.crds_missing
             .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// The signatures of a Playbook were looked at.
+    pub fn verification(&self, reason: Reason) {
+        let verifications = &self.verifications;
+        verifications.with_label_values(&[reason.as_str()]).inc();
     }
 
     /// Records were committed.

@@ -6,6 +6,7 @@ pub mod failpoint;
 pub mod kube;
 pub mod ledger;
 pub mod metrics;
+pub mod oci;
 pub mod random;
 pub mod store;
 pub mod verify;

@@ -2,6 +2,7 @@
 //! No business here: it puts the floors below together and watches over them.
 
 pub mod config;
+mod controllers;
 pub mod readiness;
 pub mod run;
 pub mod telemetry;

@@ -11,7 +11,7 @@ use std::{
 
 use futures::FutureExt;
 use jiff::SignedDuration;
-use kube::{Api, Client};
+use kube::Client;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -21,6 +21,7 @@ use tokio::{
 
 use super::{
     config::{OperatorConfig, Role},
+    controllers::{Controllers, Pulses},
     readiness::{self, Surroundings},
 };
 use crate::{
@@ -38,11 +39,7 @@ use crate::{
         metrics::Metrics,
         store::StoreUrl,
     },
-    controllers::{
-        harness::{self, Kind, Shared},
-        playbook::PlaybookKind,
-        pulse::Pulse,
-    },
+    controllers::harness::Shared,
     domain::reason::Reason,
     http::probes::{self, Complaint, Probes, ProbesError},
     ports::Leadership,
@@ -211,19 +208,16 @@ async fn start(config: &OperatorConfig, stops: &Stops) -> Result<(Tasks, AbortHa
     let surroundings = Arc::new(Surroundings::default());
     let fence = Arc::new(LeaseFence::default());
     let leading = watch::Sender::new(false);
-    let pulse = Arc::new(Pulse::new(PlaybookKind::NAME));
+    let pulses = Pulses::default();
     let listener = listen(config, &settings.identity).await?;
     let events = Events::new(client.clone(), settings.identity.clone());
-    std::fs::create_dir_all(&config.data_dir).map_err(|source| RunError::DataDir {
-        path: config.data_dir.clone(),
-        source,
-    })?;
+    make_data_dir(config)?;
     let leads = Arc::clone(&fence) as Arc<dyn Leadership>;
     let parts = parts(config, &settings, &impatient, &events, &metrics, leads);
     let (ledger, scribe) = ledger::prepare(parts);
 
     let mut tasks = Tasks::new();
-    let probes = answers(config, &surroundings, &fence, &pulse, &ledger, &metrics);
+    let probes = answers(config, &surroundings, &fence, &pulses, &ledger, &metrics);
     let serve = probes::serve(listener, probes, stops.rest.subscribe());
     tasks.spawn(serve.map(|ended| ("probes", ended.map_err(RunError::Probes))));
     let look = readiness::look(
@@ -244,10 +238,13 @@ async fn start(config: &OperatorConfig, stops: &Stops) -> Result<(Tasks, AbortHa
     };
     let scribe = scribe.run(leading.subscribe(), stops.audit.subscribe());
     let scribe = tasks.spawn(scribe.map(|ended| (AUDIT, ended.map_err(RunError::Audit))));
-    let work = work(
+    let controllers = Controllers {
         shared,
-        pulse,
+        pulses,
         ledger,
+        namespace: config.namespace.clone(),
+    };
+    let work = controllers.work(
         leading.subscribe(),
         surroundings.kinds_served(),
         stops.work.subscribe(),
@@ -263,6 +260,13 @@ async fn start(config: &OperatorConfig, stops: &Stops) -> Result<(Tasks, AbortHa
     );
     tasks.spawn(lease.map(|ended| ("lease", ended.map_err(RunError::Lease))));
     Ok((tasks, scribe))
+}
+
+fn make_data_dir(config: &OperatorConfig) -> Result<(), RunError> {
+    std::fs::create_dir_all(&config.data_dir).map_err(|source| RunError::DataDir {
+        path: config.data_dir.clone(),
+        source,
+    })
 }
 
 /// What the transparency log is written with.
@@ -321,64 +325,32 @@ fn lease_settings(config: &OperatorConfig) -> LeaseSettings {
     }
 }
 
-/// Waits until this replica leads and its kinds are served, then runs the controllers until told to stop.
-async fn work(
-    shared: Shared,
-    pulse: Arc<Pulse>,
-    ledger: Ledger,
-    mut leading: watch::Receiver<bool>,
-    mut kinds: watch::Receiver<bool>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let ready = async {
-        // An error means that the other task has ended, and with it the process.
-        if leading.wait_for(|leads| *leads).await.is_err() {
-            return false;
-        }
-        shared.metrics.leader(true);
-        // Passes that find the log half open would only have to be repeated.
-        ledger.settled().await;
-        kinds.wait_for(|served| *served).await.is_ok()
-    };
-    tokio::select! {
-        ready = ready => if !ready { return },
-        _ = stop.wait_for(|stop| *stop) => return,
-    }
-    let api = Api::all(shared.client.clone());
-    harness::run(PlaybookKind::new(ledger), api, shared, pulse, stop).await;
-}
-
 fn answers(
     config: &OperatorConfig,
     surroundings: &Arc<Surroundings>,
     fence: &Arc<LeaseFence>,
-    pulse: &Arc<Pulse>,
+    pulses: &Pulses,
     ledger: &Ledger,
     metrics: &Arc<Metrics>,
 ) -> Probes {
     let longest = config.liveness_timeout.0;
     let ledger = ledger.clone();
-    let (alive, pulse, fence, surroundings) = (
-        Arc::clone(pulse),
-        Arc::clone(pulse),
-        Arc::clone(fence),
-        Arc::clone(surroundings),
-    );
+    let (alive, pulses) = (pulses.all(), pulses.all());
+    let (fence, surroundings) = (Arc::clone(fence), Arc::clone(surroundings));
     Probes {
         live: Arc::new(move || {
-            let wedged = alive.wedged(longest);
+            let wedged = alive.iter().filter_map(|pulse| pulse.wedged(longest));
             wedged
                 .map(|message| Complaint {
                     reason: Reason::TimedOut,
                     message,
                 })
-                .into_iter()
                 .collect()
         }),
         ready: Arc::new(move || {
             readiness::missing(
                 &surroundings,
-                std::slice::from_ref(&pulse),
+                &pulses,
                 fence.holds().is_ok().then(|| ledger.state()),
             )
         }),

@@ -7,7 +7,7 @@ mod report;
 
 use std::{convert::Infallible, fmt::Debug, future::Future, pin::pin, sync::Arc};
 
-use futures::{StreamExt, stream};
+use futures::{Stream, StreamExt, stream};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -128,12 +128,14 @@ struct Context<K: Kind> {
     pulse: Arc<Pulse>,
 }
 
-/// Runs a controller until `stop` turns true; passes under way are finished.
+/// Runs a controller until `stop` turns true; passes under way are finished. Each `woken` has every object looked at
+/// again: something changed that all of them depend on.
 pub async fn run<K: Kind>(
     kind: K,
     api: Api<PartialObjectMeta<K::Object>>,
     shared: Shared,
     pulse: Arc<Pulse>,
+    woken: impl Stream<Item = ()> + Send + 'static,
     mut stop: watch::Receiver<bool>,
 ) {
     let (reader, writer) = reflector::store();
@@ -167,7 +169,16 @@ pub async fn run<K: Kind>(
         let _ = stop.wait_for(|stop| *stop).await;
     };
     let released = held.released().map(Ok::<_, Infallible>);
-    let requests = Box::pin(stream::select(events, released).take_until(stopped));
+    let everybody = reader.clone();
+    let woken = woken.flat_map(move |()| {
+        let all = everybody.state();
+        stream::iter(
+            all.into_iter()
+                .map(|object| Ok(ObjectRef::from_obj(&*object))),
+        )
+    });
+    let requests = stream::select(events, stream::select(released, woken));
+    let requests = Box::pin(requests.take_until(stopped));
     let config = Config::default().concurrency(concurrency);
     let passes = applier(
         |object, context| Box::pin(pass::reconcile::<K>(object, context)),

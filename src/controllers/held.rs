@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashSet,
+    future::ready,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -37,20 +38,25 @@ impl<K: Resource<DynamicType = ()>> Held<K> {
     where
         K: Send + Sync,
     {
-        let openings = stream::unfold(self.log.clone(), |mut log| async move {
-            loop {
-                log.changed().await.ok()?;
-                if *log.borrow_and_update() {
-                    return Some(((), log));
-                }
-            }
-        });
+        let log = self.log.clone();
+        let openings = changes(self.log.clone()).filter(move |()| ready(*log.borrow()));
         openings.flat_map(move |()| stream::iter(std::mem::take(&mut *self.lock())))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashSet<ObjectRef<K>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// One item for each time that a value changes; many changes before anybody looks are one.
+pub fn changes<T: Send + Sync + 'static>(
+    value: watch::Receiver<T>,
+) -> impl Stream<Item = ()> + Send {
+    stream::unfold(value, |mut value| async move {
+        value.changed().await.ok()?;
+        value.mark_unchanged();
+        Some(((), value))
+    })
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ pub const LARGEST_INTEGER: u64 = (1 << 53) - 1;
 pub const DEEPEST: usize = 64;
 /// How large the canonical spec may be.
 pub const LARGEST_SPEC: usize = 128 * 1024;
+/// The same for a spec that comes out of an artifact.
+pub const LARGEST_SOURCED_SPEC: usize = 1024 * 1024;
 
 /// A Playbook as its author signs it.
 #[derive(Clone, Debug, PartialEq)]

@@ -35,6 +35,12 @@ reasons! {
     Undecodable,
     /// An annotation of the Playbook forbids new runs.
     Suspended,
+    /// Everybody whose signature the policies ask for signed exactly this.
+    Verified,
+    /// A higher revision was accepted under this name: raise the revision, or let a TrustPolicy set it back.
+    RevisionTooOld,
+    /// This revision was accepted under this name with another document: raise the revision with every change.
+    RevisionReused,
     /// The object carries no signature: sign it and attach the bundle.
     Unsigned,
     /// A signature bundle cannot be read: broken, too large, or ambiguous.
@@ -59,7 +65,7 @@ reasons! {
     LogInvalid,
     /// The timestamp over the signature is wrong, or from outside its authority's time.
     TimestampInvalid,
-    /// The trusted root of a policy cannot be read, or holds nothing.
+    /// The trusted root of a policy cannot be read, holds nothing, or has ended.
     TrustRootInvalid,
     /// No TrustPolicy is about this object, so nobody is trusted to sign it.
     NoPolicy,
@@ -71,10 +77,34 @@ reasons! {
     WrongPredicate,
     /// The signature is about another image.
     SubjectMismatch,
+    /// The registry holds no signature of the image in a form that was looked for; the message lists what refers to it.
+    NoSignatureFound,
+    /// The registry does not answer, or asks to come again later; it is tried again.
+    RegistryUnavailable,
+    /// The registry does not show the artifact to this account, or to nobody in particular.
+    RegistryDenied,
+    /// The registry answers what no registry should; the message says what and where.
+    RegistryError,
+    /// The registry has no such artifact, or hides it from this account.
+    ArtifactNotFound,
+    /// The bytes are not those with the digest that was asked for, or the registry names another digest for them.
+    ContentMismatch,
+    /// A manifest in the registry is over its limit.
+    ManifestTooLarge,
+    /// A layer in the registry is over its limit.
+    BlobTooLarge,
+    /// The artifact is of another kind than a Playbook; the message names the media types.
+    UnexpectedMediaType,
+    /// The archive holds links, leads out of itself, or unpacks to more than a Playbook has.
+    UnsafeArchive,
+    /// The artifact holds no Playbook, or more than one document.
+    NotOnePlaybook,
+    /// The Playbook and the artifact that it names do not agree; the message says in what.
+    SourceMismatch,
+    /// The Playbook names a source, and what is signed was not fetched: nothing of it is verified.
+    SourceNotFetched,
     /// The verifier itself failed; nothing is trusted, and it is a defect of the operator.
     VerifierError,
-    /// This operator has no way to verify signatures, so nothing can be trusted.
-    VerifierMissing,
     /// The API server did not answer as it should; it is tried again.
     ApiServerUnavailable,
     /// The API server says that the operator may not do this; its roles are incomplete.

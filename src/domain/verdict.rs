@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::reason::Reason;
 
 /// What a pass over an object came to.
@@ -29,6 +31,28 @@ pub enum Verdict {
     },
 }
 
+/// A timer need not be right to the second a year ahead.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Verdict {
+    /// Good until just after this moment, if nothing else happens.
+    pub fn until(moment: Option<Timestamp>, reason: Reason, now: Timestamp) -> Self {
+        let Some(moment) = moment else {
+            return Self::Settled;
+        };
+        let left = moment.duration_since(now).unsigned_abs() + Duration::from_secs(1);
+        let left = if moment < now {
+            Duration::from_secs(1)
+        } else {
+            left
+        };
+        Self::Waiting {
+            reason,
+            after: Some(left.min(LONGEST)),
+        }
+    }
+}
+
 /// How a failure is to be treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorClass {
@@ -38,4 +62,28 @@ pub enum ErrorClass {
     Permanent,
     /// It must not happen at all: our defect.
     Bug,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(moment: i64) -> Option<Duration> {
+        let moment = Timestamp::from_second(moment).unwrap();
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        match Verdict::until(Some(moment), Reason::Valid, now) {
+            Verdict::Waiting { after, .. } => after,
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn what_lasts_until_a_moment_is_looked_at_just_after_it() {
+        assert_eq!(after(1_000_010), Some(Duration::from_secs(11)));
+        assert_eq!(after(1_000_000), Some(Duration::from_secs(1)));
+        assert_eq!(after(999_000), Some(Duration::from_secs(1)));
+        assert_eq!(after(9_000_000), Some(LONGEST));
+        let now = Timestamp::UNIX_EPOCH;
+        assert_eq!(Verdict::until(None, Reason::Valid, now), Verdict::Settled);
+    }
 }

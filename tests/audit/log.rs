@@ -90,14 +90,8 @@ pub fn record(number: u64) -> Record {
 
 pub fn entry_of(record: &Record, text: Option<Payload>) -> Entry {
     Entry {
-        id: record.fact.id,
-        body: record.to_bytes().unwrap(),
-        time: record.time,
-        code: record.fact.code,
-        actor: record.fact.actor.subject.clone(),
-        object: record.fact.object.as_ref().map(|object| object.uid.clone()),
         payload: text.map(|text| (text, second(1_000_000_000))),
-        notice: None,
+        ..Entry::of(record, record.to_bytes().unwrap())
     }
 }
 

@@ -112,7 +112,7 @@ pub const BLOBS: &[Blob] = &[
         sign: "sign-blob --yes --key key.key --new-bundle-format=false --use-signing-config=false --tlog-upload=false --output-signature OUT playbook.jcs",
         verify: None,
         policy: BY_KEY,
-        expected: Err(Reason::MalformedBundle),
+        expected: Err(Reason::UnsupportedBundle),
     },
 ];
 
@@ -128,7 +128,7 @@ fn what_cosign_signs_verifies_here_or_is_refused_for_a_reason() {
     for blob in BLOBS {
         let bundle = [signed().blobs[blob.name].trim()];
         let policies = [signed().policy(blob.policy)];
-        let judged = verify_playbook(&playbook(), &annotations(&bundle), &policies, now());
+        let judged = verify_playbook(&playbook(), &annotations(&bundle), &policies, None, now());
         match (judged, blob.expected) {
             (Ok(verified), Ok(part)) => {
                 let signer = verified.signers()[0].to_string();
@@ -153,10 +153,10 @@ fn the_same_over_other_bytes_or_by_somebody_else_is_refused() {
     for blob in BLOBS.iter().filter(|blob| blob.expected.is_ok()) {
         let bundle = annotations(&[&signed().blobs[blob.name]]);
         let policies = [signed().policy(blob.policy)];
-        let refusal = verify_playbook(&other, &bundle, &policies, now()).unwrap_err();
+        let refusal = verify_playbook(&other, &bundle, &policies, None, now()).unwrap_err();
         assert_eq!(refusal.reason, Reason::DigestMismatch, "{}", blob.name);
         let policies = [signed().policy(somebody)];
-        let refusal = verify_playbook(&playbook(), &bundle, &policies, now()).unwrap_err();
+        let refusal = verify_playbook(&playbook(), &bundle, &policies, None, now()).unwrap_err();
         let expected = match blob.name {
             "a mail address" => Reason::IdentityMismatch,
             "a CI workflow" | "a ServiceAccount" => Reason::IssuerMismatch,
@@ -234,7 +234,7 @@ fn ed25519_ends_before_anything_is_signed() {
     );
     assert_eq!(policy.problems()[0].reason, Reason::PolicyNotReady);
     let refused =
-        verify_playbook(&playbook(), &annotations(&["{}"]), &[policy], now()).unwrap_err();
+        verify_playbook(&playbook(), &annotations(&["{}"]), &[policy], None, now()).unwrap_err();
     assert!(refused.to_string().contains("Ed25519"), "{refused}");
 }
 

@@ -74,7 +74,7 @@ const BLOBS: [Form; 7] = [
         "cosign 2, a bare signature",
         "cosign2 sign-blob --key key.key --tlog-upload=false --output-signature OUT -y playbook.jcs",
         Trusting::Key,
-        Err(Reason::MalformedBundle),
+        Err(Reason::UnsupportedBundle),
     ),
 ];
 
@@ -260,12 +260,11 @@ fn a_bundle_of_ours_verifies_with_cosign_2() {
     desk.run("openssl", words(make)).unwrap();
     desk.run("openssl", words("pkey -in sre.pem -pubout -out sre.pub"))
         .unwrap();
-    let neuralops = |line: &str| desk.run(env!("CARGO_BIN_EXE_neuralops"), words(line));
     for (line, file) in [
         ("playbook canonicalize -f pb.yaml", "pb.jcs"),
         ("playbook sign -f pb.yaml --key sre.pem", "out"),
     ] {
-        desk.write(file, neuralops(line).unwrap());
+        desk.write(file, desk.neuralops(line).unwrap());
     }
     // Without a trusted root, be it an empty one, it asks a server for the public one.
     desk.good("trusted-root create --out empty_root.json");

@@ -519,23 +519,12 @@ fn copy_files(from: &Path, to: &Path) {
 
 fn entry(name: &str) -> Entry {
     let fact = child::draft(name).fact;
-    let time = neuralops::adapters::clock::now();
-    let (id, actor) = (fact.id, fact.actor.subject.clone());
     let record = Record {
         v: VERSION,
-        time,
+        time: neuralops::adapters::clock::now(),
         epoch: 1,
         late: None,
         fact,
     };
-    Entry {
-        id,
-        body: record.to_bytes().expect("a record"),
-        time,
-        code: Event::PlaybookAccepted,
-        actor,
-        object: None,
-        payload: None,
-        notice: None,
-    }
+    Entry::of(&record, record.to_bytes().expect("a record"))
 }

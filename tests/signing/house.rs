@@ -50,7 +50,22 @@ fn sigstore_is_known_to_one_folder() {
 
 #[test]
 fn there_is_one_examiner_and_one_maker_of_what_is_verified() {
-    assert_eq!(holding("Examiner for "), ["adapters/verify/policy.rs"]);
-    assert_eq!(holding("Ok(Verified {"), ["domain/trust/verified.rs"]);
+    // The second one is a reference to the first.
+    assert_eq!(
+        holding("Examiner for "),
+        ["adapters/verify/policy.rs", "domain/trust/verified.rs"]
+    );
+    assert_eq!(
+        holding("Ok(Verified {"),
+        [
+            "domain/trust/verified.rs",
+            "domain/trust/verified/sourced.rs"
+        ]
+    );
     assert_eq!(holding("-> Verified"), Vec::<String>::new());
+    // One way to it in the operator, and one on the command line; the word stands where it is defined as well.
+    assert_eq!(
+        holding("verify_playbook("),
+        ["cli/playbook/verify.rs", "controllers/verification.rs"]
+    );
 }

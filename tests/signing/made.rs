@@ -223,7 +223,7 @@ pub fn check<T: ToString>(
     bundles: &[T],
     policies: &[PreparedPolicy],
 ) -> Result<Verified, Refusal> {
-    verify_playbook(document, &annotations(bundles), policies, now())
+    verify_playbook(document, &annotations(bundles), policies, None, now())
 }
 
 /// Why it is refused, after a look that somebody who reads it can act on it.

@@ -1,5 +1,6 @@
 //! Every other byte, name, namespace, revision and signer is refused, each with its own reason.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use neuralops::domain::{
     document::{Document, Scope},
@@ -173,7 +174,7 @@ fn a_key_has_an_end() {
     let bundle = annotations(&[key.product(&bytes(&document()))]);
     let at = |time: &str| {
         let now: Timestamp = time.parse().unwrap();
-        verify_playbook(&document(), &bundle, &policies, now)
+        verify_playbook(&document(), &bundle, &policies, None, now)
     };
     assert!(at("2026-12-01T00:00:00Z").is_ok());
     let refusal = at("2026-12-01T00:00:01Z").unwrap_err();
@@ -290,7 +291,7 @@ fn without_a_namespace_it_is_good_anywhere_and_the_answer_says_so() {
             namespace: namespace.into(),
             ..document()
         };
-        let verified = verify_playbook(&document, &bundle, &policies, now()).unwrap();
+        let verified = verify_playbook(&document, &bundle, &policies, None, now()).unwrap();
         assert_eq!(verified.scope(), Scope::Anywhere);
         assert_eq!(verified.document(), &document);
     }
@@ -298,6 +299,23 @@ fn without_a_namespace_it_is_good_anywhere_and_the_answer_says_so() {
         name: "other".into(),
         ..document()
     };
-    let refusal = verify_playbook(&renamed, &bundle, &policies, now()).unwrap_err();
+    let refusal = verify_playbook(&renamed, &bundle, &policies, None, now()).unwrap_err();
     assert_eq!(refusal.reason, Reason::DigestMismatch);
+}
+
+#[test]
+fn a_signature_without_a_bundle_is_told_what_it_lacks() {
+    let key = p256();
+    let signature = STANDARD.encode(key.signature(&bytes(&document())));
+    let policies = [trusting(&[&key], 1)];
+    for text in [signature.clone(), format!("{signature}\n")] {
+        let refusal = check(&document(), &[text], &policies).unwrap_err();
+        assert_eq!(refusal.reason, Reason::UnsupportedBundle);
+        assert!(refusal.to_string().contains("cosign 3"), "{refusal}");
+    }
+    let broken = [&signature[1..]];
+    assert_eq!(
+        refused(&document(), &broken, &policies),
+        Reason::MalformedBundle
+    );
 }

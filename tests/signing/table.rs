@@ -43,11 +43,15 @@ impl Case {
         }
         let policy = policy_with(spec, &maps);
         match &self.target {
-            Target::Playbook(document) => {
-                verify_playbook(document, &annotations(&self.bundles), &[policy], now())
-                    .map(|verified| verified.signers().len())
-                    .map_err(|refusal| (refusal.reason, refusal.to_string()))
-            }
+            Target::Playbook(document) => verify_playbook(
+                document,
+                &annotations(&self.bundles),
+                &[policy],
+                None,
+                now(),
+            )
+            .map(|verified| verified.signers().len())
+            .map_err(|refusal| (refusal.reason, refusal.to_string())),
             Target::Image(digest) => {
                 if let Some(problem) = policy.problems().first() {
                     return Err((problem.reason, problem.message.clone()));

@@ -26,6 +26,7 @@ pub fn entry(number: u64) -> Entry {
         code: Event::PlaybookAccepted,
         actor: "neuralops-0".into(),
         object: None,
+        playbook: None,
         payload: None,
         notice: None,
     }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -32,6 +33,9 @@ pub enum Need {
 
 pub struct Cluster {
     admin: Kubeconfig,
+    file: PathBuf,
+    /// Where the control plane's own programs lie.
+    programs: Option<PathBuf>,
     dir: PathBuf,
     owned: bool,
     have: BTreeSet<String>,
@@ -62,6 +66,8 @@ impl Cluster {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         Some(Self {
             admin: read(Path::new(&kubeconfig)),
+            file: kubeconfig.into(),
+            programs: std::env::var_os("E2E_BIN").map(PathBuf::from),
             dir: dir.into(),
             owned: owned == "1",
             have: std::env::var("E2E_HAVE")
@@ -76,6 +82,8 @@ impl Cluster {
     pub fn of(kubeconfig: &Path, dir: PathBuf) -> Self {
         Self {
             admin: read(kubeconfig),
+            file: kubeconfig.to_owned(),
+            programs: None,
             dir,
             owned: true,
             have: BTreeSet::from(["kcm".to_owned()]),
@@ -107,6 +115,21 @@ impl Cluster {
     /// Whoever set the cluster up: in a cluster of ours a member of system:masters, whom RBAC does not bind.
     pub async fn admin(&self) -> Client {
         client(self.admin.clone()).await
+    }
+
+    /// The admin's kubeconfig.
+    pub fn kubeconfig_file(&self) -> &Path {
+        &self.file
+    }
+
+    /// kubectl as the admin: the control plane's own, else the one in PATH.
+    pub fn kubectl(&self) -> Command {
+        let own = self.programs.as_ref().map(|folder| folder.join("kubectl"));
+        let program = own.filter(|path| path.exists());
+        let mut command = Command::new(program.unwrap_or_else(|| "kubectl".into()));
+        command.arg("--kubeconfig").arg(&self.file);
+        command.arg("--cache-dir").arg(self.dir.join("cache"));
+        command
     }
 
     /// One of the people, by their own token where there is one.

@@ -12,7 +12,7 @@ const RBAC: &str = "rbac.authorization.k8s.io";
 const ADMISSION: &str = "admissionregistration.k8s.io";
 
 /// Kind, group, version, plural, whether it has a namespace.
-const KINDS: [(&str, &str, &str, &str, bool); 19] = [
+const KINDS: [(&str, &str, &str, &str, bool); 20] = [
     ("AuditLog", OURS, "v1alpha1", "auditlogs", false),
     ("Decision", OURS, "v1alpha1", "decisions", true),
     ("Freeze", OURS, "v1alpha1", "freezes", false),
@@ -47,6 +47,13 @@ const KINDS: [(&str, &str, &str, &str, bool); 19] = [
         ADMISSION,
         "v1",
         "validatingadmissionpolicybindings",
+        false,
+    ),
+    (
+        "MutatingWebhookConfiguration",
+        ADMISSION,
+        "v1",
+        "mutatingwebhookconfigurations",
         false,
     ),
     (

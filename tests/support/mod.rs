@@ -3,6 +3,7 @@
 //! skipped with its reason, and never started against a cluster that nobody offered.
 
 mod audit;
+mod author;
 mod cluster;
 mod grants;
 mod kinds;
@@ -12,6 +13,7 @@ mod skipping;
 mod wait;
 
 pub use audit::AuditEvent;
+pub use author::Author;
 pub use cluster::{Cluster, Need, cluster};
 pub use grants::{
     allowed, bind, bind_everywhere, core, grant, grant_everywhere, grant_group, ours,

@@ -18,7 +18,14 @@ pub struct Namespace {
     name: String,
     admin: Client,
     cluster: &'static Cluster,
-    elsewhere: Mutex<Vec<(String, String)>>,
+    elsewhere: Mutex<Vec<Elsewhere>>,
+}
+
+/// An object outside of the test's namespace.
+struct Elsewhere {
+    namespace: String,
+    kind: String,
+    name: String,
 }
 
 /// The name with something behind it that no other test has.
@@ -56,10 +63,19 @@ impl Namespace {
 
     /// Has an object without a namespace deleted at the end of the test, should it still be there.
     pub fn also_delete(&self, kind: &str, name: &str) {
+        self.also_delete_in("", kind, name);
+    }
+
+    /// The same for an object of another namespace.
+    pub fn also_delete_in(&self, namespace: &str, kind: &str, name: &str) {
         self.elsewhere
             .lock()
             .expect("no test panics here")
-            .push((kind.to_owned(), name.to_owned()));
+            .push(Elsewhere {
+                namespace: namespace.to_owned(),
+                kind: kind.to_owned(),
+                name: name.to_owned(),
+            });
     }
 }
 
@@ -99,11 +115,16 @@ impl Drop for Namespace {
 }
 
 /// Whether all of it was there to be deleted, or gone already.
-async fn delete(cluster: &Cluster, namespace: &str, elsewhere: &[(String, String)]) -> bool {
+async fn delete(cluster: &Cluster, namespace: &str, elsewhere: &[Elsewhere]) -> bool {
     let admin = cluster.admin().await;
     let mut all = true;
-    for (kind, name) in elsewhere {
-        let objects = api(&admin, kind, "");
+    for Elsewhere {
+        namespace,
+        kind,
+        name,
+    } in elsewhere
+    {
+        let objects = api(&admin, kind, namespace);
         let Ok(Some(object)) = objects.get_opt(name).await else {
             continue;
         };

@@ -8,6 +8,7 @@ pub mod events;
 pub mod guard;
 pub mod keys;
 pub mod lease;
+pub mod policies;
 pub mod raw;
 pub mod status;
 

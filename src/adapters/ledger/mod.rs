@@ -10,6 +10,7 @@ mod inspection;
 mod late;
 mod opening;
 mod own;
+mod recall;
 mod run;
 mod spool;
 mod writer;
@@ -26,7 +27,7 @@ pub use spool::SpoolError;
 use crate::{
     adapters::{clock, kube::error::chain, metrics::Metrics},
     domain::audit::record::Fact,
-    ports::LeafIndex,
+    ports::{LeafIndex, Store},
 };
 use spool::{Late, Spool};
 
@@ -94,6 +95,8 @@ pub struct Ledger {
     open: watch::Receiver<bool>,
     spool: Arc<Spool>,
     metrics: Arc<Metrics>,
+    /// The store of the newest opening.
+    store: watch::Receiver<Option<Arc<dyn Store>>>,
 }
 
 impl Ledger {

@@ -7,7 +7,7 @@ use crate::{
     domain::{
         audit::{
             event::Event,
-            record::{Actor, Fact, Method, Object, RecordId, Root, Standing},
+            record::{Actor, Fact, Object, RecordId, Root, Standing},
         },
         digest::Digest,
         reason::Reason,
@@ -25,14 +25,7 @@ pub(super) struct Replica {
 
 impl Replica {
     fn fact(&self, event: Event, parts: &[&str]) -> Fact {
-        let actor = Actor {
-            method: Method::Operator,
-            subject: self.identity.as_str().into(),
-            issuer: None,
-            uid: None,
-            groups: None,
-            credential: None,
-        };
+        let actor = Actor::operator(self.identity.as_str());
         let parts = [&[event.code()], parts].concat();
         Fact::new(RecordId::of(&parts), event, actor)
     }

@@ -86,6 +86,8 @@ pub struct Scribe {
     ledger: Ledger,
     spool: Arc<Spool>,
     store: Option<Arc<dyn Store>>,
+    /// The same, for those who read.
+    reach: watch::Sender<Option<Arc<dyn Store>>>,
     /// What was last acknowledged, so that a store that came back without it is found out.
     acknowledged: Option<Log>,
     /// The database has read all of itself once.
@@ -100,6 +102,7 @@ pub fn prepare(parts: Parts) -> (Ledger, Scribe) {
     let (sender, queue) = mpsc::channel(WAITING);
     let (state, shown) = watch::channel(State::Following);
     let (open, opened) = watch::channel(false);
+    let (reach, store) = watch::channel(None);
     let spool = Spool::new(&parts.directory);
     let ledger = Ledger {
         queue: sender,
@@ -107,6 +110,7 @@ pub fn prepare(parts: Parts) -> (Ledger, Scribe) {
         open: opened,
         spool: Arc::clone(&spool),
         metrics: Arc::clone(&parts.metrics),
+        store,
     };
     let replica = Arc::new(Replica {
         identity: parts.identity.clone(),
@@ -128,6 +132,7 @@ pub fn prepare(parts: Parts) -> (Ledger, Scribe) {
         ledger: ledger.clone(),
         spool,
         store: None,
+        reach,
         acknowledged: None,
         checked: false,
         pause: SOON,
@@ -191,6 +196,7 @@ impl Scribe {
             }
         };
         self.store = Some(Arc::clone(&store));
+        self.reach.send_replace(Some(Arc::clone(&store)));
         let (known, thorough) = (self.acknowledged.as_ref(), !self.checked);
         let opened = self.opener.open(&store, keyring, known, thorough).await?;
         self.checked = true;

@@ -9,15 +9,11 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use super::{Ack, Draft, Job, Refusal, board::Board};
+use super::{Ack, Draft, Job, Refusal, board::Board, recall::genuine};
 use crate::{
     adapters::{clock, failpoint::failpoint, kube::error::chain, metrics::Metrics, random},
     domain::{
-        audit::{
-            hash::Hash,
-            record::{Payload, Record, RecordId, VERSION},
-            tree,
-        },
+        audit::record::{Payload, Record, RecordId, VERSION},
         reason::Reason,
     },
     ports::{Appended, Entry, Epoch, Grown, Leadership, LeafIndex, Log, Store, StoreError},
@@ -142,13 +138,9 @@ impl Writer {
     /// can write to the database could else have a step happen without its record.
     async fn stands(&self, at: LeafIndex, id: RecordId) -> Result<(), StoreError> {
         let leaves = self.store.leaves(at.log, at.index, 1).await?;
-        let position = [tree::leaf_position(at.index)];
-        let hashes = self.store.hashes(at.log, &position).await?;
-        let genuine = leaves.first().is_some_and(|leaf| {
-            hashes.first() == Some(&Hash::of_leaf(&leaf.body))
-                && Record::parse(&leaf.body).is_ok_and(|record| record.fact.id == id)
-        });
-        if genuine {
+        if let Some(leaf) = leaves.first()
+            && genuine(self.store.as_ref(), leaf).await?.fact.id == id
+        {
             return Ok(());
         }
         Err(StoreError::Damaged(format!(
@@ -239,9 +231,6 @@ pub(super) fn entry(
         }
         None => None,
     };
-    let (id, code) = (fact.id, fact.code);
-    let actor = fact.actor.subject.clone();
-    let object = fact.object.as_ref().map(|object| object.uid.clone());
     let record = Record {
         v: VERSION,
         time: now,
@@ -249,14 +238,10 @@ pub(super) fn entry(
         late,
         fact,
     };
+    let body = record.to_bytes().map_err(|error| chain(&error))?;
     Ok(Entry {
-        id,
-        body: record.to_bytes().map_err(|error| chain(&error))?,
-        time: now,
-        code,
-        actor,
-        object,
         payload,
         notice: draft.notice.clone(),
+        ..Entry::of(&record, body)
     })
 }

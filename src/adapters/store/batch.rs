@@ -157,6 +157,7 @@ mod tests {
             code: Event::LogOpened,
             actor: "test".into(),
             object: None,
+            playbook: None,
             payload: None,
             notice: None,
         }

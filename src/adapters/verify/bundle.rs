@@ -1,6 +1,7 @@
 //! Floor 2: bundles as they are accepted: cosign's v0.3 alone, about a blob alone. Nothing signs a bundle's media type,
 //! so an older one would be a way around the proofs that v0.3 asks for.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
 use sigstore_types::{
     Bundle, HashAlgorithm, MessageSignature, SignatureContent, VerificationMaterialContent,
@@ -33,13 +34,25 @@ fn unsupported(message: impl Into<String>) -> Attempt {
     Attempt::new(Reason::UnsupportedBundle, message)
 }
 
+/// How large a bundle in a registry may be: nothing there shares the space of annotations.
+const LARGEST_STATEMENT: usize = 256 * 1024;
+
 /// Reads a bundle about this.
 pub(super) fn read(text: &str, about: About) -> Result<Bundle, Attempt> {
-    if text.len() > LARGEST_BUNDLES {
+    let largest = match about {
+        About::Blob => LARGEST_BUNDLES,
+        About::Statement => LARGEST_STATEMENT,
+    };
+    if text.len() > largest {
         return Err(malformed(format!(
-            "the bundle has {} bytes, {LARGEST_BUNDLES} are allowed",
+            "the bundle has {} bytes, {largest} are allowed",
             text.len()
         )));
+    }
+    if is_detached(text) {
+        return Err(unsupported(
+            "this is a signature alone, as `cosign sign-blob` of cosign 2 prints it: sign with `cosign sign-blob --bundle` of cosign 3",
+        ));
     }
     let value =
         strict::read(text).map_err(|error| malformed(format!("the bundle is no JSON: {error}")))?;
@@ -50,6 +63,13 @@ pub(super) fn read(text: &str, about: About) -> Result<Bundle, Attempt> {
     let bundle: Bundle = serde_json::from_value(value)
         .map_err(|error| malformed(format!("the bundle is incomplete: {error}")))?;
     Ok(bundle)
+}
+
+/// Whether this is a signature in base64 and nothing else.
+fn is_detached(text: &str) -> bool {
+    let text = text.trim();
+    let longest = 2048;
+    (64..longest).contains(&text.len()) && STANDARD.decode(text).is_ok()
 }
 
 /// Everything that must be right before the reader of sigstore sees it: it takes the first of two contents, and skips

@@ -25,6 +25,16 @@ pub(super) struct TrustedKey {
     pub not_after: Option<Timestamp>,
 }
 
+impl TrustedKey {
+    /// Its holder.
+    pub fn signer(&self) -> Signer {
+        Signer::Key {
+            fingerprint: self.key.fingerprint().clone(),
+            name: self.name.clone(),
+        }
+    }
+}
+
 /// Whom a policy trusts, read.
 pub(super) struct Trust<'a> {
     pub keys: &'a [TrustedKey],
@@ -79,30 +89,36 @@ impl Trust<'_> {
         now: Timestamp,
         notes: &mut Vec<String>,
     ) -> Result<Signer, Vec<Attempt>> {
-        let signer = self.keys.iter().find(|trusted| {
-            trusted
-                .key
-                .verifies(signed.bytes, signed.hash, signed.signature)
-        });
-        let Some(trusted) = signer else {
-            return Err(vec![self.untrusted()]);
+        let trusted = self
+            .key_that(now, |key| {
+                key.verifies(signed.bytes, signed.hash, signed.signature)
+            })
+            .map_err(|attempt| vec![attempt])?;
+        self.check_log(read, target, &trusted.key, notes)
+            .map_err(|attempt| vec![attempt.about(&format!("key {:?}", trusted.name))])?;
+        Ok(trusted.signer())
+    }
+
+    /// The key of the policy that made a signature, if it is still trusted.
+    pub fn key_that(
+        &self,
+        now: Timestamp,
+        made: impl Fn(&PublicKey) -> bool,
+    ) -> Result<&TrustedKey, Attempt> {
+        let Some(trusted) = self.keys.iter().find(|trusted| made(&trusted.key)) else {
+            return Err(self.untrusted());
         };
         if let Some(not_after) = trusted.not_after
             && now > not_after
         {
             let message = format!(
-                "key {:?} ({}) made this signature, but is not trusted after {not_after}; it is {now}",
+                "key {:?} ({}) made this signature, but is not trusted after {not_after}",
                 trusted.name,
                 trusted.key.fingerprint()
             );
-            return Err(vec![Attempt::new(Reason::UntrustedKey, message)]);
+            return Err(Attempt::new(Reason::UntrustedKey, message));
         }
-        self.check_log(read, target, &trusted.key, notes)
-            .map_err(|attempt| vec![attempt.about(&format!("key {:?}", trusted.name))])?;
-        Ok(Signer::Key {
-            fingerprint: trusted.key.fingerprint().clone(),
-            name: trusted.name.clone(),
-        })
+        Ok(trusted)
     }
 
     fn untrusted(&self) -> Attempt {

@@ -9,7 +9,7 @@ use super::{
     bundle::{self, About},
     examine::{SignedBytes, Target},
     guarded,
-    policy::PreparedPolicy,
+    policy::{PreparedPolicy, examination},
 };
 use crate::domain::{
     digest::Digest,
@@ -49,13 +49,7 @@ pub fn examine_image(
             .trust()
             .examine(&read, Target::Image(hash), &signed, now))
     });
-    match examined {
-        Ok(Ok(examination)) => examination,
-        Ok(Err(attempt)) | Err(attempt) => Examination {
-            attempts: vec![attempt],
-            ..Examination::default()
-        },
-    }
+    examination(examined)
 }
 
 /// The bytes that are signed, if they say that this image is signed.

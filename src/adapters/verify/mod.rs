@@ -5,14 +5,16 @@ mod bundle;
 mod examine;
 mod image;
 mod key;
+mod legacy;
 mod policy;
 mod root;
 mod sign;
-mod strict;
+pub(in crate::adapters) mod strict;
 
 pub use image::examine_image;
 pub use key::{Algorithm, KeyError, PublicKey};
 pub use policy::{ConfigMaps, PreparedPolicy};
+pub use root::RootFacts;
 pub use sign::{SignError, SigningKey};
 
 use crate::domain::{reason::Reason, trust::Attempt};

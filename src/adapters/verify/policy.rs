@@ -7,8 +7,10 @@ use super::{
     bundle::{self, About},
     examine::{SignedBytes, Target, Trust, TrustedKey},
     guarded,
+    image::examine_image,
     key::PublicKey,
-    root::Root,
+    legacy,
+    root::{Root, RootFacts},
 };
 use crate::{
     api::v1alpha1::{
@@ -16,10 +18,11 @@ use crate::{
         TrustPolicySpec, TrustedIdentity, TrustedKey as ApiKey,
     },
     domain::{
+        digest::Digest,
         reason::Reason,
         trust::{
-            Attempt, Examination, Examiner, Expression, Formats, IdentityRule, KeyRule, LogRule,
-            Matches, Policy, Problem, SignedKind, SubjectRule,
+            Attempt, Examination, Examiner, Expression, Formats, IdentityRule, KeyRule,
+            LegacySignature, LogRule, Matches, Policy, Problem, SignedKind, SubjectRule,
         },
     },
 };
@@ -112,6 +115,45 @@ impl PreparedPolicy {
             .map(|trusted| (trusted.name.as_str(), &trusted.key))
     }
 
+    /// What its trusted root is, if it names one that can be read.
+    pub fn root(&self) -> Option<&RootFacts> {
+        self.root.as_ref().map(|root| &root.facts)
+    }
+
+    /// When it trusts somebody less than now, without anybody's doing: a key's time is over, or its root's.
+    pub fn next_end(&self, now: Timestamp) -> Option<Timestamp> {
+        let keys = self.keys.iter().filter_map(|trusted| trusted.not_after);
+        let root = self.root.as_ref().and_then(Root::authorities_end);
+        keys.chain(root).filter(|end| *end >= now).min()
+    }
+
+    /// A policy of which nothing is known but its name: it is about everything, and refuses.
+    pub fn unreadable(name: &str, generation: Option<i64>, why: &str) -> Self {
+        let policy = Policy {
+            name: name.to_owned(),
+            generation,
+            matches: Matches::default(),
+            keys: Vec::new(),
+            identities: Vec::new(),
+            root: None,
+            log: LogRule::Ignore,
+            formats: Formats {
+                bundle: true,
+                legacy: false,
+            },
+            threshold: 1,
+        };
+        let problem = unready(format!(
+            "it does not fit its kind: {why}; was the CRD altered?"
+        ));
+        Self {
+            policy,
+            problems: vec![problem],
+            keys: Vec::new(),
+            root: None,
+        }
+    }
+
     pub(super) fn trust(&self) -> Trust<'_> {
         Trust {
             keys: &self.keys,
@@ -144,6 +186,17 @@ impl PreparedPolicy {
     }
 }
 
+/// What came of reading foreign bytes.
+pub(super) fn examination(read: Result<Result<Examination, Attempt>, Attempt>) -> Examination {
+    match read {
+        Ok(Ok(examination)) => examination,
+        Ok(Err(attempt)) | Err(attempt) => Examination {
+            attempts: vec![attempt],
+            ..Examination::default()
+        },
+    }
+}
+
 impl Examiner for PreparedPolicy {
     fn policy(&self) -> &Policy {
         &self.policy
@@ -153,14 +206,30 @@ impl Examiner for PreparedPolicy {
         &self.problems
     }
 
+    fn ended(&self, now: Timestamp) -> Option<Problem> {
+        // A key is trusted by itself; its own end is looked at with its signature.
+        let root = self
+            .root
+            .as_ref()
+            .filter(|_| !self.policy.identities.is_empty());
+        root.and_then(|root| root.ended(now))
+    }
+
     fn examine(&self, bundle: &str, message: &[u8], now: Timestamp) -> Examination {
-        match guarded(|| self.examine_blob(bundle, message, now)) {
-            Ok(Ok(examination)) => examination,
-            Ok(Err(attempt)) | Err(attempt) => Examination {
-                attempts: vec![attempt],
-                ..Examination::default()
-            },
-        }
+        examination(guarded(|| self.examine_blob(bundle, message, now)))
+    }
+
+    fn examine_statement(&self, bundle: &str, digest: &Digest, now: Timestamp) -> Examination {
+        examine_image(self, bundle, digest, now)
+    }
+
+    fn examine_legacy(
+        &self,
+        signature: &LegacySignature,
+        digest: &Digest,
+        now: Timestamp,
+    ) -> Examination {
+        examination(guarded(|| legacy::examine(self, signature, digest, now)))
     }
 }
 

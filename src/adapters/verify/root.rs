@@ -2,12 +2,13 @@
 //! the text alone; the built-in roots and their updates over the network are not compiled in.
 
 use jiff::Timestamp;
-use sigstore_trust_root::{TransparencyLog, TrustedRoot};
+use sigstore_trust_root::{CertificateAuthority, TransparencyLog, TrustedRoot};
 use sigstore_types::{Bundle, TimestampVerificationData};
-use sigstore_verify::Verifier;
+use sigstore_verify::{Verifier, crypto::x509};
 
 use super::strict;
 use crate::domain::{
+    digest::Digest,
     reason::Reason,
     trust::{Attempt, Problem},
 };
@@ -21,7 +22,21 @@ pub(super) struct Root {
     trusted: TrustedRoot,
     pub has_authorities: bool,
     pub has_logs: bool,
+    pub facts: RootFacts,
+    /// When the last of its certificate authorities ends; none if one of them has no known end.
+    authorities_end: Option<Timestamp>,
     has_timestamps: bool,
+}
+
+/// What people want to know about a root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootFacts {
+    /// SHA-256 of its text.
+    pub digest: Digest,
+    /// When its oldest certificate begins.
+    pub not_before: Option<Timestamp>,
+    /// When its newest certificate ends.
+    pub not_after: Option<Timestamp>,
 }
 
 /// A bundle without what the root cannot judge, and what that was.
@@ -69,6 +84,8 @@ impl Root {
             .map_err(|error| invalid(format!("the trusted root cannot be used: {error}")))?;
         Ok(Self {
             verifier,
+            facts: facts(text, &root),
+            authorities_end: authorities_end(&root.certificate_authorities),
             has_authorities: !root.certificate_authorities.is_empty(),
             has_logs: !root.tlogs.is_empty(),
             has_timestamps: !root.timestamp_authorities.is_empty(),
@@ -90,6 +107,19 @@ impl Root {
         Verifier::new(&rest)
             .map(Some)
             .map_err(|error| Attempt::new(Reason::TrustRootInvalid, error.to_string()))
+    }
+
+    /// Why no signature under a certificate can be trusted by it any more.
+    pub fn ended(&self, now: Timestamp) -> Option<Problem> {
+        let end = self.authorities_end.filter(|end| *end < now)?;
+        Some(invalid(format!(
+            "the last certificate authority of the trusted root ended at {end}: put the newer trusted_root.json of your Sigstore into the ConfigMap"
+        )))
+    }
+
+    /// Until when its authorities are trusted, if that is known.
+    pub fn authorities_end(&self) -> Option<Timestamp> {
+        self.authorities_end
     }
 
     /// The bundle with what this root can judge. What it cannot is no evidence, and must not be an error either: cosign
@@ -126,4 +156,39 @@ impl Root {
             unknown_logs,
         }
     }
+}
+
+/// Every certificate of the root: its authorities' and its timestamp authorities'.
+fn facts(text: &str, root: &TrustedRoot) -> RootFacts {
+    let authorities = root.certificate_authorities.iter();
+    let timestamps = root.timestamp_authorities.iter();
+    let chains = authorities
+        .map(|authority| &authority.cert_chain)
+        .chain(timestamps.map(|authority| &authority.cert_chain));
+    let certificates = chains.flat_map(|chain| &chain.certificates);
+    // What cannot be read has made the verifier fail before.
+    let known: Vec<_> = certificates
+        .filter_map(|certificate| x509::parse_certificate_info(&certificate.raw_bytes).ok())
+        .collect();
+    RootFacts {
+        digest: Digest::of(text.as_bytes()),
+        not_before: known.iter().map(|known| known.not_before).min(),
+        not_after: known.iter().map(|known| known.not_after).max(),
+    }
+}
+
+fn authorities_end(authorities: &[CertificateAuthority]) -> Option<Timestamp> {
+    let ends: Option<Vec<Timestamp>> = authorities.iter().map(authority_end).collect();
+    ends?.into_iter().max()
+}
+
+/// The earliest of: the end of its time in the root, the end of any certificate of its chain.
+fn authority_end(authority: &CertificateAuthority) -> Option<Timestamp> {
+    let window = authority.valid_for.as_ref().and_then(|window| window.end);
+    let chain = authority.cert_chain.certificates.iter();
+    chain
+        .filter_map(|certificate| x509::parse_certificate_info(&certificate.raw_bytes).ok())
+        .map(|known| known.not_after)
+        .chain(window)
+        .min()
 }

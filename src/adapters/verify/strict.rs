@@ -11,25 +11,36 @@ const DEEPEST: usize = 24;
 
 /// Reads JSON strictly.
 pub(super) fn read(text: &str) -> Result<Value, serde_json::Error> {
+    read_within(text, DEEPEST)
+}
+
+/// The same with another deepest level.
+pub(in crate::adapters) fn read_within(
+    text: &str,
+    deepest: usize,
+) -> Result<Value, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = Level(0).deserialize(&mut deserializer)?;
+    let value = Level(deepest).deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(value)
 }
 
-/// The level at which a value stands.
+/// How many levels there may be below a value.
 #[derive(Clone, Copy)]
 struct Level(usize);
+
+impl Level {
+    fn below<E: de::Error>(self) -> Result<Self, E> {
+        let left = self.0.checked_sub(1);
+        left.map(Self)
+            .ok_or_else(|| de::Error::custom("nested too deep"))
+    }
+}
 
 impl<'de> DeserializeSeed<'de> for Level {
     type Value = Value;
 
     fn deserialize<D: de::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        if self.0 > DEEPEST {
-            return Err(de::Error::custom(format!(
-                "nested deeper than {DEEPEST} levels"
-            )));
-        }
         deserializer.deserialize_any(self)
     }
 }
@@ -70,17 +81,17 @@ impl<'de> Visitor<'de> for Level {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element_seed(Level(self.0 + 1))? {
+        let (mut list, level) = (Vec::new(), self.below()?);
+        while let Some(item) = items.next_element_seed(level)? {
             list.push(item);
         }
         Ok(Value::Array(list))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
-        let mut object = Map::new();
+        let (mut object, level) = (Map::new(), self.below()?);
         while let Some(name) = fields.next_key::<String>()? {
-            let value = fields.next_value_seed(Level(self.0 + 1))?;
+            let value = fields.next_value_seed(level)?;
             if object.contains_key(&name) {
                 return Err(de::Error::custom(format!("the key {name:?} stands twice")));
             }

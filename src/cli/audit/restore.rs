@@ -177,14 +177,8 @@ impl Putting<'_> {
         let Taken { body, record, text } = leaf;
         let expires = |time: Timestamp| time.checked_add(self.retention).unwrap_or(Timestamp::MAX);
         Entry {
-            id: record.fact.id,
-            body,
-            time: record.time,
-            code: record.fact.code,
-            actor: record.fact.actor.subject.clone(),
-            object: record.fact.object.as_ref().map(|object| object.uid.clone()),
             payload: text.map(|text| (text, expires(record.time))),
-            notice: None,
+            ..Entry::of(&record, body)
         }
     }
 

@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 
 use crate::{
-    adapters::verify::SignError,
+    adapters::{
+        oci::{CredentialsError, OciError},
+        verify::SignError,
+    },
     domain::{
         document::NotCanonical,
+        reason::Reason,
         trust::{AttachError, Refusal},
     },
 };
@@ -97,6 +101,30 @@ pub enum PlaybookFileError {
     /// There is no place for a further bundle.
     #[error("could not attach the bundle")]
     Attach(#[source] AttachError),
+    /// The file with passwords for registries cannot be used.
+    #[error("could not take the passwords for registries")]
+    Credentials(#[source] CredentialsError),
+    /// A registry, or what lies in it.
+    #[error("{reason}: could not {tried}")]
+    Registry {
+        /// What was tried.
+        tried: String,
+        /// In a word.
+        reason: Reason,
+        /// Why.
+        #[source]
+        source: OciError,
+    },
+    /// A tag where nothing but a digest can be trusted.
+    #[error(
+        "{tag} is a tag, and a tag can change; now it names {image}: look at that, and ask for it by its digest"
+    )]
+    Tag {
+        /// What was asked for.
+        tag: String,
+        /// What it names.
+        image: String,
+    },
     /// Not trusted.
     #[error("{} is not trusted: {refusal}", path.display())]
     NotTrusted {

@@ -8,10 +8,13 @@ use std::{
 
 use serde_json::Value;
 
-use super::PlaybookFileError;
+use super::{PlaybookFileError, ambiguous};
 use crate::{
     api::API_VERSION,
-    domain::document::{Document, Scope},
+    domain::{
+        document::{Document, Scope},
+        lint::{Finding, lint, lint_sourced},
+    },
 };
 
 /// A file and where it is going to be applied.
@@ -61,6 +64,12 @@ impl PlaybookFile {
                 path: path.to_owned(),
                 message: error.to_string(),
             })?;
+        if let Some(message) = ambiguous::find(&text) {
+            return Err(PlaybookFileError::Parse {
+                path: path.to_owned(),
+                message,
+            });
+        }
         let field = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
         let wrong = |what| PlaybookFileError::NotAPlaybook {
             path: path.to_owned(),
@@ -115,6 +124,18 @@ impl PlaybookFile {
 impl SignedArgs {
     /// The document, and the form in which it is signed.
     pub fn read(&self) -> Result<(PlaybookFile, Document, Scope), PlaybookFileError> {
+        self.read_with(lint)
+    }
+
+    /// The same for an artifact, which may be larger.
+    pub fn read_sourced(&self) -> Result<(PlaybookFile, Document, Scope), PlaybookFileError> {
+        self.read_with(lint_sourced)
+    }
+
+    fn read_with(
+        &self,
+        lint: fn(&Document) -> Vec<Finding>,
+    ) -> Result<(PlaybookFile, Document, Scope), PlaybookFileError> {
         let file = PlaybookFile::read(&self.file)?;
         let scope = if self.any_namespace {
             Scope::Anywhere
@@ -136,7 +157,7 @@ impl SignedArgs {
             (None, None) => return Err(PlaybookFileError::NoNamespace(self.file.clone())),
         };
         let document = file.document(&namespace);
-        super::lint::check(&self.file, &document)?;
+        super::lint::check_with(&self.file, &document, lint)?;
         Ok((file, document, scope))
     }
 }

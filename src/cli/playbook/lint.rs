@@ -12,7 +12,7 @@ use crate::{
     api::{strict::violations, v1alpha1::Playbook},
     domain::{
         document::Document,
-        lint::{Position, Severity, lint},
+        lint::{Finding, Position, Severity, lint},
     },
 };
 
@@ -37,6 +37,15 @@ pub fn digest(args: &FileArgs) -> Result<String, PlaybookFileError> {
 
 /// Refuses what the operator would not run.
 pub(super) fn check(path: &Path, document: &Document) -> Result<String, PlaybookFileError> {
+    check_with(path, document, lint)
+}
+
+/// The same with one of the linter's limits.
+pub(super) fn check_with(
+    path: &Path,
+    document: &Document,
+    lint: fn(&Document) -> Vec<Finding>,
+) -> Result<String, PlaybookFileError> {
     let findings = lint(document);
     let mut errors = findings
         .iter()

@@ -1,28 +1,34 @@
-//! Floor 3: `neuralops playbook verify`: the operator's own question and answer, from files.
+//! Floor 3: `neuralops playbook verify`: the operator's own question and answer, from files and, for artifacts and images,
+//! from the registry that holds them.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
     PlaybookFileError,
     file::{PlaybookFile, text},
-    policies,
+    policies, registry,
 };
 use crate::{
-    adapters::clock,
+    adapters::{clock, oci::Reference, verify::PreparedPolicy},
     domain::{
-        document::Scope,
-        trust::{self, Signer, Verified, verify_playbook},
+        document::{Document, Scope},
+        trust::{
+            self, AppliedPolicy, Refusal, SignedKind, Signer, Verified, VerifiedImage,
+            accepts_legacy, source_image, verify_image, verify_playbook, verify_sourced,
+        },
     },
 };
 
 /// What `--help` ends with.
 pub const HELP: &str = "\
-No network is needed, and none is used. Give every TrustPolicy of the cluster: all that are about the Playbook must be
-satisfied. Keys and trusted roots that lie in ConfigMaps are read from --config-map.
+No network is needed, and none is used, but for --image and for a Playbook with a source: the signatures of those lie in a
+registry. Give every TrustPolicy of the cluster: all that are about the Playbook must be satisfied. Keys and trusted roots
+that lie in ConfigMaps are read from --config-map.
 
 Examples
   neuralops playbook verify -f signed.json --policy trustpolicy.yaml
   neuralops playbook verify -f pb.yaml -n shop --bundle pb.sigstore.json --policy trustpolicy.yaml --config-map root.yaml
+  neuralops playbook verify --image registry.example/tools@sha256:… -n shop --policy trustpolicy.yaml
   kubectl get trustpolicies -o json > policies.json
   kubectl -n shop get playbook drain -o json | neuralops playbook verify -f - --policy policies.json";
 
@@ -30,8 +36,16 @@ Examples
 #[derive(clap::Args, Debug)]
 pub struct VerifyArgs {
     /// The Playbook with its annotations, as YAML or JSON; - reads standard input
-    #[arg(short = 'f', long = "filename", value_name = "FILE")]
-    file: PathBuf,
+    #[arg(
+        short = 'f',
+        long = "filename",
+        value_name = "FILE",
+        required_unless_present = "image"
+    )]
+    file: Option<PathBuf>,
+    /// An image of a step instead, by its digest: REGISTRY/REPOSITORY@DIGEST
+    #[arg(long, value_name = "REF", conflicts_with_all = ["file", "bundles"])]
+    image: Option<Reference>,
     /// The namespace, if the file names none
     #[arg(short = 'n', long)]
     namespace: Option<String>,
@@ -47,59 +61,133 @@ pub struct VerifyArgs {
     /// Ask as of another moment, such as 2027-01-01T00:00:00Z; keys have ends
     #[arg(long, value_name = "TIME")]
     at: Option<jiff::Timestamp>,
+    #[command(flatten)]
+    registry: registry::RegistryArgs,
 }
 
 /// Runs the command; returns what is to be printed.
-pub fn run(args: &VerifyArgs) -> Result<String, PlaybookFileError> {
-    let file = PlaybookFile::read(&args.file)?;
+pub async fn run(args: &VerifyArgs) -> Result<String, PlaybookFileError> {
+    let config_maps = policies::config_maps(&args.config_maps)?;
+    let policies = policies::policies(&args.policies, &config_maps)?;
+    match (&args.file, &args.image) {
+        (Some(path), _) => {
+            let verified = playbook(args, path, &policies).await?;
+            Ok(report(&verified))
+        }
+        (None, Some(reference)) => {
+            let verified = image(args, reference, &policies).await?;
+            Ok(report_image(&verified))
+        }
+        (None, None) => Err(unusable("-", "give -f FILE or --image REF")),
+    }
+}
+
+fn unusable(path: &str, message: &str) -> PlaybookFileError {
+    PlaybookFileError::Unusable {
+        path: path.into(),
+        message: message.into(),
+    }
+}
+
+fn refused(path: impl Into<PathBuf>) -> impl FnOnce(Refusal) -> PlaybookFileError {
+    let path = path.into();
+    move |refusal| PlaybookFileError::NotTrusted {
+        path,
+        refusal: Box::new(refusal),
+    }
+}
+
+async fn playbook(
+    args: &VerifyArgs,
+    path: &PathBuf,
+    policies: &[PreparedPolicy],
+) -> Result<Verified, PlaybookFileError> {
+    let file = PlaybookFile::read(path)?;
     let namespace = file.namespace().or(args.namespace.as_deref());
     let Some(namespace) = namespace else {
-        return Err(PlaybookFileError::Unusable {
-            path: args.file.clone(),
-            message: "it names no namespace, and policies are about namespaces: give -n".into(),
-        });
+        let message = "it names no namespace, and policies are about namespaces: give -n";
+        return Err(unusable(&path.display().to_string(), message));
     };
     let document = file.document(namespace);
+    let now = args.at.unwrap_or_else(clock::now);
+    if let Some(source) = source_image(&document) {
+        let image = source.map_err(refused(path))?;
+        let registry = args.registry.registry()?;
+        let legacy = accepts_legacy(SignedKind::Playbook, &image, namespace, policies);
+        let fetched = registry::fetch(&registry, &image, legacy).await?;
+        let open = || fetched.open();
+        let verified = verify_sourced(&document, fetched.signatures(), open, policies, None, now);
+        return verified.map_err(refused(path));
+    }
+    let annotations = annotations(args, &file)?;
+    verify_playbook(&document, &annotations, policies, None, now).map_err(refused(path))
+}
+
+fn annotations(
+    args: &VerifyArgs,
+    file: &PlaybookFile,
+) -> Result<BTreeMap<String, String>, PlaybookFileError> {
     let mut annotations = file.annotations();
     for path in &args.bundles {
         trust::attach(&mut annotations, text(path)?.trim().to_owned())
             .map_err(PlaybookFileError::Attach)?;
     }
-    let config_maps = policies::config_maps(&args.config_maps)?;
-    let policies = policies::policies(&args.policies, &config_maps)?;
+    Ok(annotations)
+}
+
+async fn image(
+    args: &VerifyArgs,
+    reference: &Reference,
+    policies: &[PreparedPolicy],
+) -> Result<VerifiedImage, PlaybookFileError> {
+    let Some(namespace) = args.namespace.as_deref() else {
+        let message =
+            "policies are about namespaces: give the one where the image is used, with -n";
+        return Err(unusable(&reference.to_string(), message));
+    };
+    let registry = args.registry.registry()?;
+    let image = registry::pinned(&registry, reference).await?;
+    let legacy = accepts_legacy(SignedKind::Image, &image, namespace, policies);
+    let signatures = registry::signatures(&registry, &image, legacy).await?;
     let now = args.at.unwrap_or_else(clock::now);
-    let verified = verify_playbook(&document, &annotations, &policies, now).map_err(|refusal| {
-        PlaybookFileError::NotTrusted {
-            path: args.file.clone(),
-            refusal: Box::new(refusal),
-        }
-    })?;
-    Ok(report(&verified))
+    verify_image(&image, namespace, &signatures, policies, now).map_err(refused(image.to_string()))
 }
 
 fn report(verified: &Verified) -> String {
-    let document = verified.document();
+    let Document {
+        namespace, name, ..
+    } = verified.document();
     let scope = match verified.scope() {
         Scope::Namespaced => "signed for this namespace",
         Scope::Anywhere => "signed for any namespace",
     };
     let mut text = format!(
-        "verified: {}/{}, {scope}\ndigest: {}\n",
-        document.namespace,
-        document.name,
+        "verified: {namespace}/{name}, {scope}\ndigest: {}\n",
         verified.digest()
     );
-    for policy in verified.policies() {
+    if let Some(artifact) = verified.artifact() {
+        text.push_str(&format!("artifact: {artifact}\n"));
+    }
+    text + &applied(verified.policies())
+        + &format!("policies: {}\n", verified.policy_digest())
+        + &said(verified.notes())
+}
+
+fn report_image(verified: &VerifiedImage) -> String {
+    format!("verified: {}\n", verified.image())
+        + &applied(verified.policies())
+        + &format!("policies: {}\n", verified.policy_digest())
+        + &said(verified.notes())
+}
+
+fn applied(policies: &[AppliedPolicy]) -> String {
+    let line = |policy: &AppliedPolicy| {
         let signers: Vec<String> = policy.signers.iter().map(Signer::to_string).collect();
-        text.push_str(&format!(
-            "policy {:?}: {}\n",
-            policy.name,
-            signers.join(", ")
-        ));
-    }
-    text.push_str(&format!("policies: {}\n", verified.policy_digest()));
-    for note in verified.notes() {
-        text.push_str(&format!("note: {note}\n"));
-    }
-    text
+        format!("policy {:?}: {}\n", policy.name, signers.join(", "))
+    };
+    policies.iter().map(line).collect()
+}
+
+fn said(notes: &[String]) -> String {
+    notes.iter().map(|note| format!("note: {note}\n")).collect()
 }

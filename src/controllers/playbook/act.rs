@@ -1,12 +1,13 @@
 //! Floor 3: what is done about a Playbook besides its status: its transitions are recorded, before the status tells them.
 
-use super::Decision;
+use jiff::Timestamp;
+
+use super::{Decision, Judgement};
 use crate::{
     adapters::{
         kube::error::Classified,
         ledger::{Ack, Ledger, Refusal},
     },
-    controllers::playbook::Judgement,
     domain::{
         reason::Reason,
         verdict::{ErrorClass, Verdict},
@@ -14,24 +15,28 @@ use crate::{
 };
 
 /// What really happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Done {
-    /// The judgement.
-    pub judgement: Judgement,
-    /// Why it is not on record, if it is not: then nothing may tell it.
-    pub unrecorded: Option<Refusal>,
+    /// The judgement; or why there is none that may be told, because it cannot be known or is not on record.
+    pub judgement: Result<Judgement, Refusal>,
+    /// How long it stands if nobody changes anything.
+    pub until: Option<Timestamp>,
 }
 
 impl Done {
-    pub(super) fn verdict(&self) -> Verdict {
-        match (&self.unrecorded, &self.judgement) {
-            (Some(refusal), _) => Verdict::Held {
+    pub(super) fn verdict(&self, now: Timestamp) -> Verdict {
+        match &self.judgement {
+            Err(refusal) => Verdict::Held {
                 reason: refusal.reason,
             },
-            (None, Judgement::Refuse { reason, .. }) => Verdict::Stalled { reason: *reason },
-            (None, Judgement::Accept { .. }) => Verdict::Waiting {
-                reason: Reason::VerifierMissing,
-                after: None,
+            Ok(judgement) => match judgement.refusal() {
+                // The listing wakes it.
+                Some(Reason::CacheNotFilled) => Verdict::Waiting {
+                    reason: Reason::CacheNotFilled,
+                    after: None,
+                },
+                Some(reason) => Verdict::Stalled { reason },
+                None => Verdict::until(self.until, Reason::Verified, now),
             },
         }
     }
@@ -52,15 +57,15 @@ impl Classified for PlaybookError {
 }
 
 pub(super) async fn act(decision: Decision, ledger: &Ledger) -> Done {
-    let mut unrecorded = None;
-    for fact in decision.records {
-        if let Err(refusal) = ledger.record(fact.into(), Ack::Durable).await {
-            unrecorded = Some(refusal);
+    let mut judgement = decision.judgement;
+    for draft in decision.records {
+        if let Err(refusal) = ledger.record(draft, Ack::Durable).await {
+            judgement = Err(refusal);
             break;
         }
     }
     Done {
-        judgement: decision.judgement,
-        unrecorded,
+        judgement,
+        until: decision.until,
     }
 }

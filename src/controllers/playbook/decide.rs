@@ -1,17 +1,22 @@
 //! Floor 3: whether a Playbook can be used, and what of that is to be recorded first. Pure and total.
 
-use super::Facts;
+use jiff::Timestamp;
+
+use super::{super::CONTROLLER, Facts};
 use crate::{
+    adapters::ledger::{self, Draft},
     api::v1alpha1::PlaybookSpec,
+    controllers::verification::Examined,
     domain::{
         audit::{
             event::Event,
-            record::{Actor, Fact, Method, Object, RecordId},
+            record::{Actor, Fact, Object, RecordId},
         },
         digest::Digest,
-        document::DEEPEST,
+        document::{Document, Scope},
         lint::{Finding, Severity, lint},
         reason::Reason,
+        trust::{Refusal, Signer, Verified},
     },
 };
 
@@ -19,111 +24,168 @@ use crate::{
 const FINDINGS_SHOWN: usize = 12;
 
 /// What is to be done about a Playbook.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Decision {
-    /// Whether it can be used.
-    pub judgement: Judgement,
+    /// What it came to; or why that cannot be known now.
+    pub judgement: Result<Judgement, ledger::Refusal>,
     /// What has to be on record before the status may say so, in this order.
-    pub records: Vec<Fact>,
+    pub records: Vec<Draft>,
+    /// When it has to be looked at again, whatever else happens.
+    pub until: Option<Timestamp>,
 }
 
-/// Whether a Playbook can be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Judgement {
-    /// It breaks a rule.
-    Refuse {
-        /// In a word.
-        reason: Reason,
-        /// Where, why, and what to do.
-        message: String,
-        /// Its digest, if it has canonical bytes.
-        digest: Option<Digest>,
-    },
-    /// It keeps all rules that can be checked without a cluster.
-    Accept {
-        /// What a signature is about.
-        digest: Digest,
-        /// What the author should look at.
-        warnings: Vec<String>,
-        /// Its annotation forbids new runs.
-        suspended: bool,
-    },
+/// What a Playbook is worth.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgement {
+    /// What a signature is about: as its author signed it, or with its namespace.
+    pub digest: Option<Digest>,
+    /// Whether it keeps all rules that can be checked without a cluster.
+    pub rules: Result<Warnings, Refusal>,
+    /// Whether it is trusted.
+    pub signatures: Result<Verified, Refusal>,
+    /// Its annotation forbids new runs.
+    pub suspended: bool,
 }
+
+/// What the author should look at.
+pub type Warnings = Vec<String>;
 
 impl Judgement {
-    /// The digest of the document, if it has one.
-    pub(super) fn digest(&self) -> Option<&Digest> {
-        match self {
-            Self::Refuse { digest, .. } => digest.as_ref(),
-            Self::Accept { digest, .. } => Some(digest),
-        }
-    }
-
-    fn reason(&self) -> Reason {
-        match self {
-            Self::Refuse { reason, .. } => *reason,
-            Self::Accept { .. } => Reason::Valid,
-        }
+    /// Why it cannot be used, apart from its suspension.
+    pub fn refusal(&self) -> Option<Reason> {
+        let rules = self.rules.as_ref().err();
+        let refusal = rules.or_else(|| self.signatures.as_ref().err());
+        refusal.map(|refusal| refusal.reason)
     }
 }
 
 pub(super) fn decide(facts: &Facts) -> Decision {
-    let judgement = judge(facts);
+    let examined = match &facts.examined {
+        Ok(examined) => examined,
+        Err(refusal) => {
+            return Decision {
+                judgement: Err(refusal.clone()),
+                records: Vec::new(),
+                until: None,
+            };
+        }
+    };
+    let judgement = judge(facts, examined);
     Decision {
-        records: records(facts, &judgement),
-        judgement,
+        records: records(facts, examined, &judgement),
+        judgement: Ok(judgement),
+        until: examined.next_end,
     }
 }
 
 /// What the status does not say yet. The id names the transition with the status that it starts from: a pass that is
 /// repeated records nothing twice, and going there and back again is recorded each time.
-fn records(facts: &Facts, judgement: &Judgement) -> Vec<Fact> {
-    let digest = judgement.digest();
-    let changed = facts.recorded.digest.is_some()
-        && facts.recorded.digest.as_deref() != digest.map(Digest::as_str);
-    let reason = judgement.reason();
-    let accepted = reason == Reason::Valid;
-    let judged = facts.recorded.valid.as_ref() != Some(&(accepted, reason.as_str().to_owned()));
+fn records(facts: &Facts, examined: &Examined, judgement: &Judgement) -> Vec<Draft> {
+    // Nothing has been found out yet.
+    if judgement.refusal() == Some(Reason::CacheNotFilled) {
+        return Vec::new();
+    }
+    let changed = changed(facts);
+    let outcome = judgement.refusal().unwrap_or(Reason::Verified);
+    let judged = facts.recorded.outcome.as_deref() != Some(outcome.as_str());
     let mut records = Vec::new();
     if changed {
-        records.push(Event::PlaybookChanged);
+        records.push(fact(facts, Event::PlaybookChanged, outcome, judgement).into());
     }
-    if changed || judged {
-        records.push(if accepted {
-            Event::PlaybookAccepted
-        } else {
-            Event::PlaybookRefused
-        });
+    match (&judgement.signatures, judgement.refusal()) {
+        (Ok(verified), None) => {
+            let settles = settles(facts, examined, verified);
+            let trusted_otherwise = policies(verified) != facts.recorded.policies;
+            if changed || judged || trusted_otherwise || settles {
+                records.push(accepted(facts, examined, judgement, verified));
+            }
+        }
+        _ if changed || judged => {
+            records.push(fact(facts, Event::PlaybookRefused, outcome, judgement).into());
+        }
+        _ => {}
     }
-    let fact = |event| fact(facts, event, reason, digest);
-    records.into_iter().map(fact).collect()
+    records
 }
 
-fn fact(facts: &Facts, event: Event, reason: Reason, digest: Option<&Digest>) -> Fact {
+/// Whether the document is another than the one that the status tells of.
+fn changed(facts: &Facts) -> bool {
+    let Some(before) = &facts.recorded.digest else {
+        return false;
+    };
+    let document = facts.document.as_ref();
+    !document.is_ok_and(|document| digests(document).any(|digest| digest.as_str() == before))
+}
+
+/// The digests of a document, as it may be signed.
+fn digests(document: &Document) -> impl Iterator<Item = Digest> {
+    let scopes = [Scope::Namespaced, Scope::Anywhere].into_iter();
+    scopes.filter_map(|scope| {
+        let bytes = document.canonical_in(scope).ok()?;
+        Some(Digest::of(&bytes))
+    })
+}
+
+/// Whether its acceptance says which revision is the highest from now on. A revision that was set back stands until
+/// another document comes: the one that is still there, accepted again for whatever reason, must not raise it.
+fn settles(facts: &Facts, examined: &Examined, verified: &Verified) -> bool {
+    match &examined.on_record {
+        None => true,
+        Some(highest) if highest.digest.is_none() => {
+            facts.recorded.digest.is_none() || changed(facts)
+        }
+        Some(highest) => highest.revision < verified.revision(),
+    }
+}
+
+fn policies(verified: &Verified) -> Vec<String> {
+    let policies = verified.policies().iter();
+    policies.map(|policy| policy.digest.to_string()).collect()
+}
+
+fn accepted(
+    facts: &Facts,
+    examined: &Examined,
+    judgement: &Judgement,
+    verified: &Verified,
+) -> Draft {
+    let mut fact = fact(facts, Event::PlaybookAccepted, Reason::Verified, judgement);
+    fact.policy_digest = Some(verified.policy_digest().clone());
+    if settles(facts, examined, verified) {
+        fact.playbook = Some(format!("{}/{}", facts.namespace, facts.name).into());
+        fact.revision = Some(verified.revision());
+    }
+    let signers: Vec<String> = verified.signers().iter().map(Signer::to_string).collect();
+    Draft {
+        fact,
+        details: Some(format!("signed by {}", signers.join(", "))),
+        notice: None,
+    }
+}
+
+fn fact(facts: &Facts, event: Event, reason: Reason, judgement: &Judgement) -> Fact {
     let generation = facts.generation.to_string();
+    let digest = judgement.digest.as_ref();
+    let trusted = judgement.signatures.as_ref().ok();
+    let on_record = facts
+        .examined
+        .as_ref()
+        .ok()
+        .and_then(|examined| examined.on_record.as_ref());
     let id = RecordId::of(&[
         &facts.uid,
         &generation,
         event.code(),
         reason.as_str(),
         digest.map_or("", Digest::as_str),
+        trusted.map_or("", |verified| verified.policy_digest().as_str()),
+        &on_record.map_or_else(String::new, |highest| highest.revision.to_string()),
         facts.recorded.digest.as_deref().unwrap_or_default(),
-        facts
-            .recorded
-            .valid
-            .as_ref()
-            .map_or("", |(_, reason)| reason),
-        facts.recorded.since.as_deref().unwrap_or_default(),
+        facts.recorded.outcome.as_deref().unwrap_or_default(),
+        &facts.recorded.policies.join(" "),
+        &facts.recorded.since,
     ]);
-    let actor = Actor {
-        method: Method::Operator,
-        subject: "neuralops-controller".into(),
-        issuer: None,
-        uid: None,
-        groups: None,
-        credential: None,
-    };
-    let mut fact = Fact::new(id, event, actor).outcome(reason);
+    let mut fact = Fact::new(id, event, Actor::operator(CONTROLLER)).outcome(reason);
     fact.object = Some(Object {
         kind: "Playbook".into(),
         namespace: Some(facts.namespace.as_str().into()),
@@ -135,56 +197,36 @@ fn fact(facts: &Facts, event: Event, reason: Reason, digest: Option<&Digest>) ->
     fact
 }
 
-fn judge(facts: &Facts) -> Judgement {
-    let document = match &facts.document {
-        Ok(document) => document,
-        Err(error) => {
-            return Judgement::Refuse {
-                reason: Reason::Invalid,
-                message: format!(
-                    "spec: {error}: nested deeper than {DEEPEST} levels? make it flatter"
-                ),
-                digest: None,
-            };
-        }
+fn judge(facts: &Facts, examined: &Examined) -> Judgement {
+    let signatures = examined.verified.clone();
+    let digest = match (&signatures, &facts.document) {
+        (Ok(verified), _) => Some(verified.digest().clone()),
+        (Err(_), Ok(document)) => document.digest().ok(),
+        (Err(_), Err(_)) => None,
     };
+    Judgement {
+        rules: facts.document.clone().and_then(|document| rules(&document)),
+        digest,
+        signatures,
+        suspended: facts.suspended,
+    }
+}
+
+fn rules(document: &Document) -> Result<Warnings, Refusal> {
     let findings = lint(document);
     let errors: Vec<&Finding> = findings
         .iter()
         .filter(|finding| finding.severity == Severity::Error)
         .collect();
-    let digest = document.digest().ok();
     if let Some(first) = errors.first() {
-        return Judgement::Refuse {
-            reason: first.reason,
-            message: summary(&errors),
-            digest,
-        };
+        return Err(Refusal::new(first.reason, summary(&errors)));
     }
     // The API server has checked the schema; what does not fit now was let in by an altered CRD.
     if let Err(error) = serde_json::from_value::<PlaybookSpec>(document.spec.clone()) {
         let message = format!("spec does not fit the kind Playbook: {error}; was the CRD altered?");
-        return Judgement::Refuse {
-            reason: Reason::Undecodable,
-            message,
-            digest,
-        };
+        return Err(Refusal::new(Reason::Undecodable, message));
     }
-    match digest {
-        Some(digest) => {
-            let warnings = findings.iter().map(ToString::to_string).collect();
-            Judgement::Accept {
-                digest,
-                warnings,
-                suspended: facts.suspended,
-            }
-        }
-        None => Judgement::Refuse {
-            reason: Reason::Invalid,
-            message: "spec: has no canonical form".to_owned(),
-            digest: None,
-        },
-    }
+    Ok(findings.iter().map(ToString::to_string).collect())
 }
 
 fn summary(errors: &[&Finding]) -> String {
@@ -206,152 +248,4 @@ fn summary(errors: &[&Finding]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::{controllers::playbook::gather::Recorded, domain::document::Document};
-
-    fn facts(spec: Value) -> Facts {
-        let document = Document {
-            api_version: "neuralops.io/v1alpha1".into(),
-            name: "p".into(),
-            namespace: "n".into(),
-            spec,
-        };
-        Facts {
-            document: Ok(document),
-            suspended: false,
-            namespace: "n".into(),
-            name: "p".into(),
-            uid: "u".into(),
-            generation: 1,
-            recorded: Recorded::default(),
-        }
-    }
-
-    fn good() -> Value {
-        json!({
-            "revision": 1, "serviceAccountName": "s",
-            "approval": [{"rules": [{"role": "oncall", "min": 1}]}],
-            "steps": [{"name": "w", "wait": {"duration": "1s"}}],
-        })
-    }
-
-    #[test]
-    fn a_good_one_is_accepted_with_its_digest() {
-        let facts = facts(good());
-        let Judgement::Accept {
-            digest, warnings, ..
-        } = judge(&facts)
-        else {
-            panic!("refused")
-        };
-        assert_eq!(digest, facts.document.as_ref().unwrap().digest().unwrap());
-        assert_eq!(warnings, Vec::<String>::new());
-    }
-
-    #[test]
-    fn a_bad_one_is_refused_and_still_has_its_digest() {
-        let mut spec = good();
-        spec["description"] = json!("$(params.x)");
-        let Judgement::Refuse {
-            reason,
-            message,
-            digest,
-        } = judge(&facts(spec))
-        else {
-            panic!("accepted")
-        };
-        assert_eq!(reason, Reason::Invalid);
-        assert!(message.starts_with("spec.description: "), "{message}");
-        assert!(digest.is_some());
-    }
-
-    #[test]
-    fn many_findings_are_cut_with_their_number() {
-        let mut spec = good();
-        let bad = json!({"name": "w", "wait": {"duration": "$(x"}});
-        spec["steps"] = json!(vec![bad; 20]);
-        for (n, step) in spec["steps"].as_array_mut().unwrap().iter_mut().enumerate() {
-            step["name"] = json!(format!("w{n}"));
-        }
-        let Judgement::Refuse { message, .. } = judge(&facts(spec)) else {
-            panic!("accepted")
-        };
-        assert!(message.contains("and 8 more"), "{message}");
-    }
-
-    #[test]
-    fn what_fits_no_kind_is_named() {
-        let mut spec = good();
-        spec["steps"][0] = json!({"name": 7, "wait": {"duration": "1s"}});
-        let Judgement::Refuse { reason, .. } = judge(&facts(spec)) else {
-            panic!("accepted")
-        };
-        assert_eq!(reason, Reason::Undecodable);
-    }
-
-    fn codes(facts: &Facts) -> Vec<&'static str> {
-        let records = decide(facts).records;
-        records.iter().map(|fact| fact.code.code()).collect()
-    }
-
-    /// What the status says after the pass that these facts lead to.
-    fn settle(facts: &mut Facts) {
-        let judgement = judge(facts);
-        let reason = judgement.reason();
-        facts.recorded = Recorded {
-            digest: judgement.digest().map(ToString::to_string),
-            valid: Some((reason == Reason::Valid, reason.as_str().to_owned())),
-            since: None,
-        };
-    }
-
-    #[test]
-    fn each_transition_is_recorded_once_and_a_settled_playbook_not_at_all() {
-        let mut facts = facts(good());
-        assert_eq!(codes(&facts), ["playbook.accepted"]);
-        let ids = |facts: &Facts| {
-            decide(facts)
-                .records
-                .iter()
-                .map(|f| f.id)
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(ids(&facts), ids(&facts));
-        settle(&mut facts);
-        assert_eq!(codes(&facts), [""; 0]);
-        let first = facts.document.clone();
-
-        let mut spec = good();
-        spec["revision"] = json!(2);
-        facts.document.as_mut().unwrap().spec = spec;
-        facts.generation = 2;
-        assert_eq!(codes(&facts), ["playbook.changed", "playbook.accepted"]);
-        let second = ids(&facts);
-        settle(&mut facts);
-
-        facts.document.as_mut().unwrap().spec["description"] = json!("$(params.x)");
-        facts.generation = 3;
-        assert_eq!(codes(&facts), ["playbook.changed", "playbook.refused"]);
-        settle(&mut facts);
-
-        // Back to what it was: another transition, under other ids.
-        facts.document = first;
-        facts.generation = 4;
-        assert_eq!(codes(&facts), ["playbook.changed", "playbook.accepted"]);
-        assert!(ids(&facts).iter().all(|id| !second.contains(id)));
-    }
-
-    #[test]
-    fn a_playbook_that_is_refused_for_another_reason_is_recorded_again() {
-        let mut facts = facts(good());
-        facts.document = Err("deep".into());
-        assert_eq!(codes(&facts), ["playbook.refused"]);
-        settle(&mut facts);
-        assert_eq!(codes(&facts), [""; 0]);
-        facts.recorded.valid = Some((false, "Undecodable".into()));
-        assert_eq!(codes(&facts), ["playbook.refused"]);
-    }
-}
+mod tests;

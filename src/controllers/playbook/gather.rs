@@ -2,13 +2,14 @@
 
 use kube::ResourceExt;
 
+use super::super::verification::{Examined, Verification, document};
 use crate::{
+    adapters::ledger,
     api::{
-        API_VERSION,
         conditions::ConditionType,
         v1alpha1::{PlaybookStatus, RawPlaybook},
     },
-    domain::document::Document,
+    domain::{document::Document, reason::Reason, trust::Refusal},
 };
 
 /// Not signed and can only restrict: no new runs.
@@ -18,7 +19,9 @@ const SUSPEND: &str = "neuralops.io/suspend";
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// The document, from the raw spec; or why no reader can take it.
-    pub document: Result<Document, String>,
+    pub document: Result<Document, Refusal>,
+    /// What its signatures came to; or why that cannot be known now.
+    pub examined: Result<Examined, ledger::Refusal>,
     /// Whether its annotation forbids new runs.
     pub suspended: bool,
     /// Its namespace.
@@ -38,20 +41,18 @@ pub struct Facts {
 pub struct Recorded {
     /// The digest of its document.
     pub digest: Option<String>,
-    /// Whether it keeps all rules, and if not, why.
-    pub valid: Option<(bool, String)>,
+    /// What became of it: `Verified`, or why it was refused.
+    pub outcome: Option<String>,
+    /// The digests of the policies that it satisfied.
+    pub policies: Vec<String>,
     /// Since when.
-    pub since: Option<String>,
+    pub since: String,
 }
 
-pub(super) fn gather(object: &RawPlaybook) -> Facts {
+pub(super) async fn gather(object: &RawPlaybook, verification: &Verification) -> Facts {
     Facts {
-        document: object.spec.clone().map(|spec| Document {
-            api_version: API_VERSION.to_owned(),
-            name: object.name_any(),
-            namespace: object.namespace().unwrap_or_default(),
-            spec,
-        }),
+        document: document(object),
+        examined: verification.of(object).await,
         suspended: object
             .annotations()
             .get(SUSPEND)
@@ -72,11 +73,29 @@ fn recorded(status: Option<&PlaybookStatus>) -> Recorded {
     let Some(status) = status else {
         return Recorded::default();
     };
-    let mut conditions = status.conditions.iter().flatten();
-    let valid = conditions.find(|condition| condition.type_ == ConditionType::Valid.as_str());
+    let find = |kind: ConditionType| {
+        let mut conditions = status.conditions.iter().flatten();
+        conditions.find(|condition| condition.type_ == kind.as_str())
+    };
+    let valid = find(ConditionType::Valid);
+    let signature = find(ConditionType::SignatureVerified);
+    let outcome = match (valid, signature) {
+        (Some(valid), _) if valid.status != "True" => Some(valid.reason.clone()),
+        (Some(_), Some(signature)) if signature.status == "True" => {
+            Some(Reason::Verified.as_str().to_owned())
+        }
+        (Some(_), Some(signature)) => Some(signature.reason.clone()),
+        _ => None,
+    };
+    let since = [valid, signature]
+        .into_iter()
+        .flatten()
+        .map(|condition| condition.last_transition_time.0.to_string());
+    let policies = status.trust_policies.iter().flatten();
     Recorded {
         digest: status.digest.clone(),
-        valid: valid.map(|valid| (valid.status == "True", valid.reason.clone())),
-        since: valid.map(|valid| valid.last_transition_time.0.to_string()),
+        outcome,
+        policies: policies.map(|policy| policy.digest.clone()).collect(),
+        since: since.collect::<Vec<_>>().join(" "),
     }
 }

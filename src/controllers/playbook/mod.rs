@@ -1,5 +1,5 @@
-//! Floor 3: the Playbook controller. It checks the document, names its digest and records what became of it; until
-//! signatures can be verified no Playbook is ready. It never runs one.
+//! Floor 3: the Playbook controller. It checks the document and its signatures, names its digest and records what became
+//! of it. It never runs one.
 
 mod act;
 mod decide;
@@ -12,7 +12,10 @@ pub use act::{Done, PlaybookError};
 pub use decide::{Decision, Judgement};
 pub use gather::Facts;
 
-use super::harness::{Failure, Kind};
+use super::{
+    harness::{Failure, Kind},
+    verification::Verification,
+};
 use crate::{
     adapters::{clock, ledger::Ledger},
     api::v1alpha1::{PlaybookStatus, RawPlaybook},
@@ -23,12 +26,16 @@ use crate::{
 /// The Playbook controller.
 pub struct PlaybookKind {
     ledger: Ledger,
+    verification: Verification,
 }
 
 impl PlaybookKind {
     /// One that records into this log.
-    pub fn new(ledger: Ledger) -> Self {
-        Self { ledger }
+    pub fn new(ledger: Ledger, verification: Verification) -> Self {
+        Self {
+            ledger,
+            verification,
+        }
     }
 }
 
@@ -47,7 +54,7 @@ impl Kind for PlaybookKind {
     }
 
     async fn gather(&self, object: &RawPlaybook) -> Result<Facts, PlaybookError> {
-        Ok(gather::gather(object))
+        Ok(gather::gather(object, &self.verification).await)
     }
 
     fn decide(&self, facts: &Facts) -> Decision {
@@ -67,7 +74,7 @@ impl Kind for PlaybookKind {
     }
 
     fn verdict(&self, done: &Done) -> Verdict {
-        done.verdict()
+        done.verdict(clock::now())
     }
 
     fn current(object: &RawPlaybook) -> Option<&PlaybookStatus> {

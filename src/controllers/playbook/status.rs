@@ -4,14 +4,22 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{Done, Judgement};
 use crate::{
-    adapters::ledger::Refusal,
+    adapters::ledger,
     api::{
         conditions::{self, ConditionStatus, ConditionType, Draft},
-        v1alpha1::{PlaybookStatus, RawPlaybook},
+        v1alpha1::{self as api, PlaybookStatus, RawPlaybook, SignerKind, TrustPolicyRef},
     },
     controllers::harness::Failure,
-    domain::{reason::Reason, verdict::ErrorClass},
+    domain::{
+        document::Scope,
+        reason::Reason,
+        trust::{Refusal, Signer, Verified},
+        verdict::ErrorClass,
+    },
 };
+
+/// Signers and policies that a status shows; the record of the acceptance names them all.
+const SHOWN: usize = 32;
 
 pub(super) fn status(
     object: &RawPlaybook,
@@ -22,114 +30,187 @@ pub(super) fn status(
     let generation = object.metadata.generation;
     let standing = before.conditions.as_deref().unwrap_or_default();
     let amended = |drafts| conditions::amend(standing, drafts, generation, now);
-    let (digest, conditions) = match pass {
+    let (judgement, conditions) = match pass {
         Ok(Done {
-            unrecorded: Some(refusal),
+            judgement: Ok(judgement),
             ..
-        }) => (before.digest.clone(), amended(unrecorded(refusal))),
-        Ok(Done { judgement, .. }) => (
-            judgement.digest().map(ToString::to_string),
-            conditions::merge(standing, judged(judgement), generation, now),
-        ),
-        Err(failure) => (before.digest.clone(), amended(failed(failure))),
+        }) => {
+            let drafts = judged(judgement);
+            let merged = conditions::merge(standing, drafts, generation, now);
+            (Some(judgement), merged)
+        }
+        Ok(Done {
+            judgement: Err(refusal),
+            ..
+        }) => (None, amended(unknown(refusal))),
+        Err(failure) => (None, amended(failed(failure))),
     };
-    PlaybookStatus {
+    let status = PlaybookStatus {
         observed_generation: generation,
-        digest,
         conditions: Some(conditions),
         ..before
+    };
+    match judgement {
+        Some(judgement) => told(judgement, status),
+        None => status,
     }
 }
 
-const UNVERIFIED: &str = "this operator cannot verify signatures yet, so nobody vouches for this document and no run may use it";
+/// What is known besides the conditions.
+fn told(judgement: &Judgement, status: PlaybookStatus) -> PlaybookStatus {
+    let verified = judgement.signatures.as_ref().ok();
+    // What was accepted stays, whatever comes: it is a second memory of it.
+    let accepted = verified.filter(|_| judgement.refusal().is_none());
+    let revision = accepted.and_then(|verified| i64::try_from(verified.revision()).ok());
+    PlaybookStatus {
+        digest: judgement.digest.as_ref().map(ToString::to_string),
+        revision: revision.or(status.revision),
+        signers: verified.map(signers),
+        trust_policies: verified.map(policies),
+        ..status
+    }
+}
 
-const UNRECORDED: &str = "the transparency log cannot be written now, and nothing is told that is not on record; the operator's readiness says why";
+fn signers(verified: &Verified) -> Vec<api::Signer> {
+    let each = verified.policies().iter().flat_map(|policy| {
+        policy.signers.iter().map(|signer| api::Signer {
+            kind: match signer {
+                Signer::Key { .. } => SignerKind::Key,
+                Signer::Identity { .. } => SignerKind::Identity,
+            },
+            name: signer.name().to_owned(),
+            policy: policy.name.clone(),
+        })
+    });
+    each.take(SHOWN).collect()
+}
 
-fn accepted(warnings: &[String], suspended: bool) -> Vec<Draft> {
-    let valid = if warnings.is_empty() {
-        "the document keeps all rules".to_owned()
-    } else {
-        format!(
-            "the document keeps all rules; look at: {}",
-            warnings.join("; ")
-        )
-    };
-    let ready = if suspended {
-        Draft::new(
-            ConditionType::Ready,
+fn policies(verified: &Verified) -> Vec<TrustPolicyRef> {
+    let each = verified.policies().iter().map(|policy| TrustPolicyRef {
+        name: policy.name.clone(),
+        generation: policy.generation.unwrap_or_default(),
+        digest: policy.digest.to_string(),
+    });
+    each.take(SHOWN).collect()
+}
+
+const UNRECORDED: &str = "the transparency log cannot be used now, and nothing is told that is not on record; the operator's readiness says why";
+
+fn judged(judgement: &Judgement) -> Vec<Draft> {
+    let mut drafts = ready(judgement);
+    drafts.push(valid(&judgement.rules));
+    drafts.push(signed(&judgement.signatures));
+    drafts
+}
+
+fn ready(judgement: &Judgement) -> Vec<Draft> {
+    let said =
+        |status, reason, message: &str| Draft::new(ConditionType::Ready, status, reason, message);
+    match (&judgement.rules, &judgement.signatures) {
+        (Err(refusal), _) | (Ok(_), Err(refusal)) => not_ready(refusal),
+        (Ok(_), Ok(_)) if judgement.suspended => vec![said(
             ConditionStatus::False,
             Reason::Suspended,
             "the annotation neuralops.io/suspend forbids new runs",
-        )
-    } else {
-        Draft::new(
-            ConditionType::Ready,
-            ConditionStatus::False,
-            Reason::VerifierMissing,
-            UNVERIFIED,
-        )
-    };
-    vec![
-        ready,
-        Draft::new(
-            ConditionType::Valid,
+        )],
+        (Ok(_), Ok(verified)) => vec![said(
             ConditionStatus::True,
-            Reason::Valid,
-            valid,
-        ),
-        Draft::new(
-            ConditionType::SignatureVerified,
-            ConditionStatus::Unknown,
-            Reason::VerifierMissing,
-            UNVERIFIED,
-        ),
-    ]
+            Reason::Verified,
+            &format!(
+                "runs may use it: revision {}, {}",
+                verified.revision(),
+                by(verified)
+            ),
+        )],
+    }
 }
 
-fn refused(reason: Reason, message: &str) -> Vec<Draft> {
+fn not_ready(refusal: &Refusal) -> Vec<Draft> {
+    let message = refusal.told();
+    if refusal.reason == Reason::CacheNotFilled {
+        let said = |kind, status| Draft::new(kind, status, refusal.reason, message.as_str());
+        return vec![
+            said(ConditionType::Ready, ConditionStatus::Unknown),
+            said(ConditionType::Reconciling, ConditionStatus::True),
+        ];
+    }
     vec![
         Draft::new(
             ConditionType::Ready,
             ConditionStatus::False,
-            reason,
-            message,
+            refusal.reason,
+            message.as_str(),
         ),
         Draft::new(
             ConditionType::Stalled,
             ConditionStatus::True,
-            reason,
+            refusal.reason,
             message,
-        ),
-        Draft::new(
-            ConditionType::Valid,
-            ConditionStatus::False,
-            reason,
-            message,
-        ),
-        Draft::new(
-            ConditionType::SignatureVerified,
-            ConditionStatus::Unknown,
-            Reason::VerifierMissing,
-            UNVERIFIED,
         ),
     ]
 }
 
-fn judged(judgement: &Judgement) -> Vec<Draft> {
-    match judgement {
-        Judgement::Accept {
-            warnings,
-            suspended,
-            ..
-        } => accepted(warnings, *suspended),
-        Judgement::Refuse {
-            reason, message, ..
-        } => refused(*reason, message),
+fn valid(rules: &Result<Vec<String>, Refusal>) -> Draft {
+    let (status, reason, message) = match rules {
+        Ok(warnings) if warnings.is_empty() => (
+            ConditionStatus::True,
+            Reason::Valid,
+            "the document keeps all rules".to_owned(),
+        ),
+        Ok(warnings) => (
+            ConditionStatus::True,
+            Reason::Valid,
+            format!(
+                "the document keeps all rules; look at: {}",
+                warnings.join("; ")
+            ),
+        ),
+        Err(refusal) => (ConditionStatus::False, refusal.reason, refusal.told()),
+    };
+    Draft::new(ConditionType::Valid, status, reason, message)
+}
+
+fn signed(signatures: &Result<Verified, Refusal>) -> Draft {
+    let (status, reason, message) = match signatures {
+        Ok(verified) => (ConditionStatus::True, Reason::Verified, by(verified)),
+        Err(refusal) => {
+            let status = if refusal.reason == Reason::CacheNotFilled {
+                ConditionStatus::Unknown
+            } else {
+                ConditionStatus::False
+            };
+            (status, refusal.reason, refusal.told())
+        }
+    };
+    Draft::new(ConditionType::SignatureVerified, status, reason, message)
+}
+
+/// Who signed, which form of the document, under which policies, and what nobody checked.
+fn by(verified: &Verified) -> String {
+    let policies = verified.policies().iter();
+    let each: Vec<String> = policies
+        .map(|policy| {
+            let names: Vec<String> = policy.signers.iter().map(Signer::to_string).collect();
+            format!(
+                "by {} under TrustPolicy {:?}",
+                names.join(" and "),
+                policy.name
+            )
+        })
+        .collect();
+    let form = match verified.scope() {
+        Scope::Namespaced => "for this namespace",
+        Scope::Anywhere => "for any namespace",
+    };
+    let mut text = format!("signed {form} {}", each.join("; "));
+    for note in verified.notes() {
+        text.push_str(&format!("; {note}"));
     }
+    text
 }
 
 /// Nothing is told that is not on record; what was told before stands.
-fn unrecorded(refusal: &Refusal) -> Vec<Draft> {
+fn unknown(refusal: &ledger::Refusal) -> Vec<Draft> {
     // One sentence for whatever comes and goes: it would be written again and again otherwise.
     let message = if refusal.reason == Reason::AuditUnavailable {
         UNRECORDED
@@ -165,122 +246,4 @@ fn failed(failure: &Failure) -> Vec<Draft> {
 }
 
 #[cfg(test)]
-mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-    use serde_json::json;
-
-    use super::*;
-    use crate::domain::digest::Digest;
-
-    fn object(status: Option<PlaybookStatus>) -> RawPlaybook {
-        RawPlaybook {
-            metadata: ObjectMeta {
-                generation: Some(3),
-                ..ObjectMeta::default()
-            },
-            spec: Ok(json!({})),
-            status,
-        }
-    }
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    fn accept() -> Done {
-        Done {
-            judgement: Judgement::Accept {
-                digest: Digest::of(b"x"),
-                warnings: vec![],
-                suspended: false,
-            },
-            unrecorded: None,
-        }
-    }
-
-    fn condition<'a>(status: &'a PlaybookStatus, kind: &str) -> Option<(&'a str, &'a str)> {
-        status
-            .conditions
-            .iter()
-            .flatten()
-            .find(|c| c.type_ == kind)
-            .map(|c| (c.status.as_str(), c.reason.as_str()))
-    }
-
-    #[test]
-    fn a_valid_playbook_is_not_ready_while_nobody_can_verify_it() {
-        let status = status(&object(None), Ok(&accept()), at(1));
-        assert_eq!(
-            condition(&status, "Ready"),
-            Some(("False", "VerifierMissing"))
-        );
-        assert_eq!(condition(&status, "Valid"), Some(("True", "Valid")));
-        assert_eq!(
-            condition(&status, "SignatureVerified"),
-            Some(("Unknown", "VerifierMissing"))
-        );
-        assert_eq!(condition(&status, "Stalled"), None);
-        assert_eq!(status.observed_generation, Some(3));
-    }
-
-    #[test]
-    fn a_second_pass_says_the_very_same() {
-        let first = status(&object(None), Ok(&accept()), at(1));
-        let second = status(&object(Some(first.clone())), Ok(&accept()), at(99));
-        assert_eq!(first, second);
-    }
-
-    #[test]
-    fn a_failure_is_told_and_keeps_what_is_known() {
-        let known = status(&object(None), Ok(&accept()), at(1));
-        let failure = Failure {
-            class: ErrorClass::Transient,
-            reason: Reason::ApiServerUnavailable,
-            message: "no answer".into(),
-        };
-        let told = status(&object(Some(known.clone())), Err(&failure), at(2));
-        assert_eq!(
-            condition(&told, "Ready"),
-            Some(("Unknown", "ApiServerUnavailable"))
-        );
-        assert_eq!(
-            condition(&told, "Reconciling"),
-            Some(("True", "ApiServerUnavailable"))
-        );
-        assert_eq!(told.digest, known.digest);
-    }
-
-    #[test]
-    fn a_refusal_is_stalled() {
-        let done = Done {
-            judgement: Judgement::Refuse {
-                reason: Reason::Invalid,
-                message: "spec.x: no".into(),
-                digest: None,
-            },
-            unrecorded: None,
-        };
-        let status = status(&object(None), Ok(&done), at(1));
-        assert_eq!(condition(&status, "Stalled"), Some(("True", "Invalid")));
-        assert_eq!(condition(&status, "Valid"), Some(("False", "Invalid")));
-    }
-
-    #[test]
-    fn what_is_not_on_record_is_not_told() {
-        let known = status(&object(None), Ok(&accept()), at(1));
-        let mut done = accept();
-        done.judgement = Judgement::Accept {
-            digest: Digest::of(b"y"),
-            warnings: vec![],
-            suspended: false,
-        };
-        done.unrecorded = Some(Refusal::unavailable("disk full"));
-        let told = status(&object(Some(known.clone())), Ok(&done), at(2));
-        assert_eq!(told.digest, known.digest);
-        assert_eq!(
-            condition(&told, "Ready"),
-            Some(("Unknown", "AuditUnavailable"))
-        );
-        assert_eq!(condition(&told, "Valid"), Some(("True", "Valid")));
-    }
-}
+mod tests;

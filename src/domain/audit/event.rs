@@ -36,12 +36,18 @@ events! {
     LeaderReleased => "leader.released",
     /// The configuration that the leading replica runs with.
     ConfigLoaded => "config.loaded",
-    /// A Playbook keeps all rules, for the first time or again.
+    /// A Playbook keeps all rules and is signed by whom its policies trust, for the first time or again.
     PlaybookAccepted => "playbook.accepted",
-    /// A Playbook breaks a rule and cannot be used.
+    /// A Playbook breaks a rule or is not trusted, and cannot be used.
     PlaybookRefused => "playbook.refused",
     /// The document of a Playbook is another than the one recorded before.
     PlaybookChanged => "playbook.changed",
+    /// The highest revision of a Playbook was set, because a TrustPolicy asks for it.
+    PlaybookReset => "playbook.reset",
+    /// A TrustPolicy can be used, for the first time or again, or trusts others than before.
+    PolicyReady => "policy.ready",
+    /// A TrustPolicy cannot be used, and refuses all that it is about.
+    PolicyRefused => "policy.refused",
     /// A backup was written and verified.
     BackupVerified => "backup.verified",
     /// The log was restored from a backup.

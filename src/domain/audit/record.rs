@@ -93,6 +93,20 @@ pub struct Actor {
     pub uid: Option<Name>,
 }
 
+impl Actor {
+    /// The operator, of its own accord.
+    pub fn operator(subject: &str) -> Self {
+        Self {
+            credential: None,
+            groups: None,
+            issuer: None,
+            method: Method::Operator,
+            subject: subject.into(),
+            uid: None,
+        }
+    }
+}
+
 /// Which object it is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -171,6 +185,12 @@ pub struct Fact {
     /// The Playbook's document.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub playbook_digest: Option<Digest>,
+    /// The Playbook whose revision this settles, as `namespace/name`: a name outlives the object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub playbook: Option<Name>,
+    /// The highest revision of that Playbook from now on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
     /// The earlier record that led to this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<RecordId>,
@@ -195,6 +215,8 @@ impl Fact {
             plan_digest: None,
             policy_digest: None,
             playbook_digest: None,
+            playbook: None,
+            revision: None,
             cause: None,
             details: None,
             logs: Vec::new(),
@@ -382,6 +404,8 @@ mod tests {
         record.fact.plan_digest = digest("plan");
         record.fact.policy_digest = digest("policy");
         record.fact.playbook_digest = digest("playbook");
+        record.fact.playbook = Some("shop/restart".into());
+        record.fact.revision = Some(14);
         record.fact.cause = Some(RecordId::of(&["cause"]));
         record.fact.details = digest("details");
         record.fact.logs = vec![Standing {

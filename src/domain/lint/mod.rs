@@ -15,7 +15,7 @@ use serde_json::Value;
 pub use position::Position;
 
 use super::{
-    document::{Document, LARGEST_SPEC},
+    document::{Document, LARGEST_SOURCED_SPEC, LARGEST_SPEC},
     reason::Reason,
 };
 
@@ -85,10 +85,19 @@ impl Findings {
 
 /// Everything that is wrong with a Playbook, errors first, each at its position.
 pub fn lint(document: &Document) -> Vec<Finding> {
+    lint_within(document, LARGEST_SPEC)
+}
+
+/// The same for a document that comes out of an artifact, which the API server need not hold.
+pub fn lint_sourced(document: &Document) -> Vec<Finding> {
+    lint_within(document, LARGEST_SOURCED_SPEC)
+}
+
+fn lint_within(document: &Document, largest: usize) -> Vec<Finding> {
     let mut findings = Findings::default();
     let spec = Position::root("spec");
     // First of all: everything below takes time and memory with the size of the document.
-    if !check_size(document, &spec, &mut findings) {
+    if !check_size(document, largest, &spec, &mut findings) {
         return findings.0;
     }
     values::check(&document.spec, &spec, &mut findings);
@@ -114,22 +123,41 @@ pub fn lint(document: &Document) -> Vec<Finding> {
 /// What keeps the document from having canonical bytes of its own: too large, or a value with two meanings.
 /// Whoever compares or verifies those bytes asks this first, whatever else the linter would say.
 pub fn uncertain_bytes(document: &Document) -> Option<Finding> {
+    uncertain_within(document, LARGEST_SPEC)
+}
+
+/// The same for a document that comes out of an artifact.
+pub fn uncertain_sourced_bytes(document: &Document) -> Option<Finding> {
+    uncertain_within(document, LARGEST_SOURCED_SPEC)
+}
+
+fn uncertain_within(document: &Document, largest: usize) -> Option<Finding> {
     let mut findings = Findings::default();
     let spec = Position::root("spec");
-    if check_size(document, &spec, &mut findings) {
+    if check_size(document, largest, &spec, &mut findings) {
         values::check(&document.spec, &spec, &mut findings);
     }
     findings.0.into_iter().next()
 }
 
 /// Whether the document is small enough to be looked at.
-fn check_size(document: &Document, spec: &Position, findings: &mut Findings) -> bool {
+fn check_size(
+    document: &Document,
+    largest: usize,
+    spec: &Position,
+    findings: &mut Findings,
+) -> bool {
+    let advice = if largest == LARGEST_SPEC {
+        "split it, or push it as an artifact and use source"
+    } else {
+        "split it"
+    };
     match document.spec_size() {
-        Ok(size) if size > LARGEST_SPEC => findings.add(
+        Ok(size) if size > largest => findings.add(
             Severity::Error,
             Reason::PlaybookTooLarge,
             spec,
-            format!("the canonical spec has {size} bytes, {LARGEST_SPEC} are allowed; split it, or push it as an artifact and use source"),
+            format!("the canonical spec has {size} bytes, {largest} are allowed; {advice}"),
         ),
         Ok(_) => return true,
         Err(error) => findings.error(spec, format!("{error}: {}", error.0)),

@@ -3,8 +3,10 @@
 
 mod bundles;
 mod identity;
+mod image;
 mod policy;
 mod refusal;
+mod revision;
 mod signer;
 mod verified;
 mod wildcard;
@@ -13,8 +15,15 @@ pub use bundles::{
     ANNOTATION, AnnotatedBundle, AttachError, LARGEST_BUNDLES, MOST_BUNDLES, attach, bundles,
 };
 pub use identity::{Claims, Expression, IdentityRule, NoExpression, SubjectRule};
+pub use image::{
+    FoundSignature, Image, ImageName, LegacySignature, NoImage, SignatureForm, Signatures,
+};
 pub use policy::{Formats, KeyRule, LogRule, Matches, Policy, Signed, SignedKind, policy_digest};
 pub use refusal::{Attempt, Refusal};
+pub use revision::HighestRevision;
 pub use signer::{Signer, distinct};
-pub use verified::{AppliedPolicy, Examination, Examiner, Problem, Verified, verify_playbook};
+pub use verified::{
+    AppliedPolicy, ArtifactDocument, Examination, Examiner, Problem, Verified, VerifiedImage,
+    accepts_legacy, source_image, verify_image, verify_playbook, verify_sourced,
+};
 pub use wildcard::matches;

@@ -58,6 +58,19 @@ impl Refusal {
 
     /// The reason of the attempt that came closest to trust, because that is the one to repair.
     pub fn closest(attempts: Vec<Attempt>, about: &str) -> Self {
+        Self::with_advice(attempts, about, advice)
+    }
+
+    /// The same about an image, which is signed in another way.
+    pub fn closest_of_image(attempts: Vec<Attempt>, about: &str) -> Self {
+        Self::with_advice(attempts, about, advice_on_images)
+    }
+
+    fn with_advice(
+        attempts: Vec<Attempt>,
+        about: &str,
+        advice: fn(Reason) -> &'static str,
+    ) -> Self {
         let reason = attempts
             .iter()
             .map(|attempt| attempt.reason)
@@ -81,9 +94,10 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = format!("{}: {}", self.reason, self.message);
+impl Refusal {
+    /// What is wrong, what to do, and everything that was tried; of a length that a condition takes.
+    pub fn told(&self) -> String {
+        let mut text = self.message.clone();
         for attempt in &self.attempts {
             text.push_str(&format!("\n  {}: {}", attempt.reason, attempt.message));
         }
@@ -92,13 +106,21 @@ impl fmt::Display for Refusal {
             text.truncate(end);
             text.push('…');
         }
-        f.write_str(&text)
+        text
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason, self.told())
     }
 }
 
 /// How far a bundle got before it failed.
 fn closeness(reason: Reason) -> u8 {
     match reason {
+        // Everything about the signatures was good.
+        Reason::RevisionTooOld | Reason::RevisionReused => 15,
         // A failure of ours hides everything else.
         Reason::VerifierError => 14,
         Reason::TooFewSigners => 13,
@@ -110,10 +132,10 @@ fn closeness(reason: Reason) -> u8 {
         Reason::LogUnknown => 7,
         Reason::LogMissing => 6,
         Reason::UntrustedKey => 5,
-        Reason::DigestMismatch => 4,
+        Reason::DigestMismatch | Reason::SubjectMismatch => 4,
         Reason::UnsupportedBundle => 3,
         Reason::MalformedBundle => 2,
-        Reason::Unsigned => 1,
+        Reason::Unsigned | Reason::WrongPredicate => 1,
         _ => 0,
     }
 }
@@ -146,6 +168,26 @@ fn advice(reason: Reason) -> &'static str {
             "attach what `cosign sign-blob --bundle` of cosign 3 writes, with `neuralops playbook attach`"
         }
         _ => "nothing is trusted until this is repaired",
+    }
+}
+
+/// What to do about it where an image is meant.
+fn advice_on_images(reason: Reason) -> &'static str {
+    match reason {
+        Reason::TooFewSigners => {
+            "let a further signer of the policy sign the same digest with `cosign sign`"
+        }
+        Reason::UntrustedKey => "sign the digest with a key of the TrustPolicy",
+        Reason::WrongPredicate => {
+            "an attestation is no signature: sign the digest with `cosign sign`"
+        }
+        Reason::SubjectMismatch | Reason::DigestMismatch => {
+            "what lies beside this image is about another one: sign this digest with `cosign sign`"
+        }
+        Reason::UnsupportedBundle | Reason::MalformedBundle => {
+            "sign the digest with `cosign sign` of cosign 3, or accept LegacySig for keys in the TrustPolicy's formats"
+        }
+        other => advice(other),
     }
 }
 
@@ -187,6 +229,6 @@ mod tests {
     #[test]
     fn a_message_has_an_end() {
         let refusal = Refusal::new(Reason::UntrustedKey, "ä".repeat(10_000));
-        assert!(refusal.to_string().len() <= LONGEST_MESSAGE + '…'.len_utf8());
+        assert!(refusal.told().len() <= LONGEST_MESSAGE + '…'.len_utf8());
     }
 }

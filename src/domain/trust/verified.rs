@@ -1,15 +1,22 @@
 //! Floor 0: the one question, and the one type that answers it. `Verified` has private fields and no other maker than
 //! this file; what plans or executes takes it as its input, so that no path for an unsigned Playbook can exist.
 
+mod image;
+mod sourced;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde_json::Value;
+
+pub use image::{VerifiedImage, accepts_legacy, verify_image};
+pub use sourced::{ArtifactDocument, source_image, verify_sourced};
 
 use super::{
     bundles::{AnnotatedBundle, bundles},
+    image::LegacySignature,
     policy::{Policy, Signed, SignedKind, policy_digest},
     refusal::{Attempt, Refusal},
+    revision::{HighestRevision, follows},
     signer::{Signer, distinct},
 };
 use crate::domain::{
@@ -45,8 +52,50 @@ pub trait Examiner {
     fn policy(&self) -> &Policy;
     /// Why it cannot be used; empty if it can.
     fn problems(&self) -> &[Problem];
+    /// Why it cannot be used any more: what it trusts has ended by then.
+    fn ended(&self, now: Timestamp) -> Option<Problem>;
     /// Who of the policy's signers signed these bytes in this bundle.
     fn examine(&self, bundle: &str, message: &[u8], now: Timestamp) -> Examination;
+    /// Who of them signed the image with this digest, by the statement in this bundle.
+    fn examine_statement(&self, bundle: &str, digest: &Digest, now: Timestamp) -> Examination;
+    /// The same by a signature of the old form.
+    fn examine_legacy(
+        &self,
+        signature: &LegacySignature,
+        digest: &Digest,
+        now: Timestamp,
+    ) -> Examination;
+}
+
+impl<E: Examiner + ?Sized> Examiner for &E {
+    fn policy(&self) -> &Policy {
+        (**self).policy()
+    }
+
+    fn problems(&self) -> &[Problem] {
+        (**self).problems()
+    }
+
+    fn ended(&self, now: Timestamp) -> Option<Problem> {
+        (**self).ended(now)
+    }
+
+    fn examine(&self, bundle: &str, message: &[u8], now: Timestamp) -> Examination {
+        (**self).examine(bundle, message, now)
+    }
+
+    fn examine_statement(&self, bundle: &str, digest: &Digest, now: Timestamp) -> Examination {
+        (**self).examine_statement(bundle, digest, now)
+    }
+
+    fn examine_legacy(
+        &self,
+        signature: &LegacySignature,
+        digest: &Digest,
+        now: Timestamp,
+    ) -> Examination {
+        (**self).examine_legacy(signature, digest, now)
+    }
 }
 
 /// A policy that a Playbook satisfied.
@@ -68,6 +117,8 @@ pub struct Verified {
     document: Document,
     scope: Scope,
     digest: Digest,
+    revision: u64,
+    artifact: Option<Digest>,
     policies: Vec<AppliedPolicy>,
     policy_digest: Digest,
     notes: Vec<String>,
@@ -84,9 +135,19 @@ impl Verified {
         self.scope
     }
 
-    /// The digest of the signed bytes.
+    /// The digest of the canonical bytes that were signed, alone or inside an artifact.
     pub fn digest(&self) -> &Digest {
         &self.digest
+    }
+
+    /// Its revision, which is not older than any that was accepted under its name.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The digest of the signed artifact that the document came out of, if it did.
+    pub fn artifact(&self) -> Option<&Digest> {
+        self.artifact.as_ref()
     }
 
     /// Every signer under every policy.
@@ -115,15 +176,23 @@ impl Verified {
 }
 
 /// Whether this Playbook, as the API server holds it now, is trusted. Every policy about it must be satisfied, over the
-/// same bytes; a policy that is not ready refuses, and so does the lack of any.
+/// same bytes; a policy that is not ready refuses, and so does the lack of any. `highest` is the highest revision that
+/// was accepted under its name.
 pub fn verify_playbook<E: Examiner>(
     document: &Document,
     annotations: &BTreeMap<String, String>,
     examiners: &[E],
+    highest: Option<&HighestRevision>,
     now: Timestamp,
 ) -> Result<Verified, Refusal> {
     if let Some(finding) = uncertain_bytes(document) {
         return Err(Refusal::new(finding.reason, finding.to_string()));
+    }
+    // What would run is in the artifact: no signature over the object alone says anything about it.
+    if document.spec.get("source").is_some() {
+        let message =
+            "the Playbook names a source, and what is signed is that artifact: fetch and verify it";
+        return Err(Refusal::new(Reason::SourceNotFetched, message));
     }
     let (bundles, strays) = bundles(annotations)?;
     if bundles.is_empty() {
@@ -132,10 +201,10 @@ pub fn verify_playbook<E: Examiner>(
         refusal.attempts = strays;
         return Err(refusal);
     }
-    let examiners = applying(document, examiners)?;
+    let examiners = applying(document, examiners, now)?;
     let mut refused: Option<Refusal> = None;
     for scope in [Scope::Namespaced, Scope::Anywhere] {
-        match verify_in(document, scope, &bundles, &examiners, now) {
+        match verify_in((document, scope), &bundles, &examiners, highest, now) {
             Ok(verified) => return Ok(verified),
             Err(mut refusal) => {
                 refusal.attempts.extend(strays.iter().cloned());
@@ -156,30 +225,45 @@ pub fn verify_playbook<E: Examiner>(
 fn applying<'a, E: Examiner>(
     document: &Document,
     examiners: &'a [E],
+    now: Timestamp,
 ) -> Result<Vec<&'a E>, Refusal> {
-    let image = document
-        .spec
-        .pointer("/source/image")
-        .and_then(Value::as_str);
     let signed = Signed {
         kind: SignedKind::Playbook,
         namespace: &document.namespace,
-        repository: image.map(|image| image.split_once('@').map_or(image, |(name, _)| name)),
+        repository: None,
     };
+    ready(signed, examiners, now)
+}
+
+/// The policies about this, by name; each of them ready.
+fn ready<'a, E: Examiner>(
+    signed: Signed<'_>,
+    examiners: &'a [E],
+    now: Timestamp,
+) -> Result<Vec<&'a E>, Refusal> {
     let mut applying: Vec<&E> = examiners
         .iter()
         .filter(|examiner| examiner.policy().matches.cover(signed))
         .collect();
     applying.sort_by(|a, b| a.policy().name.cmp(&b.policy().name));
     if applying.is_empty() {
+        let what = match signed.kind {
+            SignedKind::Playbook => "Playbooks",
+            SignedKind::Image => "Images",
+        };
+        let from = signed
+            .repository
+            .map(|repository| format!(" out of {repository:?}"))
+            .unwrap_or_default();
         let message = format!(
-            "no TrustPolicy is about Playbooks in namespace {:?}: create one that names who may sign here",
-            document.namespace
+            "no TrustPolicy is about {what}{from} in namespace {:?}: create one that names who may sign here",
+            signed.namespace
         );
         return Err(Refusal::new(Reason::NoPolicy, message));
     }
     for examiner in &applying {
-        if let Some(problem) = examiner.problems().first() {
+        let problem = examiner.problems().first().cloned();
+        if let Some(problem) = problem.or_else(|| examiner.ended(now)) {
             let message = format!(
                 "TrustPolicy {:?} cannot be used: {}",
                 examiner.policy().name,
@@ -192,10 +276,10 @@ fn applying<'a, E: Examiner>(
 }
 
 fn verify_in<E: Examiner>(
-    document: &Document,
-    scope: Scope,
+    (document, scope): (&Document, Scope),
     bundles: &[AnnotatedBundle<'_>],
     examiners: &[&E],
+    highest: Option<&HighestRevision>,
     now: Timestamp,
 ) -> Result<Verified, Refusal> {
     let message = document.canonical_in(scope).map_err(no_bytes)?;
@@ -230,6 +314,9 @@ fn verify_in<E: Examiner>(
         document: document.clone(),
         scope,
         digest,
+        // Last, because a revision says nothing before somebody vouches for it.
+        revision: follows(document, highest)?,
+        artifact: None,
         policies,
         policy_digest: policy_digest(&all).map_err(no_bytes)?,
         notes,
@@ -273,19 +360,25 @@ fn count<E: Examiner>(
         );
     }
     let signers = distinct(signers);
-    if !signers.is_empty() && signers.len() < policy.threshold {
-        let names: Vec<String> = signers.iter().map(Signer::to_string).collect();
-        attempts.push(Attempt::new(
-            Reason::TooFewSigners,
-            format!(
-                "policy {:?} asks for {} distinct signers, these signed: {}",
-                policy.name,
-                policy.threshold,
-                names.join(", ")
-            ),
-        ));
-    }
+    attempts.extend(too_few(policy, &signers));
     (signers, attempts)
+}
+
+/// What is to be said if somebody signed, but not as many as the policy asks for.
+fn too_few(policy: &Policy, signers: &[Signer]) -> Option<Attempt> {
+    if signers.is_empty() || signers.len() >= policy.threshold {
+        return None;
+    }
+    let names: Vec<String> = signers.iter().map(Signer::to_string).collect();
+    Some(Attempt::new(
+        Reason::TooFewSigners,
+        format!(
+            "policy {:?} asks for {} distinct signers, these signed: {}",
+            policy.name,
+            policy.threshold,
+            names.join(", ")
+        ),
+    ))
 }
 
 fn named(scope: Scope) -> &'static str {

@@ -359,3 +359,62 @@ pub async fn a_store_is_the_same_after_reopening(place: &Place) {
     let grown = store.append(epoch, entries(499..503)).await.unwrap();
     assert_eq!(grown.log.root, tree_of(0..503).0.root());
 }
+
+pub async fn the_newest_leaf_that_settles_a_revision_is_found_by_name(place: &Place) {
+    let store = place.open().await;
+    let (epoch, first) = lead(&*store).await;
+    let settling = |number: u64, playbook: &str| Entry {
+        playbook: Some(playbook.into()),
+        ..entry(number)
+    };
+    let batch = vec![
+        entry(0),
+        settling(1, "shop/restart"),
+        settling(2, "shop/restart"),
+        settling(3, "shop/drain"),
+        entry(4),
+    ];
+    store.append(epoch, batch).await.unwrap();
+    let found = async |playbook: &str| {
+        let leaf = store.settled(playbook).await.unwrap();
+        leaf.map(|leaf| (leaf.at.log, leaf.id, leaf.body))
+    };
+    let leaf = |log, number| Some((log, entry(number).id, entry(number).body));
+    assert_eq!(found("shop/restart").await, leaf(first, 2));
+    assert_eq!(found("shop/drain").await, leaf(first, 3));
+    assert_eq!(found("shop/res").await, None);
+
+    // A log that follows another goes on with what was known.
+    let second = store.begin_log(epoch, "log.example/second").await.unwrap();
+    store.promote(epoch, second.number).await.unwrap();
+    assert_eq!(found("shop/restart").await, leaf(first, 2));
+    let batch = vec![settling(5, "shop/restart")];
+    store.append(epoch, batch).await.unwrap();
+    assert_eq!(found("shop/restart").await, leaf(second.number, 5));
+}
+
+/// As version 1 left them.
+pub async fn tables_of_an_older_version_are_brought_up_to_date(place: &Place) {
+    let store = place.open().await;
+    let (epoch, log) = lead(&*store).await;
+    store.append(epoch, entries(0..3)).await.unwrap();
+    let before = store.logs().await.unwrap();
+    drop(store);
+    place.alter("DROP INDEX leaf_playbook").await;
+    place.alter("ALTER TABLE leaf DROP COLUMN playbook").await;
+    match place {
+        Place::Sqlite { .. } => place.alter("PRAGMA user_version = 1").await,
+        Place::Postgres { .. } => place.alter("UPDATE schema SET version = 1").await,
+    }
+    let store = place.open().await;
+    assert_eq!(store.logs().await.unwrap(), before);
+    assert_eq!(store.leaves(log, 0, 3).await.unwrap().len(), 3);
+    let epoch = store.take_over().await.unwrap();
+    let settling = Entry {
+        playbook: Some("shop/restart".into()),
+        ..entry(3)
+    };
+    store.append(epoch, vec![settling]).await.unwrap();
+    let found = store.settled("shop/restart").await.unwrap();
+    assert_eq!(found.unwrap().id, entry(3).id);
+}

@@ -117,12 +117,16 @@ async fn insert_leaves(
         .iter()
         .map(|leaf| leaf.object.as_ref().map(Name::as_str))
         .collect();
+    let playbooks: Vec<_> = leaves
+        .iter()
+        .map(|leaf| leaf.playbook.as_ref().map(Name::as_str))
+        .collect();
     let times: Vec<_> = leaves.iter().map(|leaf| nanoseconds(leaf.time)).collect();
     sqlx::query(
-        "INSERT INTO neuralops.leaf (log, idx, id, body, code, actor, object, time)
-         SELECT $1, $2 + new.nth - 1, new.id, new.body, new.code, new.actor, new.object, new.time
-         FROM unnest($3::bytea[], $4::bytea[], $5::text[], $6::text[], $7::text[], $8::bigint[])
-             WITH ORDINALITY AS new (id, body, code, actor, object, time, nth)",
+        "INSERT INTO neuralops.leaf (log, idx, id, body, code, actor, object, time, playbook)
+         SELECT $1, $2 + new.nth - 1, new.id, new.body, new.code, new.actor, new.object, new.time, new.playbook
+         FROM unnest($3::bytea[], $4::bytea[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::text[])
+             WITH ORDINALITY AS new (id, body, code, actor, object, time, playbook, nth)",
     )
     .bind(i64::from(log.number.0))
     .bind(number(batch.first)?)
@@ -132,6 +136,7 @@ async fn insert_leaves(
     .bind(actors)
     .bind(objects)
     .bind(times)
+    .bind(playbooks)
     .execute(base)
     .await
     .map_err(failed("writing leaves"))?;

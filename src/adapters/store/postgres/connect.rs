@@ -15,7 +15,10 @@ use crate::{
 };
 
 /// Each brings the tables from the version before to its own, which it writes down; the first is version 1.
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/postgres/0001.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../migrations/postgres/0001.sql"),
+    include_str!("../migrations/postgres/0002.sql"),
+];
 /// How long a new connection is waited for.
 const CONNECT: Duration = Duration::from_secs(3);
 /// How long a connection for reading is waited for.

@@ -181,6 +181,10 @@ impl Store for PostgresStore {
         Box::pin(async move { answer(read::find(&self.base(), id)).await })
     }
 
+    fn settled<'a>(&'a self, playbook: &'a str) -> Answer<'a, Option<Leaf>> {
+        Box::pin(async move { answer(read::settled(&self.base(), playbook)).await })
+    }
+
     fn query(&self, query: Query) -> Answer<'_, Vec<Leaf>> {
         Box::pin(async move { answer(read::query(&self.base(), Conditions::of(query)?)).await })
     }

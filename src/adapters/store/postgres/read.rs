@@ -104,6 +104,18 @@ pub(super) async fn find(base: &PgPool, id: RecordId) -> Result<Option<Leaf>, St
     row.map(LeafRow::leaf).transpose()
 }
 
+pub(super) async fn settled(base: &PgPool, playbook: &str) -> Result<Option<Leaf>, StoreError> {
+    let row: Option<LeafRow> = sqlx::query_as(
+        "SELECT log, idx, id, body FROM neuralops.leaf
+         WHERE playbook = $1 ORDER BY log DESC, idx DESC LIMIT 1",
+    )
+    .bind(playbook)
+    .fetch_optional(base)
+    .await
+    .map_err(failed("looking for a Playbook's revision"))?;
+    row.map(LeafRow::leaf).transpose()
+}
+
 macro_rules! page {
     ($condition:literal) => {
         concat!(

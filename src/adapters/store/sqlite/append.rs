@@ -123,15 +123,16 @@ async fn insert_leaves(
             leaf.actor.as_str(),
             leaf.object.as_ref().map(|object| object.as_str()),
             nanoseconds(leaf.time),
+            leaf.playbook.as_ref().map(|playbook| playbook.as_str()),
         ]));
         ids.extend_from_slice(&leaf.id.0);
         bodies.extend_from_slice(&leaf.body);
     }
     sqlx::query(
-        "INSERT INTO leaf (log, idx, id, body, code, actor, object, time)
+        "INSERT INTO leaf (log, idx, id, body, code, actor, object, time, playbook)
          SELECT ?1, ?2 + row.key, substr(?3, 32 * row.key + 1, 32),
              substr(?4, row.value ->> 0, row.value ->> 1),
-             row.value ->> 2, row.value ->> 3, row.value ->> 4, row.value ->> 5
+             row.value ->> 2, row.value ->> 3, row.value ->> 4, row.value ->> 5, row.value ->> 6
          FROM json_each(?5) AS row",
     )
     .bind(log.number.0)

@@ -177,6 +177,10 @@ impl Store for SqliteStore {
         Box::pin(async move { read::find(&self.file(), id).await })
     }
 
+    fn settled<'a>(&'a self, playbook: &'a str) -> Answer<'a, Option<Leaf>> {
+        Box::pin(async move { read::settled(&self.file(), playbook).await })
+    }
+
     fn query(&self, query: Query) -> Answer<'_, Vec<Leaf>> {
         Box::pin(async move { read::query(&self.file(), Conditions::of(query)?).await })
     }

@@ -97,6 +97,18 @@ pub(super) async fn find(file: &SqlitePool, id: RecordId) -> Result<Option<Leaf>
     row.map(LeafRow::leaf).transpose()
 }
 
+pub(super) async fn settled(file: &SqlitePool, playbook: &str) -> Result<Option<Leaf>, StoreError> {
+    let row: Option<LeafRow> = sqlx::query_as(
+        "SELECT log, idx, id, body FROM leaf INDEXED BY leaf_playbook
+         WHERE playbook = ?1 ORDER BY log DESC, idx DESC LIMIT 1",
+    )
+    .bind(playbook)
+    .fetch_optional(file)
+    .await
+    .map_err(failed("looking for a Playbook's revision"))?;
+    row.map(LeafRow::leaf).transpose()
+}
+
 macro_rules! page {
     ($index:literal, $condition:literal) => {
         concat!(

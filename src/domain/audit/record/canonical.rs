@@ -33,9 +33,13 @@ pub(super) struct Sorted<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     plan_digest: Option<Cow<'a, Digest>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    playbook: Option<Cow<'a, Name>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     playbook_digest: Option<Cow<'a, Digest>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     policy_digest: Option<Cow<'a, Digest>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<Cow<'a, Name>>,
     time: Timestamp,
@@ -70,8 +74,10 @@ impl<'a> From<&'a Record> for Sorted<'a> {
             object: fact.object.as_ref().map(Cow::Borrowed),
             outcome: fact.outcome.as_ref().map(Cow::Borrowed),
             plan_digest: fact.plan_digest.as_ref().map(Cow::Borrowed),
+            playbook: fact.playbook.as_ref().map(Cow::Borrowed),
             playbook_digest: fact.playbook_digest.as_ref().map(Cow::Borrowed),
             policy_digest: fact.policy_digest.as_ref().map(Cow::Borrowed),
+            revision: fact.revision,
             stage: fact.stage.as_ref().map(Cow::Borrowed),
             time: *time,
             v: *v,
@@ -96,6 +102,8 @@ impl From<Sorted<'_>> for Record {
                 plan_digest: read.plan_digest.map(Cow::into_owned),
                 policy_digest: read.policy_digest.map(Cow::into_owned),
                 playbook_digest: read.playbook_digest.map(Cow::into_owned),
+                playbook: read.playbook.map(Cow::into_owned),
+                revision: read.revision,
                 cause: read.cause,
                 details: read.details.map(Cow::into_owned),
                 logs: read.logs.into_owned(),

@@ -18,6 +18,13 @@ impl Examiner for Told {
         &self.problems
     }
 
+    fn ended(&self, now: Timestamp) -> Option<Problem> {
+        (now > Timestamp::from_second(1_000_000).unwrap()).then(|| Problem {
+            reason: Reason::TrustRootInvalid,
+            message: "all authorities have ended".into(),
+        })
+    }
+
     fn examine(&self, bundle: &str, message: &[u8], _: Timestamp) -> Examination {
         let (name, digest) = bundle.split_once(' ').unwrap();
         if digest == Digest::of(message).as_str() {
@@ -34,6 +41,14 @@ impl Examiner for Told {
                 ..Examination::default()
             }
         }
+    }
+
+    fn examine_statement(&self, _: &str, _: &Digest, _: Timestamp) -> Examination {
+        Examination::default()
+    }
+
+    fn examine_legacy(&self, _: &LegacySignature, _: &Digest, _: Timestamp) -> Examination {
+        Examination::default()
     }
 }
 
@@ -85,7 +100,13 @@ fn signed(by: &[&str], scope: Scope) -> BTreeMap<String, String> {
 }
 
 fn verify(annotations: &BTreeMap<String, String>, policies: &[Told]) -> Result<Verified, Refusal> {
-    verify_playbook(&document(), annotations, policies, Timestamp::UNIX_EPOCH)
+    verify_playbook(
+        &document(),
+        annotations,
+        policies,
+        None,
+        Timestamp::UNIX_EPOCH,
+    )
 }
 
 fn reason(annotations: &BTreeMap<String, String>, policies: &[Told]) -> Reason {
@@ -113,6 +134,42 @@ fn no_policy_no_bundle_and_a_policy_that_is_not_ready_refuse() {
         reason(&good, &[policy("p", &["*"], 1), unready]),
         Reason::PolicyNotReady
     );
+}
+
+#[test]
+fn a_trusted_playbook_whose_revision_went_back_is_refused_for_that() {
+    let policies = [policy("p", &["*"], 1)];
+    let now = Timestamp::UNIX_EPOCH;
+    for scope in [Scope::Namespaced, Scope::Anywhere] {
+        let signed = signed(&["a"], scope);
+        let told = |revision, digest| {
+            let highest = HighestRevision { revision, digest };
+            verify_playbook(&document(), &signed, &policies, Some(&highest), now)
+        };
+        assert_eq!(told(1, None).unwrap().revision(), 1);
+        assert_eq!(told(2, None).unwrap_err().reason, Reason::RevisionTooOld);
+        let other = Some(Digest::of(b"other"));
+        assert_eq!(told(1, other).unwrap_err().reason, Reason::RevisionReused);
+    }
+    // What nobody signed is told so first.
+    let highest = HighestRevision {
+        revision: 2,
+        digest: None,
+    };
+    let mut altered = document();
+    altered.spec = json!({"revision": 1, "timeout": "1m"});
+    let signed = signed(&["a"], Scope::Namespaced);
+    let refusal = verify_playbook(&altered, &signed, &policies, Some(&highest), now).unwrap_err();
+    assert_eq!(refusal.reason, Reason::DigestMismatch);
+}
+
+#[test]
+fn a_policy_whose_root_has_ended_refuses() {
+    let good = signed(&["a"], Scope::Namespaced);
+    let policies = [policy("p", &["*"], 1)];
+    let late = Timestamp::from_second(1_000_001).unwrap();
+    let refusal = verify_playbook(&document(), &good, &policies, None, late).unwrap_err();
+    assert_eq!(refusal.reason, Reason::TrustRootInvalid);
 }
 
 #[test]
@@ -157,9 +214,9 @@ fn a_document_without_its_namespace_is_good_anywhere_and_says_so() {
     };
     let policies = [policy("p", &["*"], 1)];
     let now = Timestamp::UNIX_EPOCH;
-    assert!(verify_playbook(&elsewhere, &anywhere, &policies, now).is_ok());
+    assert!(verify_playbook(&elsewhere, &anywhere, &policies, None, now).is_ok());
     let here = signed(&["a"], Scope::Namespaced);
-    let refusal = verify_playbook(&elsewhere, &here, &policies, now).unwrap_err();
+    let refusal = verify_playbook(&elsewhere, &here, &policies, None, now).unwrap_err();
     assert_eq!(refusal.reason, Reason::DigestMismatch);
 }
 
@@ -185,8 +242,14 @@ fn bytes_with_two_meanings_are_never_verified() {
         let digest = document.digest().unwrap();
         let annotations = BTreeMap::from([(ANNOTATION.to_owned(), format!("a {digest}"))]);
         let policies = [policy("p", &["*"], 1)];
-        let refusal =
-            verify_playbook(&document, &annotations, &policies, Timestamp::UNIX_EPOCH).unwrap_err();
+        let refusal = verify_playbook(
+            &document,
+            &annotations,
+            &policies,
+            None,
+            Timestamp::UNIX_EPOCH,
+        )
+        .unwrap_err();
         assert_eq!(refusal.reason, Reason::Invalid, "{refusal}");
     }
 }
@@ -197,4 +260,24 @@ fn a_policy_without_bundles_accepts_none() {
     legacy.policy.formats.bundle = false;
     let good = signed(&["a"], Scope::Namespaced);
     assert_eq!(reason(&good, &[legacy]), Reason::UnsupportedBundle);
+}
+
+#[test]
+fn a_signature_over_an_object_with_a_source_says_nothing_about_what_runs() {
+    let document = Document {
+        spec: json!({"revision": 1, "source": {"image": "registry.example/a@sha256:0"}}),
+        ..document()
+    };
+    let digest = document.digest().unwrap();
+    let annotations = BTreeMap::from([(ANNOTATION.to_owned(), format!("a {digest}"))]);
+    let policies = [policy("p", &["*"], 1)];
+    let refusal = verify_playbook(
+        &document,
+        &annotations,
+        &policies,
+        None,
+        Timestamp::UNIX_EPOCH,
+    )
+    .unwrap_err();
+    assert_eq!(refusal.reason, Reason::SourceNotFetched);
 }

@@ -1,0 +1,122 @@
+//! Floor 4: which controllers run, when they begin, and what wakes them besides their own objects. They are the work of the
+//! leader alone.
+
+use std::sync::Arc;
+
+use futures::{future, stream};
+use kube::Api;
+use tokio::sync::watch;
+
+use crate::{
+    adapters::{kube::policies, ledger::Ledger},
+    controllers::{
+        harness::{self, Kind, Shared},
+        held::changes,
+        playbook::PlaybookKind,
+        pulse::Pulse,
+        trust_policy::TrustPolicyKind,
+        verification::Verification,
+    },
+};
+
+/// Whether each controller hears and moves.
+#[derive(Clone)]
+pub(super) struct Pulses {
+    trust_policies: Arc<Pulse>,
+    playbooks: Arc<Pulse>,
+}
+
+impl Default for Pulses {
+    fn default() -> Self {
+        Self {
+            trust_policies: Arc::new(Pulse::new(TrustPolicyKind::NAME)),
+            playbooks: Arc::new(Pulse::new(PlaybookKind::NAME)),
+        }
+    }
+}
+
+impl Pulses {
+    pub(super) fn all(&self) -> [Arc<Pulse>; 2] {
+        [&self.trust_policies, &self.playbooks].map(Arc::clone)
+    }
+}
+
+/// What the controllers work with.
+pub(super) struct Controllers {
+    pub(super) shared: Shared,
+    pub(super) pulses: Pulses,
+    pub(super) ledger: Ledger,
+    /// The operator's own, in which keys and roots lie.
+    pub(super) namespace: String,
+}
+
+impl Controllers {
+    /// Waits until this replica leads and its kinds are served, then runs the controllers until told to stop.
+    pub(super) async fn work(
+        self,
+        mut leading: watch::Receiver<bool>,
+        mut kinds: watch::Receiver<bool>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let ready = async {
+            // An error means that the other task has ended, and with it the process.
+            if leading.wait_for(|leads| *leads).await.is_err() {
+                return false;
+            }
+            self.shared.metrics.leader(true);
+            // Passes that find the log half open would only have to be repeated.
+            self.ledger.settled().await;
+            kinds.wait_for(|served| *served).await.is_ok()
+        };
+        tokio::select! {
+            ready = ready => if !ready { return },
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        self.run(stop).await;
+    }
+
+    async fn run(self, mut stop: watch::Receiver<bool>) {
+        let Self {
+            shared,
+            pulses,
+            ledger,
+            namespace,
+        } = self;
+        let client = shared.client.clone();
+        let (policies, watching) = policies::prepare(client.clone(), namespace);
+        let (set_back, set_backs) = watch::channel(0);
+        let trust_policies = harness::run(
+            TrustPolicyKind::new(policies.clone(), ledger.clone(), set_back),
+            Api::all(client.clone()),
+            shared.clone(),
+            pulses.trust_policies,
+            changes(policies.changes()),
+            stop.clone(),
+        );
+        let playbooks = async {
+            tokio::select! {
+                () = policies.settled() => {}
+                _ = stop.wait_for(|stop| *stop) => {}
+            }
+            let verification = Verification::new(
+                policies.clone(),
+                ledger.clone(),
+                Arc::clone(&shared.metrics),
+            );
+            harness::run(
+                PlaybookKind::new(ledger, verification),
+                Api::all(client),
+                shared,
+                pulses.playbooks,
+                stream::select(changes(policies.changes()), changes(set_backs)),
+                stop,
+            )
+            .await;
+        };
+        // Passes under way are finished; a watch that ends by itself ends the process.
+        tokio::select! {
+            () = watching.run() => {}
+            _ = future::join(trust_policies, playbooks) => {}
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Floor 0: whether an image is trusted, by the signatures that were found beside it. Where they were found and what a
+//! registry said about them is no evidence; only who signed this digest is.
+
+use jiff::Timestamp;
+
+use super::{AppliedPolicy, Examination, Examiner, no_bytes, ready, too_few};
+use crate::domain::{
+    digest::Digest,
+    reason::Reason,
+    trust::{
+        Attempt, FoundSignature, Image, Policy, Refusal, SignatureForm, Signatures, Signed,
+        SignedKind, Signer, distinct, policy_digest,
+    },
+};
+
+/// An image that every policy about it trusts, as of a moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VerifiedImage {
+    image: Image,
+    trust: Satisfied,
+}
+
+impl VerifiedImage {
+    /// Which image.
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// The policies that it satisfies, by name.
+    pub fn policies(&self) -> &[AppliedPolicy] {
+        &self.trust.policies
+    }
+
+    /// The digest of all that these policies trusted at that moment.
+    pub fn policy_digest(&self) -> &Digest {
+        &self.trust.policy_digest
+    }
+
+    /// What was not checked, because a policy says so.
+    pub fn notes(&self) -> &[String] {
+        &self.trust.notes
+    }
+}
+
+/// What policies made of the signatures beside a digest.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Satisfied {
+    pub policies: Vec<AppliedPolicy>,
+    pub policy_digest: Digest,
+    pub notes: Vec<String>,
+}
+
+/// Whether any policy about this image takes signatures of the old form, so that it is worth looking for them.
+pub fn accepts_legacy<E: Examiner>(
+    kind: SignedKind,
+    image: &Image,
+    namespace: &str,
+    examiners: &[E],
+) -> bool {
+    let repository = image.name.to_string();
+    let signed = Signed {
+        kind,
+        namespace,
+        repository: Some(&repository),
+    };
+    examiners.iter().any(|examiner| {
+        let policy = examiner.policy();
+        policy.formats.legacy && policy.matches.cover(signed)
+    })
+}
+
+/// Whether the image is trusted in this namespace: every policy about it must be satisfied, and there must be one.
+pub fn verify_image<E: Examiner>(
+    image: &Image,
+    namespace: &str,
+    signatures: &Signatures,
+    examiners: &[E],
+    now: Timestamp,
+) -> Result<VerifiedImage, Refusal> {
+    let trust = satisfy(
+        SignedKind::Image,
+        image,
+        namespace,
+        signatures,
+        examiners,
+        now,
+    )?;
+    Ok(VerifiedImage {
+        image: image.clone(),
+        trust,
+    })
+}
+
+/// The policies about this digest, if all of them are satisfied.
+pub(super) fn satisfy<E: Examiner>(
+    kind: SignedKind,
+    image: &Image,
+    namespace: &str,
+    signatures: &Signatures,
+    examiners: &[E],
+    now: Timestamp,
+) -> Result<Satisfied, Refusal> {
+    let repository = image.name.to_string();
+    let signed = Signed {
+        kind,
+        namespace,
+        repository: Some(&repository),
+    };
+    let examiners = ready(signed, examiners, now)?;
+    let legacy = examiners.iter().any(|one| one.policy().formats.legacy);
+    if signatures.found.is_empty() {
+        return Err(nothing_found(image, signatures, legacy));
+    }
+    let (mut policies, mut notes, mut unsatisfied) = (Vec::new(), Vec::new(), Vec::new());
+    let mut attempts = signatures.attempts.clone();
+    for examiner in &examiners {
+        let policy = examiner.policy();
+        let (signers, in_vain) =
+            count(*examiner, &signatures.found, &image.digest, now, &mut notes);
+        if signers.len() < policy.threshold.max(1) {
+            attempts.extend(in_vain);
+            unsatisfied.push(format!("{:?}", policy.name));
+        } else {
+            policies.push(AppliedPolicy {
+                name: policy.name.clone(),
+                generation: policy.generation,
+                digest: policy.digest().map_err(no_bytes)?,
+                signers,
+            });
+        }
+    }
+    if !unsatisfied.is_empty() {
+        let about = format!(
+            "{image} is not trusted by TrustPolicy {}",
+            unsatisfied.join(", ")
+        );
+        return Err(Refusal::closest_of_image(attempts, &about));
+    }
+    let all: Vec<&Policy> = examiners.iter().map(|examiner| examiner.policy()).collect();
+    Ok(Satisfied {
+        policies,
+        policy_digest: policy_digest(&all).map_err(no_bytes)?,
+        notes,
+    })
+}
+
+/// Nothing is there that could be a signature: what is there instead.
+fn nothing_found(image: &Image, signatures: &Signatures, legacy: bool) -> Refusal {
+    if !signatures.attempts.is_empty() {
+        let about = format!("nothing beside {image} can be used as a signature");
+        return Refusal::closest_of_image(signatures.attempts.clone(), &about);
+    }
+    let forms = if legacy {
+        "as a bundle or under the .sig tag"
+    } else {
+        "as a bundle; no policy accepts LegacySig, so the .sig tag was not read"
+    };
+    let seen = if signatures.seen.is_empty() {
+        "nothing refers to it".to_owned()
+    } else {
+        format!("what refers to it: {}", signatures.seen.join(", "))
+    };
+    Refusal::new(
+        Reason::NoSignatureFound,
+        format!("no signature of {image} was found {forms}; {seen}; sign it with `cosign sign`"),
+    )
+}
+
+/// The distinct signers under one policy, and what was tried in vain.
+fn count<E: Examiner>(
+    examiner: &E,
+    found: &[FoundSignature],
+    digest: &Digest,
+    now: Timestamp,
+    notes: &mut Vec<String>,
+) -> (Vec<Signer>, Vec<Attempt>) {
+    let policy = examiner.policy();
+    let (mut signers, mut attempts) = (Vec::new(), Vec::new());
+    for signature in found {
+        let examination = match &signature.form {
+            SignatureForm::Bundle(bundle) if policy.formats.bundle => {
+                examiner.examine_statement(bundle, digest, now)
+            }
+            SignatureForm::Legacy(legacy) if policy.formats.legacy => {
+                examiner.examine_legacy(legacy, digest, now)
+            }
+            SignatureForm::Bundle(_) => unaccepted("a bundle", "Bundle"),
+            SignatureForm::Legacy(_) => unaccepted("a signature of the old form", "LegacySig"),
+        };
+        let about = format!("policy {:?}, {}", policy.name, signature.place);
+        signers.extend(examination.signers);
+        let tried = examination.attempts.into_iter();
+        attempts.extend(tried.map(|attempt| attempt.about(&about)));
+        let said = examination.notes.into_iter();
+        notes.extend(said.map(|note| format!("{about}: {note}")));
+    }
+    let signers = distinct(signers);
+    attempts.extend(too_few(policy, &signers));
+    (signers, attempts)
+}
+
+fn unaccepted(what: &str, format: &str) -> Examination {
+    let message = format!("this is {what}, and the formats of the policy do not name {format}");
+    Examination {
+        attempts: vec![Attempt::new(Reason::UnsupportedBundle, message)],
+        ..Examination::default()
+    }
+}
