@@ -118,7 +118,8 @@ cluster-binaries:
 	@$(CARGO) test --locked --test cluster --no-run
 
 on-cluster: cluster-binaries ## The cluster tests on the default control plane
-	@helm=$$(tests/sigstore/build helm) && NEURALOPS_HELM=$$helm $(WITH) $(CLUSTER_TESTS)
+	@built=$$(tests/sigstore/build helm registry cosign) && set -- $$built && \
+	NEURALOPS_HELM=$$1 NEURALOPS_REGISTRY=$$2 NEURALOPS_COSIGN=$$3 $(WITH) $(CLUSTER_TESTS)
 
 on-kubelet: ## Real pods on a real kubelet (as root); skipped where there can be none, unless E2E_PODS=kubelet
 	@if reason=$$(tests/cluster/can-kubelet); then E2E_PODS=kubelet $(WITH) tests/cluster/probe-kubelet; \
@@ -132,7 +133,7 @@ on-1.37: ; @K8S=1.37 $(MAKE) --no-print-directory on-cluster
 fuzz: ## The property tests with very many cases; make test runs them with few
 	@export PROPTEST_CASES=$${NEURALOPS_FUZZ_CASES:-200000} PROPTEST_RNG_SEED=$${PROPTEST_RNG_SEED:-$$RANDOM}; \
 	echo "fuzz: PROPTEST_CASES=$$PROPTEST_CASES PROPTEST_RNG_SEED=$$PROPTEST_RNG_SEED"; \
-	$(CARGO) test --locked --lib domain::
+	$(CARGO) test --locked --lib -- domain:: adapters::oci
 
 soak: cluster-binaries ## The tests of faults, leadership and idling, five times over; make test runs them once
 	@$(WITH) tests/operator bash -euc 'for ((round = 1; round <= $${NEURALOPS_SOAK_ROUNDS:-5}; round++)); do \

@@ -19,4 +19,5 @@ mod cluster_install;
 mod cluster_leadership;
 mod cluster_playbook;
 mod cluster_signing;
+mod cluster_sourced;
 mod support;

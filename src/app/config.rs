@@ -267,6 +267,10 @@ settings! {
     audit_keys: String = "neuralops-audit-keys".to_owned(), "audit-keys", "NEURALOPS_AUDIT_KEYS", "auditKeys" [value_name = "NAME"];
     /// How many days texts beside the transparency log are kept; the log itself is kept for ever
     audit_retention: Days = Days(400), "audit-retention", "NEURALOPS_AUDIT_RETENTION", "auditRetention" [value_name = "DAYS"];
+    /// A docker config with logins for registries, read again whenever one is asked; without it nobody is logged in
+    registry_config: PathBuf = PathBuf::new(), "registry-config", "NEURALOPS_REGISTRY_CONFIG", "registryConfig" [value_name = "FILE"];
+    /// Registries that are spoken to without TLS; this machine itself always is
+    plain_http: Vec<String> = Vec::new(), "plain-http", "NEURALOPS_PLAIN_HTTP", "plainHttp" [value_name = "HOST[:PORT]", value_delimiter = ',', num_args = 1..];
     /// Reconciles at the same time, for each kind
     concurrency: Concurrency = Concurrency(64), "concurrency", "NEURALOPS_CONCURRENCY", "concurrency" [value_name = "COUNT"];
     /// How long a watch may be silent while work is pending, before liveness fails

@@ -8,7 +8,7 @@ use kube::Api;
 use tokio::sync::watch;
 
 use crate::{
-    adapters::{kube::policies, ledger::Ledger},
+    adapters::{kube::policies, ledger::Ledger, oci::Shelf},
     controllers::{
         harness::{self, Kind, Shared},
         held::changes,
@@ -48,6 +48,8 @@ pub(super) struct Controllers {
     pub(super) ledger: Ledger,
     /// The operator's own, in which keys and roots lie.
     pub(super) namespace: String,
+    /// Where artifacts come from.
+    pub(super) shelf: Arc<Shelf>,
 }
 
 impl Controllers {
@@ -81,6 +83,7 @@ impl Controllers {
             pulses,
             ledger,
             namespace,
+            shelf,
         } = self;
         let client = shared.client.clone();
         let (policies, watching) = policies::prepare(client.clone(), namespace);
@@ -101,6 +104,7 @@ impl Controllers {
             let verification = Verification::new(
                 policies.clone(),
                 ledger.clone(),
+                shelf,
                 Arc::clone(&shared.metrics),
             );
             harness::run(

@@ -37,6 +37,7 @@ use crate::{
         },
         ledger::{self, Ledger},
         metrics::Metrics,
+        oci::Shelf,
         store::StoreUrl,
     },
     controllers::harness::Shared,
@@ -243,6 +244,7 @@ async fn start(config: &OperatorConfig, stops: &Stops) -> Result<(Tasks, AbortHa
         pulses,
         ledger,
         namespace: config.namespace.clone(),
+        shelf: shelf(config),
     };
     let work = controllers.work(
         leading.subscribe(),
@@ -260,6 +262,16 @@ async fn start(config: &OperatorConfig, stops: &Stops) -> Result<(Tasks, AbortHa
     );
     tasks.spawn(lease.map(|ended| ("lease", ended.map_err(RunError::Lease))));
     Ok((tasks, scribe))
+}
+
+/// Where artifacts come from.
+fn shelf(config: &OperatorConfig) -> Arc<Shelf> {
+    let login = Some(&config.registry_config).filter(|path| !path.as_os_str().is_empty());
+    Arc::new(Shelf::new(
+        &config.data_dir,
+        login.cloned(),
+        config.plain_http.clone(),
+    ))
 }
 
 fn make_data_dir(config: &OperatorConfig) -> Result<(), RunError> {

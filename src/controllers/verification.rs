@@ -1,9 +1,9 @@
 //! Floor 3: the one way to a verified Playbook: the object as the API server holds it now, the policies as they stand, and
 //! the highest revision on record. Whoever plans or executes goes through here; what is enough is decided by the domain.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 
 use crate::{
@@ -12,15 +12,24 @@ use crate::{
         kube::policies::Policies,
         ledger::{self, Ledger},
         metrics::Metrics,
+        oci::{Fetched, OciError, Shelf},
         verify::PreparedPolicy,
     },
     api::{API_VERSION, v1alpha1::RawPlaybook},
     domain::{
         document::{DEEPEST, Document},
         reason::Reason,
-        trust::{HighestRevision, Refusal, Verified, verify_playbook},
+        trust::{
+            HighestRevision, Image, Refusal, Signatures, SignedKind, Verified, VerifiedImage,
+            accepts_legacy, images_to_verify, source_image, verify_image, verify_playbook,
+            verify_sourced,
+        },
+        verdict::ErrorClass,
     },
 };
+
+/// What lies in a registry is looked at again after this, if it was refused: nobody tells us when somebody signs there.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(5);
 
 /// What stands behind a judgement about a Playbook's signatures.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,8 +38,20 @@ pub struct Examined {
     pub verified: Result<Verified, Refusal>,
     /// The highest revision that is on record under its name.
     pub on_record: Option<HighestRevision>,
-    /// When somebody is trusted less than now, without anybody's doing.
-    pub next_end: Option<Timestamp>,
+    /// When it has to be looked at again, though nobody may have touched anything: somebody is trusted no longer, or may
+    /// have signed in a registry.
+    pub until: Option<Timestamp>,
+}
+
+/// Why it cannot be known now whether a Playbook is trusted.
+#[derive(Debug, thiserror::Error)]
+pub enum Unknown {
+    /// The transparency log does not say which revision is the highest.
+    #[error("{0}")]
+    Log(ledger::Refusal),
+    /// A registry did not bring what has to be looked at.
+    #[error("could not fetch what is signed")]
+    Registry(#[source] OciError),
 }
 
 /// What is needed to verify a Playbook.
@@ -38,56 +59,193 @@ pub struct Examined {
 pub struct Verification {
     policies: Policies,
     ledger: Ledger,
+    shelf: Arc<Shelf>,
     metrics: Arc<Metrics>,
 }
 
+/// One question: the policies, the highest revision, and the moment.
+struct Question<'a> {
+    examiners: Vec<&'a PreparedPolicy>,
+    highest: Option<HighestRevision>,
+    now: Timestamp,
+}
+
 impl Verification {
-    /// Under these policies, with the revisions of this log.
-    pub fn new(policies: Policies, ledger: Ledger, metrics: Arc<Metrics>) -> Self {
+    /// Under these policies, with the revisions of this log and the artifacts of this shelf.
+    pub fn new(
+        policies: Policies,
+        ledger: Ledger,
+        shelf: Arc<Shelf>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             policies,
             ledger,
+            shelf,
             metrics,
         }
     }
 
-    /// Whether this Playbook is trusted now. An error means that it cannot be known, because the log does not answer.
-    pub async fn of(&self, object: &RawPlaybook) -> Result<Examined, ledger::Refusal> {
+    /// Whether this Playbook is trusted now. An error means that it cannot be known, and nothing may be done with it.
+    pub async fn of(&self, object: &RawPlaybook) -> Result<Examined, Unknown> {
         let name = format!(
             "{}/{}",
             object.namespace().unwrap_or_default(),
             object.name_any()
         );
-        let on_record = self.ledger.highest_revision(&name).await?;
+        let on_record = self.ledger.highest_revision(&name).await;
+        let on_record = on_record.map_err(Unknown::Log)?;
         let told = object.status.as_ref().and_then(|status| status.revision);
-        let highest = highest(on_record.as_ref(), told);
-        let now = clock::now();
         let Some(policies) = self.policies.current() else {
             let message =
                 "the TrustPolicies have not been listed yet; it is looked at again when they have";
             return Ok(Examined {
                 verified: Err(Refusal::new(Reason::CacheNotFilled, message)),
                 on_record,
-                next_end: None,
+                until: None,
             });
         };
-        let examiners: Vec<&PreparedPolicy> =
-            policies.iter().map(|standing| &standing.prepared).collect();
-        let verified = document(object).and_then(|document| {
-            let annotations = object.annotations();
-            verify_playbook(&document, annotations, &examiners, highest.as_ref(), now)
+        let question = Question {
+            examiners: policies.iter().map(|standing| &standing.prepared).collect(),
+            highest: highest(on_record.as_ref(), told),
+            now: clock::now(),
+        };
+        let verified = match document(object) {
+            Ok(document) => {
+                self.document(&document, object.annotations(), &question)
+                    .await
+            }
+            Err(refusal) => Ok(Err(refusal)),
+        };
+        self.metrics.verification(match &verified {
+            Ok(Ok(_)) => Reason::Verified,
+            Ok(Err(refusal)) => refusal.reason,
+            Err(error) => error.reason(),
         });
-        let came_of_it = verified
-            .as_ref()
-            .map_or_else(|refusal| refusal.reason, |_| Reason::Verified);
-        self.metrics.verification(came_of_it);
-        let ends = examiners.iter().filter_map(|policy| policy.next_end(now));
+        let verified = verified.map_err(Unknown::Registry)?;
         Ok(Examined {
+            until: until(&verified, object, &question),
             verified,
             on_record,
-            next_end: ends.min(),
         })
     }
+
+    async fn document(
+        &self,
+        document: &Document,
+        annotations: &BTreeMap<String, String>,
+        question: &Question<'_>,
+    ) -> Result<Result<Verified, Refusal>, OciError> {
+        let Question {
+            examiners,
+            highest,
+            now,
+        } = question;
+        let verified = match source_image(document) {
+            Some(Ok(image)) => self.sourced(document, &image, question).await?,
+            Some(Err(refusal)) => Err(refusal),
+            None => verify_playbook(document, annotations, examiners, highest.as_ref(), *now),
+        };
+        let Ok(verified) = verified else {
+            return Ok(verified);
+        };
+        let images = match images_to_verify(verified.document()) {
+            Ok(images) => images,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        for (place, image) in images {
+            if let Err(mut refusal) = self.image(&image, &document.namespace, question).await? {
+                refusal.message = format!("{place}: {}", refusal.message);
+                return Ok(Err(refusal));
+            }
+        }
+        Ok(Ok(verified))
+    }
+
+    /// By what was fetched before, if that is enough; a registry is only asked for what is not here or not good enough.
+    async fn sourced(
+        &self,
+        document: &Document,
+        image: &Image,
+        question: &Question<'_>,
+    ) -> Result<Result<Verified, Refusal>, OciError> {
+        let Question {
+            examiners,
+            highest,
+            now,
+        } = question;
+        let verify = |fetched: &Fetched| {
+            let open = || fetched.open();
+            let signatures = fetched.signatures();
+            verify_sourced(
+                document,
+                signatures,
+                open,
+                examiners,
+                highest.as_ref(),
+                *now,
+            )
+        };
+        let legacy = accepts_legacy(SignedKind::Playbook, image, &document.namespace, examiners);
+        let kept = self.shelf.kept(&image.digest, legacy);
+        let before = match kept.as_ref().map(verify) {
+            Some(Ok(verified)) => return Ok(Ok(verified)),
+            Some(Err(refusal)) => Some(refusal),
+            None => None,
+        };
+        let fetched = self.shelf.fetch(image, legacy).await;
+        settled(fetched, before, |fetched| verify(&fetched))
+    }
+
+    /// The same for the image of a step.
+    async fn image(
+        &self,
+        image: &Image,
+        namespace: &str,
+        question: &Question<'_>,
+    ) -> Result<Result<VerifiedImage, Refusal>, OciError> {
+        let Question { examiners, now, .. } = question;
+        let verify =
+            |signatures: &Signatures| verify_image(image, namespace, signatures, examiners, *now);
+        let kept = self.shelf.kept_signatures(&image.digest);
+        let before = match kept.as_ref().map(verify) {
+            Some(Ok(verified)) => return Ok(Ok(verified)),
+            Some(Err(refusal)) => Some(refusal),
+            None => None,
+        };
+        let legacy = accepts_legacy(SignedKind::Image, image, namespace, examiners);
+        let found = self.shelf.signatures(image, legacy).await;
+        settled(found, before, |found| verify(&found))
+    }
+}
+
+/// What a registry's answer comes to: its fault is not the Playbook's, unless that was refused by what is here already.
+fn settled<F, T>(
+    fetched: Result<F, OciError>,
+    before: Option<Refusal>,
+    verify: impl FnOnce(F) -> Result<T, Refusal>,
+) -> Result<Result<T, Refusal>, OciError> {
+    match (fetched, before) {
+        (Ok(fetched), _) => Ok(verify(fetched)),
+        (Err(_), Some(refusal)) => Ok(Err(refusal)),
+        (Err(error), None) if error.class() == ErrorClass::Permanent => Ok(Err(error.into())),
+        (Err(error), None) => Err(error),
+    }
+}
+
+fn until(
+    verified: &Result<Verified, Refusal>,
+    object: &RawPlaybook,
+    question: &Question<'_>,
+) -> Option<Timestamp> {
+    let now = question.now;
+    if verified.is_ok() {
+        let examiners = question.examiners.iter();
+        return examiners.filter_map(|policy| policy.next_end(now)).min();
+    }
+    let spec = object.spec.as_ref().ok()?;
+    let remote = spec.get("source").is_some() || spec.get("imagePolicy").is_some();
+    remote.then(|| now.saturating_add(LOOK_AGAIN).unwrap_or(Timestamp::MAX))
 }
 
 /// The document of a Playbook, from its raw spec.

@@ -77,14 +77,14 @@ async fn credentials_do_not_follow_a_redirection() {
         assert!(inside.log.len() >= 2);
         assert!(inside.log.iter().all(|(_, proof)| proof.is_none()));
     }
-    // Not even when the other place asks for them.
-    storage.inside().gate = Gate::Basic;
-    let no = ask_with(options, &image, &policies, false)
-        .await
-        .unwrap_err();
-    assert_eq!(no.reason(), Reason::RegistryDenied);
-    let inside = storage.inside();
-    assert!(inside.log.iter().all(|(_, proof)| proof.is_none()));
+    // Not even when the other place asks for them, or names a service that would take them.
+    for gate in [Gate::Basic, Gate::Token] {
+        storage.inside().gate = gate;
+        let no = ask_with(options.clone(), &image, &policies, false).await;
+        assert_eq!(no.unwrap_err().reason(), Reason::RegistryDenied);
+        let inside = storage.inside();
+        assert!(inside.log.iter().all(|(_, proof)| proof.is_none()));
+    }
 }
 
 #[tokio::test]

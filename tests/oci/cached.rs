@@ -4,7 +4,10 @@ use std::{fs, path::PathBuf};
 
 use neuralops::{
     adapters::oci::{ArtifactCache, Registry},
-    domain::{digest::Digest, trust::verify_sourced},
+    domain::{
+        digest::Digest,
+        trust::{Image, verify_sourced},
+    },
 };
 use tempfile::TempDir;
 
@@ -16,7 +19,7 @@ use crate::{
 struct Kept {
     folder: TempDir,
     cache: ArtifactCache,
-    image: neuralops::domain::trust::Image,
+    image: Image,
 }
 
 impl Kept {
@@ -30,9 +33,7 @@ impl Kept {
             return false;
         };
         let policies = [trusting(&[key], 1)];
-        let open = || fetched.open();
-        let object = object(&self.image);
-        verify_sourced(&object, fetched.signatures(), open, &policies, None, now()).is_ok()
+        verify_sourced(&object(&self.image), &fetched, &policies, None, now()).is_ok()
     }
 }
 

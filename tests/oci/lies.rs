@@ -85,6 +85,33 @@ async fn other_bytes_than_those_of_the_digest_are_refused() {
     assert_eq!(refused(&image, &policies).await, Reason::ContentMismatch);
 }
 
+#[tokio::test]
+async fn an_image_and_its_referrers_are_held_against_their_digests() {
+    let key = p256();
+    let (server, digest) = Server::with_signed(&key).await;
+    let image = server.image(&digest);
+    let registry = Registry::new(options()).unwrap();
+    let (path, bytes) = {
+        let inside = server.inside();
+        let listed = &inside.shelf.referrers[digest.as_str()][0]["digest"];
+        let listed = listed.as_str().unwrap();
+        let mut bytes = inside.shelf.manifests[listed].1.clone();
+        bytes.push(b' ');
+        (format!("manifests/{listed}"), bytes)
+    };
+    server.instead(&path, Instead::Bytes(bytes));
+    let beside = registry.signatures(&image, false).await.unwrap();
+    assert!(beside.found.is_empty());
+    assert_eq!(beside.attempts[0].reason, Reason::ContentMismatch);
+    server.inside().instead.clear();
+    let beside = registry.signatures(&image, false).await.unwrap();
+    assert_eq!(beside.found.len(), 1);
+    let instead = Instead::Bytes(br#"{"layers":[]}"#.to_vec());
+    server.instead(&format!("manifests/{digest}"), instead);
+    let error = registry.signatures(&image, false).await.unwrap_err();
+    assert_eq!(error.reason(), Reason::ContentMismatch);
+}
+
 /// The bundle of the first referrer.
 fn bundle_at(server: &Server, digest: &Digest) -> String {
     let inside = server.inside();

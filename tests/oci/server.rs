@@ -217,16 +217,7 @@ pub async fn ask_with(
 ) -> Result<Verified, No> {
     let registry = Registry::new(options).unwrap();
     let fetched = registry.fetch(image, legacy).await.map_err(No::Fault)?;
-    let open = || fetched.open();
-    verify_sourced(
-        &object(image),
-        fetched.signatures(),
-        open,
-        policies,
-        None,
-        now(),
-    )
-    .map_err(No::Refused)
+    verify_sourced(&object(image), &fetched, policies, None, now()).map_err(No::Refused)
 }
 
 pub async fn ask(image: &Image, policies: &[PreparedPolicy]) -> Result<Verified, No> {

@@ -90,7 +90,16 @@ pub(super) fn bearer(answer: &[u8]) -> Option<Secret> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_challenge_is_read_or_not(text in r#"(Bearer|Basic|[a-z]*)[ -~]{0,80}"#) {
+            let _ = of(&[&text]);
+        }
+    }
 
     fn of(values: &[&str]) -> Option<Challenge> {
         let mut headers = HeaderMap::new();

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use reqwest::{StatusCode, Url, header::LINK};
 
 use super::{
-    LARGEST_SIGNATURE, MOST_CANDIDATES, MOST_PAGES, MOST_SIGNATURES, OciError,
+    LARGEST_SIGNATURE, MOST_CANDIDATES, MOST_LISTED, MOST_PAGES, MOST_SIGNATURES, OciError,
     answer::{Answer, strange, unexpected},
     manifest::{self, Descriptor, Kind, Manifest},
     session::Session,
@@ -66,8 +66,8 @@ pub(super) async fn signatures(
         signatures: Signatures::default(),
     };
     let listed = discovery.referrers().await?;
-    discovery.candidates(listed).await?;
-    if discovery.bundles.is_empty() {
+    discovery.candidates(listed, MOST_LISTED).await?;
+    if !discovery.bundles.iter().any(|bundle| bundle.likely) {
         // Without the API, or with one that knows nothing of what was pushed before it came.
         discovery.tag("").await?;
     }
@@ -131,7 +131,7 @@ impl Discovery<'_> {
             }
         };
         match manifest::read(&raw.bytes, &place) {
-            Ok(Kind::Index(listed)) => self.candidates(listed).await?,
+            Ok(Kind::Index(listed)) => self.candidates(listed, MOST_CANDIDATES).await?,
             Ok(Kind::Image(manifest)) => self.candidate(&place, None, &manifest),
             Err(error) => {
                 let attempt = error.about_candidate(&place)?;
@@ -141,8 +141,12 @@ impl Discovery<'_> {
         Ok(())
     }
 
-    /// Looks at what a list names, the likely ones first, each once.
-    async fn candidates(&mut self, mut listed: Vec<Descriptor>) -> Result<(), OciError> {
+    /// Looks at what a list names, the likely ones first, each once, until so many are looked at.
+    async fn candidates(
+        &mut self,
+        mut listed: Vec<Descriptor>,
+        most: usize,
+    ) -> Result<(), OciError> {
         listed.sort_by_key(|one| {
             let annotations = one.annotations.as_ref();
             let predicate = annotations.and_then(|all| all.get(PREDICATE));
@@ -157,8 +161,8 @@ impl Discovery<'_> {
             if self.looked_at.contains(&one.digest) {
                 continue;
             }
-            if self.looked_at.len() >= MOST_CANDIDATES {
-                let message = format!("more than the {MOST_CANDIDATES} that are looked at");
+            if self.looked_at.len() >= most {
+                let message = format!("more than the {most} that are looked at");
                 self.signatures.seen.push(message);
                 break;
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
+use super::CredentialsError;
 use crate::domain::{
     digest::Digest,
     reason::Reason,
@@ -18,6 +19,9 @@ pub enum OciError {
     /// There is no HTTP client.
     #[error("could not set up the client for registries")]
     Client(#[source] reqwest::Error),
+    /// The logins cannot be read.
+    #[error("could not read the logins for registries")]
+    Credentials(#[source] CredentialsError),
     /// No answer, or none in time.
     #[error("could not reach {url}")]
     Unreachable {
@@ -130,7 +134,7 @@ impl OciError {
             Self::Unreachable { .. } | Self::Slow { .. } | Self::Busy { .. } => {
                 Reason::RegistryUnavailable
             }
-            Self::Denied { .. } => Reason::RegistryDenied,
+            Self::Denied { .. } | Self::Credentials(_) => Reason::RegistryDenied,
             Self::NotFound(_) => Reason::ArtifactNotFound,
             Self::Answer { .. } => Reason::RegistryError,
             Self::Mismatch { .. } => Reason::ContentMismatch,
@@ -152,6 +156,7 @@ impl OciError {
             | Self::Slow { .. }
             | Self::Busy { .. }
             | Self::Denied { .. }
+            | Self::Credentials(_)
             | Self::NotFound(_)
             | Self::Answer { .. }
             // The registry's fault: the bytes with that digest may well come another time.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::domain::{
     digest::Digest,
-    trust::{ArtifactDocument, Refusal, Signatures},
+    trust::{Artifact, ArtifactDocument, Refusal, Signatures},
 };
 
 /// A Playbook's artifact as it was fetched.
@@ -48,6 +48,11 @@ impl Fetched {
         &self.digest
     }
 
+    /// What may be its signatures.
+    pub fn signatures(&self) -> &Signatures {
+        &self.signatures
+    }
+
     /// The manifest.
     pub fn manifest(&self) -> &[u8] {
         &self.manifest
@@ -56,11 +61,6 @@ impl Fetched {
     /// Its one layer.
     pub fn layer(&self) -> &[u8] {
         &self.layer
-    }
-
-    /// What may be its signatures.
-    pub fn signatures(&self) -> &Signatures {
-        &self.signatures
     }
 
     /// Whether signatures of the old form were looked for.
@@ -72,6 +72,20 @@ impl Fetched {
     pub fn open(&self) -> Result<ArtifactDocument, Refusal> {
         let layer = playbook_layer(&self.manifest, &self.digest)?;
         Ok(document::read(&self.layer, layer.form)?)
+    }
+}
+
+impl Artifact for Fetched {
+    fn digest(&self) -> &Digest {
+        self.digest()
+    }
+
+    fn signatures(&self) -> &Signatures {
+        self.signatures()
+    }
+
+    fn open(&self) -> Result<ArtifactDocument, Refusal> {
+        self.open()
     }
 }
 

@@ -159,10 +159,27 @@ pub(super) fn playbook_layer(kind: &Kind, what: &str) -> Result<PlaybookLayer, O
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
     use crate::domain::reason::Reason;
+
+    proptest! {
+        /// Whatever a registry sends: it is read or refused, and a good one with one other byte is no other good one
+        /// with more layers.
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200), at in 0..500usize, byte in any::<u8>()) {
+            let _ = read(&bytes, "it");
+            let good = json!({"layers": [layer(PLAYBOOK_LAYER)], "subject": layer("a"), "annotations": {"a": "b"}});
+            let mut changed = good.to_string().into_bytes();
+            let at = at % changed.len();
+            changed[at] = byte;
+            if let Ok(Kind::Image(manifest)) = read(&changed, "it") {
+                prop_assert!(manifest.layers.len() <= 1);
+            }
+        }
+    }
 
     fn layer(media_type: &str) -> Value {
         json!({"mediaType": media_type, "digest": Digest::of(b"a"), "size": 1})

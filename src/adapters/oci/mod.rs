@@ -15,6 +15,7 @@ mod manifest;
 mod push;
 mod reference;
 mod session;
+mod shelf;
 mod unpack;
 
 pub use cache::{ArtifactCache, CacheError};
@@ -24,6 +25,7 @@ pub use error::OciError;
 pub use fetched::Fetched;
 pub use push::Pushed;
 pub use reference::{Reference, Tagged};
+pub use shelf::Shelf;
 
 /// What a Playbook's artifact says that it is.
 pub const ARTIFACT_TYPE: &str = "application/vnd.neuralops.playbook.v1";
@@ -42,6 +44,8 @@ const LARGEST_SIGNATURE: usize = 256 * 1024;
 const LARGEST_LAYER: usize = 1024 * 1024;
 /// How many manifests are looked at for signatures.
 const MOST_CANDIDATES: usize = 32;
+/// How many of them out of what the referrers API lists, so that it cannot use up what is left for the tags.
+const MOST_LISTED: usize = 24;
 /// How many signatures of either form are taken.
 const MOST_SIGNATURES: usize = 8;
 /// How many pages of referrers are read.

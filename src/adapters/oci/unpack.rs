@@ -116,6 +116,7 @@ mod tests {
     use std::io::Write as _;
 
     use flate2::{Compression, write::GzEncoder};
+    use proptest::prelude::*;
     use tar::{Builder, Header};
 
     use super::*;
@@ -153,6 +154,27 @@ mod tests {
         let error = unpack(archive).unwrap_err();
         assert_eq!(error.reason(), Reason::UnsafeArchive);
         error.to_string()
+    }
+
+    proptest! {
+        /// Whatever an archive holds: it is unpacked within its limits, under plain names, or refused.
+        #[test]
+        fn any_bytes_are_unpacked_or_refused(at in 0..4096usize, bytes in prop::collection::vec(any::<u8>(), 1..64), raw in any::<bool>()) {
+            let mut tar = of(&[
+                ("./a/b.yaml", EntryType::Regular, b"one"),
+                ("README", EntryType::Regular, &[b'x'; 600]),
+            ]);
+            let place = at % tar.len();
+            for (place, byte) in tar.iter_mut().skip(place).zip(&bytes) {
+                *place = *byte;
+            }
+            let archive = if raw { bytes } else { gzip(&tar) };
+            for file in unpack(&archive).unwrap_or_default() {
+                prop_assert!(file.bytes.len() <= tar.len());
+                prop_assert!(!file.name.starts_with('/'));
+                prop_assert!(file.name.split('/').all(|part| part != ".."));
+            }
+        }
     }
 
     #[test]

@@ -93,6 +93,19 @@ impl Root {
         })
     }
 
+    /// Why no signature under a certificate can be trusted by it any more.
+    pub fn ended(&self, now: Timestamp) -> Option<Problem> {
+        let end = self.authorities_end.filter(|end| *end < now)?;
+        Some(invalid(format!(
+            "the last certificate authority of the trusted root ended at {end}: put the newer trusted_root.json of your Sigstore into the ConfigMap"
+        )))
+    }
+
+    /// Until when its authorities are trusted, if that is known.
+    pub fn authorities_end(&self) -> Option<Timestamp> {
+        self.authorities_end
+    }
+
     /// A verifier without the logs whose own time does not cover all of these; none if there are no such logs.
     pub fn in_force(&self, times: &[Timestamp]) -> Result<Option<Verifier>, Attempt> {
         let covers = |log: &TransparencyLog| {
@@ -107,19 +120,6 @@ impl Root {
         Verifier::new(&rest)
             .map(Some)
             .map_err(|error| Attempt::new(Reason::TrustRootInvalid, error.to_string()))
-    }
-
-    /// Why no signature under a certificate can be trusted by it any more.
-    pub fn ended(&self, now: Timestamp) -> Option<Problem> {
-        let end = self.authorities_end.filter(|end| *end < now)?;
-        Some(invalid(format!(
-            "the last certificate authority of the trusted root ended at {end}: put the newer trusted_root.json of your Sigstore into the ConfigMap"
-        )))
-    }
-
-    /// Until when its authorities are trusted, if that is known.
-    pub fn authorities_end(&self) -> Option<Timestamp> {
-        self.authorities_end
     }
 
     /// The bundle with what this root can judge. What it cannot is no evidence, and must not be an error either: cosign

@@ -15,7 +15,9 @@ use crate::{
         document::{Document, Scope},
         lint::lint_sourced,
         reason::Reason,
-        trust::{Image, Refusal, SignedKind, Verified, accepts_legacy, verify_sourced},
+        trust::{
+            Examiner as _, Image, Refusal, SignedKind, Verified, accepts_legacy, verify_sourced,
+        },
     },
 };
 
@@ -53,25 +55,19 @@ pub async fn run(args: &PullArgs) -> Result<String, PlaybookFileError> {
     let policies = policies::policies(&args.policies, &config_maps)?;
     let registry = args.registry.registry()?;
     let image = registry::pinned(&registry, &args.reference).await?;
-    // The namespace may come out of the artifact, so that any policy may be about it.
-    let legacy = args
-        .namespace
-        .as_deref()
-        .is_none_or(|namespace| accepts_legacy(SignedKind::Playbook, &image, namespace, &policies));
+    let kind = SignedKind::Playbook;
+    let legacy = match args.namespace.as_deref() {
+        Some(namespace) => accepts_legacy(kind, &image, namespace, &policies),
+        // It comes out of the artifact, so that any policy may be about it.
+        None => policies.iter().any(|one| one.policy().formats.legacy),
+    };
     let fetched = registry::fetch(&registry, &image, legacy).await?;
     let refused = |refusal: Refusal| PlaybookFileError::NotTrusted {
         path: image.to_string().into(),
         refusal: Box::new(refusal),
     };
     let object = object(args, &image, &fetched).map_err(refused)?;
-    let verified = verify_sourced(
-        &object,
-        fetched.signatures(),
-        || fetched.open(),
-        &policies,
-        None,
-        clock::now(),
-    );
+    let verified = verify_sourced(&object, &fetched, &policies, None, clock::now());
     let verified = verified.map_err(refused)?;
     let path = image.to_string();
     super::lint::check_with(Path::new(&path), verified.document(), lint_sourced)?;

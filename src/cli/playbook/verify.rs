@@ -115,8 +115,7 @@ async fn playbook(
         let registry = args.registry.registry()?;
         let legacy = accepts_legacy(SignedKind::Playbook, &image, namespace, policies);
         let fetched = registry::fetch(&registry, &image, legacy).await?;
-        let open = || fetched.open();
-        let verified = verify_sourced(&document, fetched.signatures(), open, policies, None, now);
+        let verified = verify_sourced(&document, &fetched, policies, None, now);
         return verified.map_err(refused(path));
     }
     let annotations = annotations(args, &file)?;

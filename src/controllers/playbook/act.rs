@@ -7,6 +7,7 @@ use crate::{
     adapters::{
         kube::error::Classified,
         ledger::{Ack, Ledger, Refusal},
+        oci::OciError,
     },
     domain::{
         reason::Reason,
@@ -35,6 +36,8 @@ impl Done {
                     reason: Reason::CacheNotFilled,
                     after: None,
                 },
+                // Nobody tells us when something changes in a registry.
+                Some(reason) if self.until.is_some() => Verdict::until(self.until, reason, now),
                 Some(reason) => Verdict::Stalled { reason },
                 None => Verdict::until(self.until, Reason::Verified, now),
             },
@@ -42,17 +45,25 @@ impl Done {
     }
 }
 
-/// What can go wrong: nothing, as what cannot be recorded is waited for.
+/// What can go wrong; what cannot be recorded is waited for.
 #[derive(Debug, thiserror::Error)]
-pub enum PlaybookError {}
+pub enum PlaybookError {
+    /// A registry did not bring the artifact, or the signatures of an image.
+    #[error("could not fetch what is signed")]
+    Fetch(#[source] OciError),
+}
 
 impl Classified for PlaybookError {
     fn class(&self) -> ErrorClass {
-        match *self {}
+        match self {
+            Self::Fetch(error) => error.class(),
+        }
     }
 
     fn reason(&self) -> Reason {
-        match *self {}
+        match self {
+            Self::Fetch(error) => error.reason(),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
         },
         digest::Digest,
         document::{Document, Scope},
-        lint::{Finding, Severity, lint},
+        lint::{Finding, Severity, lint, lint_sourced},
         reason::Reason,
         trust::{Refusal, Signer, Verified},
     },
@@ -74,7 +74,7 @@ pub(super) fn decide(facts: &Facts) -> Decision {
     Decision {
         records: records(facts, examined, &judgement),
         judgement: Ok(judgement),
-        until: examined.next_end,
+        until: examined.until,
     }
 }
 
@@ -113,8 +113,17 @@ fn changed(facts: &Facts) -> bool {
     let Some(before) = &facts.recorded.digest else {
         return false;
     };
-    let document = facts.document.as_ref();
-    !document.is_ok_and(|document| digests(document).any(|digest| digest.as_str() == before))
+    let Ok(document) = &facts.document else {
+        return true;
+    };
+    let verified = facts.examined.as_ref().ok();
+    let verified = verified.and_then(|examined| examined.verified.as_ref().ok());
+    match verified.filter(|verified| verified.artifact().is_some()) {
+        Some(verified) => verified.digest().as_str() != before,
+        // Which document the artifact holds is not known now.
+        None if document.spec.get("source").is_some() => false,
+        None => digests(document).all(|digest| digest.as_str() != before),
+    }
 }
 
 /// The digests of a document, as it may be signed.
@@ -204,15 +213,23 @@ fn judge(facts: &Facts, examined: &Examined) -> Judgement {
         (Err(_), Ok(document)) => document.digest().ok(),
         (Err(_), Err(_)) => None,
     };
+    let rules = facts.document.clone().and_then(|document| {
+        let kept = rules(&document, lint)?;
+        let artifact = signatures.as_ref().ok();
+        match artifact.filter(|verified| verified.artifact().is_some()) {
+            Some(verified) => rules(verified.document(), lint_sourced),
+            None => Ok(kept),
+        }
+    });
     Judgement {
-        rules: facts.document.clone().and_then(|document| rules(&document)),
+        rules,
         digest,
         signatures,
         suspended: facts.suspended,
     }
 }
 
-fn rules(document: &Document) -> Result<Warnings, Refusal> {
+fn rules(document: &Document, lint: fn(&Document) -> Vec<Finding>) -> Result<Warnings, Refusal> {
     let findings = lint(document);
     let errors: Vec<&Finding> = findings
         .iter()

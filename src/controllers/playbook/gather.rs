@@ -2,7 +2,10 @@
 
 use kube::ResourceExt;
 
-use super::super::verification::{Examined, Verification, document};
+use super::{
+    super::verification::{Examined, Unknown, Verification, document},
+    PlaybookError,
+};
 use crate::{
     adapters::ledger,
     api::{
@@ -49,10 +52,18 @@ pub struct Recorded {
     pub since: String,
 }
 
-pub(super) async fn gather(object: &RawPlaybook, verification: &Verification) -> Facts {
-    Facts {
+pub(super) async fn gather(
+    object: &RawPlaybook,
+    verification: &Verification,
+) -> Result<Facts, PlaybookError> {
+    let examined = match verification.of(object).await {
+        Ok(examined) => Ok(examined),
+        Err(Unknown::Log(refusal)) => Err(refusal),
+        Err(Unknown::Registry(error)) => return Err(PlaybookError::Fetch(error)),
+    };
+    Ok(Facts {
         document: document(object),
-        examined: verification.of(object).await,
+        examined,
         suspended: object
             .annotations()
             .get(SUSPEND)
@@ -66,7 +77,7 @@ pub(super) async fn gather(object: &RawPlaybook, verification: &Verification) ->
             .and_then(|generation| generation.try_into().ok())
             .unwrap_or_default(),
         recorded: recorded(object.status.as_ref()),
-    }
+    })
 }
 
 fn recorded(status: Option<&PlaybookStatus>) -> Recorded {

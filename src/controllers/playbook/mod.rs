@@ -54,7 +54,7 @@ impl Kind for PlaybookKind {
     }
 
     async fn gather(&self, object: &RawPlaybook) -> Result<Facts, PlaybookError> {
-        Ok(gather::gather(object, &self.verification).await)
+        gather::gather(object, &self.verification).await
     }
 
     fn decide(&self, facts: &Facts) -> Decision {

@@ -22,8 +22,9 @@ pub use policy::{Formats, KeyRule, LogRule, Matches, Policy, Signed, SignedKind,
 pub use refusal::{Attempt, Refusal};
 pub use revision::HighestRevision;
 pub use signer::{Signer, distinct};
+pub use verified::Artifact;
 pub use verified::{
     AppliedPolicy, ArtifactDocument, Examination, Examiner, Problem, Verified, VerifiedImage,
-    accepts_legacy, source_image, verify_image, verify_playbook, verify_sourced,
+    accepts_legacy, images_to_verify, source_image, verify_image, verify_playbook, verify_sourced,
 };
 pub use wildcard::matches;

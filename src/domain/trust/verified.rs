@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-pub use image::{VerifiedImage, accepts_legacy, verify_image};
+pub use image::{VerifiedImage, accepts_legacy, images_to_verify, verify_image};
 pub use sourced::{ArtifactDocument, source_image, verify_sourced};
+
+pub use sourced::Artifact;
 
 use super::{
     bundles::{AnnotatedBundle, bundles},

@@ -13,7 +13,7 @@ fn facts(spec: Value) -> Facts {
         examined: Ok(Examined {
             verified: Err(Refusal::new(Reason::Unsigned, "no signature")),
             on_record: None,
-            next_end: None,
+            until: None,
         }),
         suspended: false,
         namespace: "n".into(),

@@ -2,10 +2,12 @@
 //! registry said about them is no evidence; only who signed this digest is.
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::{AppliedPolicy, Examination, Examiner, no_bytes, ready, too_few};
 use crate::domain::{
     digest::Digest,
+    document::Document,
     reason::Reason,
     trust::{
         Attempt, FoundSignature, Image, Policy, Refusal, SignatureForm, Signatures, Signed,
@@ -48,6 +50,26 @@ pub(super) struct Satisfied {
     pub policies: Vec<AppliedPolicy>,
     pub policy_digest: Digest,
     pub notes: Vec<String>,
+}
+
+/// The images that have to be signed for this document to run, each with its place; none if it does not ask for that.
+pub fn images_to_verify(document: &Document) -> Result<Vec<(String, Image)>, Refusal> {
+    let asked = document.spec.pointer("/imagePolicy/requireSigned");
+    if asked.and_then(Value::as_bool) != Some(true) {
+        return Ok(Vec::new());
+    }
+    let steps = document.spec.get("steps").and_then(Value::as_array);
+    let named = steps.into_iter().flatten().enumerate();
+    let named = named.filter_map(|(index, step)| {
+        let image = step.pointer("/job/image").and_then(Value::as_str)?;
+        Some((format!("spec.steps[{index}].job.image"), image))
+    });
+    named
+        .map(|(place, text)| match Image::parse(text) {
+            Ok(image) => Ok((place, image)),
+            Err(error) => Err(Refusal::new(Reason::Invalid, format!("{place}: {error}"))),
+        })
+        .collect()
 }
 
 /// Whether any policy about this image takes signatures of the old form, so that it is worth looking for them.

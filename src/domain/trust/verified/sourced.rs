@@ -26,6 +26,16 @@ pub struct ArtifactDocument {
     pub spec: Value,
 }
 
+/// An artifact at hand: bytes that have this digest, whoever kept or fetched them.
+pub trait Artifact {
+    /// The digest of its manifest.
+    fn digest(&self) -> &Digest;
+    /// What may be its signatures.
+    fn signatures(&self) -> &Signatures;
+    /// The document in it. It is asked for when the signatures are found good, and not before.
+    fn open(&self) -> Result<ArtifactDocument, Refusal>;
+}
+
 /// The artifact that a Playbook names, if it names one.
 pub fn source_image(document: &Document) -> Option<Result<Image, Refusal>> {
     let source = document.spec.get("source")?;
@@ -36,12 +46,10 @@ pub fn source_image(document: &Document) -> Option<Result<Image, Refusal>> {
     )
 }
 
-/// Whether the artifact that this Playbook names is trusted, and the document that then runs. `open` reads the document
-/// out of the bytes whose digest the object names; it is called after the signatures are found good.
+/// Whether the artifact that this Playbook names is trusted, and the document that then runs.
 pub fn verify_sourced<E: Examiner>(
     object: &Document,
-    signatures: &Signatures,
-    open: impl FnOnce() -> Result<ArtifactDocument, Refusal>,
+    artifact: &impl Artifact,
     examiners: &[E],
     highest: Option<&HighestRevision>,
     now: Timestamp,
@@ -55,10 +63,17 @@ pub fn verify_sourced<E: Examiner>(
             "spec.source: the Playbook names no source",
         ))
     })?;
-    let namespace = &object.namespace;
+    if *artifact.digest() != image.digest {
+        let message = format!(
+            "the Playbook names {image}, and what is at hand has the digest {}",
+            artifact.digest()
+        );
+        return Err(Refusal::new(Reason::ContentMismatch, message));
+    }
+    let (namespace, signatures) = (&object.namespace, artifact.signatures());
     let kind = SignedKind::Playbook;
     let trust = satisfy(kind, &image, namespace, signatures, examiners, now)?;
-    let (document, scope) = agreed(object, open()?)?;
+    let (document, scope) = agreed(object, artifact.open()?)?;
     if let Some(finding) = uncertain_sourced_bytes(&document) {
         let message = format!("the artifact's {finding}");
         return Err(Refusal::new(finding.reason, message));

@@ -124,14 +124,45 @@ fn inside() -> ArtifactDocument {
     }
 }
 
+struct AtHand {
+    digest: Digest,
+    signatures: Signatures,
+    inside: ArtifactDocument,
+    opened: Cell<bool>,
+}
+
+impl Artifact for AtHand {
+    fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    fn signatures(&self) -> &Signatures {
+        &self.signatures
+    }
+
+    fn open(&self) -> Result<ArtifactDocument, Refusal> {
+        self.opened.set(true);
+        Ok(self.inside.clone())
+    }
+}
+
+fn at_hand(signatures: &Signatures, inside: ArtifactDocument) -> AtHand {
+    AtHand {
+        digest: image().digest,
+        signatures: signatures.clone(),
+        inside,
+        opened: Cell::new(false),
+    }
+}
+
 fn verify(
     object: &Document,
     signatures: &Signatures,
     inside: ArtifactDocument,
     policies: &[Told],
 ) -> Result<Verified, Refusal> {
-    let now = Timestamp::UNIX_EPOCH;
-    verify_sourced(object, signatures, || Ok(inside), policies, None, now)
+    let artifact = at_hand(signatures, inside);
+    verify_sourced(object, &artifact, policies, None, Timestamp::UNIX_EPOCH)
 }
 
 fn one() -> [Told; 1] {
@@ -227,17 +258,18 @@ fn values_with_two_meanings_and_sources_of_sources_are_refused() {
 
 #[test]
 fn what_nobody_trusts_is_not_opened() {
-    let opened = Cell::new(false);
     let mut stolen = bundles(&["a"]);
     stolen.found[0].form = SignatureForm::Bundle(format!("a sha256:{}", "0".repeat(64)));
-    let open = || {
-        opened.set(true);
-        Ok(inside())
-    };
+    let stolen = at_hand(&stolen, inside());
     let now = Timestamp::UNIX_EPOCH;
-    let refusal = verify_sourced(&object(), &stolen, open, &one(), None, now).unwrap_err();
+    let refusal = verify_sourced(&object(), &stolen, &one(), None, now).unwrap_err();
     assert_eq!(refusal.reason, Reason::SubjectMismatch);
-    assert!(!opened.get());
+    assert!(!stolen.opened.get());
+    let mut other = at_hand(&bundles(&["a"]), inside());
+    other.digest = Digest::of(b"another artifact");
+    let refusal = verify_sourced(&object(), &other, &one(), None, now).unwrap_err();
+    assert_eq!(refusal.reason, Reason::ContentMismatch);
+    assert!(!other.opened.get());
 }
 
 #[test]
