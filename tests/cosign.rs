@@ -9,6 +9,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "cosign/artifacts.rs"]
+mod artifacts;
 #[path = "cosign/bed.rs"]
 mod bed;
 #[path = "cosign/blobs.rs"]

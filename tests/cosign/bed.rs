@@ -20,6 +20,8 @@ pub struct Signed {
     /// By the name that BLOBS gives it.
     pub blobs: BTreeMap<&'static str, String>,
     pub images: Vec<Found>,
+    /// What the product itself said about the same images, asked while the registries still stood.
+    pub asked: Vec<images::Asked>,
     /// Public keys, by the name of the pair.
     pub keys: BTreeMap<&'static str, String>,
     pub root: String,
@@ -81,20 +83,21 @@ fn sign_everything() -> Signed {
     }
     images::push(&mut desk, &services.env);
     images::sign(&desk);
-    let root = desk.read("trusted_root.json");
+    let mut signed = Signed {
+        blobs,
+        images: Vec::new(),
+        asked: Vec::new(),
+        keys,
+        root: desk.read("trusted_root.json"),
+        issuers: services.env["SIGNING_BED_ISSUERS"].clone(),
+    };
     // From here on there is no authority, no log and no clock to ask.
     services.stop("up");
     images::verify_with_cosign(&desk);
-    let images = images::read_back(&desk);
+    signed.images = images::read_back(&desk);
+    signed.asked = images::ask(&desk, &signed);
     services.stop("registries");
-    let issuers = services.env["SIGNING_BED_ISSUERS"].clone();
-    Signed {
-        blobs,
-        images,
-        keys,
-        root,
-        issuers,
-    }
+    signed
 }
 
 fn list<'a>(spec: &'a mut Value, name: &str) -> impl Iterator<Item = &'a mut Value> {

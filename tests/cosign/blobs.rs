@@ -112,7 +112,7 @@ pub const BLOBS: &[Blob] = &[
         sign: "sign-blob --yes --key key.key --new-bundle-format=false --use-signing-config=false --tlog-upload=false --output-signature OUT playbook.jcs",
         verify: None,
         policy: BY_KEY,
-        expected: Err(Reason::MalformedBundle),
+        expected: Err(Reason::UnsupportedBundle),
     },
 ];
 

@@ -63,11 +63,7 @@ impl Desk {
     /// Runs `cosign LINE`, whose words are split at spaces; `cosign2 LINE` is for the older one. What stands before as
     /// NAME=VALUE is a variable, as in a shell. Fails with what it said.
     pub fn cosign(&self, line: &str) -> Result<String, String> {
-        let words = line.split_whitespace().map(|word| {
-            let long = self.words.iter().find(|(short, _)| short == word);
-            long.map_or_else(|| word.to_owned(), |(_, long)| long.clone())
-        });
-        let mut words: Vec<String> = words.collect();
+        let mut words = self.words(line);
         let at = words.iter().position(|word| !word.contains('=')).unwrap();
         if words[at] == "cosign2" {
             words[at] = program("cosign2");
@@ -75,6 +71,20 @@ impl Desk {
             words.insert(at, self.cosign.clone());
         }
         self.run("env", words)
+    }
+
+    /// Runs `neuralops LINE`.
+    pub fn neuralops(&self, line: &str) -> Result<String, String> {
+        self.run(env!("CARGO_BIN_EXE_neuralops"), self.words(line))
+    }
+
+    /// The words of a line, each with its meaning.
+    fn words(&self, line: &str) -> Vec<String> {
+        let words = line.split_whitespace().map(|word| {
+            let long = self.words.iter().find(|(short, _)| short == word);
+            long.map_or_else(|| word.to_owned(), |(_, long)| long.clone())
+        });
+        words.collect()
     }
 
     pub fn run(

@@ -7,10 +7,10 @@ use neuralops::{
     adapters::verify::examine_image,
     domain::{digest::Digest, reason::Reason},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
-    bed::signed,
+    bed::{Signed, signed},
     desk::{Desk, program},
     made::{MEDIA_TYPE, now},
     registry::{self, Found},
@@ -137,7 +137,7 @@ pub fn push(desk: &mut Desk, env: &BTreeMap<String, String>) {
     }
 }
 
-fn line(command: &str, registry: &str, form: &str) -> String {
+fn line_about(command: &str, registry: &str, form: &str) -> String {
     command.replace("REF", &format!("REF_{registry}_{form}"))
 }
 
@@ -147,7 +147,7 @@ pub fn sign(desk: &Desk) {
         for registry in REGISTRIES {
             scope.spawn(move || {
                 for form in &FORMS {
-                    desk.good(&line(form.sign, registry, form.name));
+                    desk.good(&line_about(form.sign, registry, form.name));
                 }
             });
         }
@@ -159,7 +159,7 @@ pub fn verify_with_cosign(desk: &Desk) {
     for registry in REGISTRIES {
         for form in &FORMS {
             if let Some(verify) = form.verify {
-                desk.good(&line(verify, registry, form.name));
+                desk.good(&line_about(verify, registry, form.name));
             }
         }
     }
@@ -175,6 +175,74 @@ pub fn read_back(desk: &Desk) -> Vec<Found> {
         }
     }
     found
+}
+
+/// One question to the product, and its answer.
+pub struct Asked {
+    what: String,
+    expected: Result<&'static str, Reason>,
+    answer: Result<String, String>,
+}
+
+/// The old form counts only where a policy says so.
+const OLD_BY_KEY: &str = r#"{"keys": [{"name": "key"}], "formats": ["Bundle", "LegacySig"]}"#;
+const SOMEBODY_ELSE: &str = r#"{"keys": [{"name": "second"}], "formats": ["Bundle", "LegacySig"]}"#;
+
+/// Asks `neuralops playbook verify` about every image: it finds the signatures itself, in each kind of registry.
+pub fn ask(desk: &Desk, signed: &Signed) -> Vec<Asked> {
+    let root =
+        json!({"kind": "ConfigMap", "metadata": {"name": "root"}, "data": {"json": signed.root}});
+    desk.write("root.json", root.to_string());
+    let mut asked = Vec::new();
+    let mut ask = |registry: &str, form: &Form, policy: &str, expected| {
+        let policy = json!({
+            "apiVersion": "neuralops.io/v1alpha1",
+            "kind": "TrustPolicy",
+            "metadata": {"name": "p"},
+            "spec": signed.spec(policy),
+        });
+        desk.write("policy.json", policy.to_string());
+        let line =
+            "playbook verify --image REF -n shop --policy policy.json --config-map root.json";
+        asked.push(Asked {
+            what: format!("{} in {registry}", form.name),
+            expected,
+            answer: desk.neuralops(&line_about(line, registry, form.name)),
+        });
+    };
+    for registry in REGISTRIES {
+        for form in &FORMS {
+            let expected = match form.name {
+                // The old tag is not even read where no policy accepts what may stand there.
+                "sig" => Err(Reason::NoSignatureFound),
+                _ => form.expected,
+            };
+            ask(registry, form, form.policy, expected);
+            if form.name.starts_with("sig") {
+                ask(registry, form, OLD_BY_KEY, Ok("key \"key\""));
+                ask(registry, form, SOMEBODY_ELSE, Err(Reason::UntrustedKey));
+            }
+        }
+    }
+    asked
+}
+
+#[test]
+fn the_product_finds_and_judges_the_same() {
+    assert!(signed().asked.len() >= REGISTRIES.len() * FORMS.len());
+    for Asked {
+        what,
+        expected,
+        answer,
+    } in &signed().asked
+    {
+        match (expected, answer) {
+            (Ok(part), Ok(said)) => assert!(said.contains(part), "{what}: {said}"),
+            (Err(reason), Err(said)) => assert!(said.contains(reason.as_str()), "{what}: {said}"),
+            (Ok(_), Err(said)) => panic!("{what}: {said}"),
+            (Err(_), Ok(said)) => panic!("{what}: trusted: {said}"),
+        }
+    }
 }
 
 fn form(name: &str) -> &'static Form {

@@ -74,7 +74,7 @@ const BLOBS: [Form; 7] = [
         "cosign 2, a bare signature",
         "cosign2 sign-blob --key key.key --tlog-upload=false --output-signature OUT -y playbook.jcs",
         Trusting::Key,
-        Err(Reason::MalformedBundle),
+        Err(Reason::UnsupportedBundle),
     ),
 ];
 
@@ -194,6 +194,7 @@ fn sign_everything() -> Old {
         registry::read(&desk, "spec", &address, repository, digest)
     };
     let images = pushed.iter().map(read).collect();
+    ask(&desk, &address, &pushed);
     services.stop("registries");
     Old {
         blobs,
@@ -201,6 +202,27 @@ fn sign_everything() -> Old {
         key: desk.read("key.pub"),
         root,
         mail_issuer: format!("{}/mail", services.env["SIGNING_BED_ISSUERS"]),
+    }
+}
+
+/// The product finds the old forms under their tag: by a key they count where the policy says so, by an identity never.
+fn ask(desk: &Desk, address: &str, pushed: &[(&str, Digest)]) {
+    let policy = desk.neuralops("trust import key.pub --name p").unwrap();
+    let policy = policy.replacen("spec:\n", "spec:\n  formats: [Bundle, LegacySig]\n", 1);
+    desk.write("policy.yaml", policy);
+    for ((what, _, trusting, expected), (repository, digest)) in IMAGES.iter().zip(pushed) {
+        let image = format!("{address}/{repository}@{digest}");
+        let line = format!("playbook verify --image {image} -n shop --policy policy.yaml");
+        let answer = desk.neuralops(&line);
+        match (trusting, expected, answer) {
+            (Trusting::Mail, Ok(()), Err(said)) => assert!(said.contains("UntrustedKey"), "{said}"),
+            (Trusting::Mail, Err(_), Err(said)) => {
+                assert!(said.contains("UnsupportedBundle"), "{what}: {said}");
+                assert!(said.contains("cosign 3"), "{what}: {said}");
+            }
+            (Trusting::Mail, _, Ok(said)) => panic!("{what}: trusted: {said}"),
+            (_, _, answer) => assert!(answer.unwrap().contains("key \"key\""), "{what}"),
+        }
     }
 }
 
@@ -260,12 +282,11 @@ fn a_bundle_of_ours_verifies_with_cosign_2() {
     desk.run("openssl", words(make)).unwrap();
     desk.run("openssl", words("pkey -in sre.pem -pubout -out sre.pub"))
         .unwrap();
-    let neuralops = |line: &str| desk.run(env!("CARGO_BIN_EXE_neuralops"), words(line));
     for (line, file) in [
         ("playbook canonicalize -f pb.yaml", "pb.jcs"),
         ("playbook sign -f pb.yaml --key sre.pem", "out"),
     ] {
-        desk.write(file, neuralops(line).unwrap());
+        desk.write(file, desk.neuralops(line).unwrap());
     }
     // Without a trusted root, be it an empty one, it asks a server for the public one.
     desk.good("trusted-root create --out empty_root.json");

@@ -6,12 +6,6 @@ use crate::desk::{Desk, program};
 
 const SAMPLE: &str = "config/samples/playbook-restart-after-bad-rollout.yaml";
 
-/// `neuralops LINE` in the folder of a desk.
-fn neuralops(desk: &Desk, line: &str) -> Result<String, String> {
-    let words = line.split(' ').map(ToOwned::to_owned);
-    desk.run(env!("CARGO_BIN_EXE_neuralops"), words)
-}
-
 fn openssl(desk: &Desk, line: &str) {
     desk.run("openssl", line.split(' ').map(ToOwned::to_owned))
         .unwrap();
@@ -22,7 +16,7 @@ fn desk() -> Desk {
     let desk = Desk::new();
     let sample = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(SAMPLE);
     desk.write("pb.yaml", std::fs::read(sample).unwrap());
-    let canonical = neuralops(&desk, "playbook canonicalize -f pb.yaml").unwrap();
+    let canonical = desk.neuralops("playbook canonicalize -f pb.yaml").unwrap();
     desk.write("pb.jcs", canonical);
     desk
 }
@@ -37,7 +31,9 @@ fn a_bundle_of_ours_verifies_with_cosign() {
     openssl(&desk, "ec -in sre.pem -out sec1.pem");
     openssl(&desk, "pkey -in sre.pem -pubout -out sre.pub");
     for key in ["sre.pem", "sec1.pem"] {
-        let bundle = neuralops(&desk, &format!("playbook sign -f pb.yaml --key {key}")).unwrap();
+        let bundle = desk
+            .neuralops(&format!("playbook sign -f pb.yaml --key {key}"))
+            .unwrap();
         desk.write("pb.sigstore.json", bundle);
         let verify = "verify-blob --key sre.pub --insecure-ignore-tlog --bundle pb.sigstore.json";
         desk.good(&format!("{verify} pb.jcs"));
@@ -60,22 +56,14 @@ fn a_bundle_of_ours_verifies_with_cosign() {
 fn the_guide_from_a_pair_of_keys_to_a_verified_playbook() {
     let desk = desk();
     desk.good("generate-key-pair");
-    let policy = neuralops(
-        &desk,
-        "trust import cosign.pub --name shop-playbooks --namespace shop",
-    );
+    let policy = desk.neuralops("trust import cosign.pub --name shop-playbooks --namespace shop");
     desk.write("trustpolicy.yaml", policy.unwrap());
     desk.good("sign-blob --yes --key cosign.key --use-signing-config=false --tlog-upload=false --bundle pb.sigstore.json pb.jcs");
-    let signed = neuralops(
-        &desk,
-        "playbook attach -f pb.yaml --bundle pb.sigstore.json",
-    );
+    let signed = desk.neuralops("playbook attach -f pb.yaml --bundle pb.sigstore.json");
     desk.write("signed.json", signed.unwrap());
-    let answer = neuralops(
-        &desk,
-        "playbook verify -f signed.json --policy trustpolicy.yaml",
-    )
-    .unwrap();
+    let answer = desk
+        .neuralops("playbook verify -f signed.json --policy trustpolicy.yaml")
+        .unwrap();
     assert!(answer.contains("key \"cosign\""), "{answer}");
 }
 
@@ -83,27 +71,26 @@ fn the_guide_from_a_pair_of_keys_to_a_verified_playbook() {
 fn the_command_lets_the_real_cosign_sign() {
     let desk = desk();
     desk.good("generate-key-pair");
-    let policy = neuralops(&desk, "trust import cosign.pub --name p").unwrap();
+    let policy = desk.neuralops("trust import cosign.pub --name p").unwrap();
     desk.write("policy.yaml", policy);
     let cosign = program("cosign");
     let sign = |file: &str| {
-        neuralops(
-            &desk,
-            &format!("playbook sign -f {file} --cosign={cosign} --key cosign.key --attach"),
-        )
+        desk.neuralops(&format!(
+            "playbook sign -f {file} --cosign={cosign} --key cosign.key --attach"
+        ))
     };
     desk.write("signed.json", sign("pb.yaml").unwrap());
-    let answer = neuralops(&desk, "playbook verify -f signed.json --policy policy.yaml").unwrap();
+    let answer = desk
+        .neuralops("playbook verify -f signed.json --policy policy.yaml")
+        .unwrap();
     assert!(answer.contains("key \"cosign\""), "{answer}");
     let changed = desk
         .read("signed.json")
         .replacen("\"revision\": 14", "\"revision\": 15", 1);
     desk.write("changed.json", changed);
-    let refused = neuralops(
-        &desk,
-        "playbook verify -f changed.json --policy policy.yaml",
-    )
-    .unwrap_err();
+    let refused = desk
+        .neuralops("playbook verify -f changed.json --policy policy.yaml")
+        .unwrap_err();
     assert!(
         refused.contains(Reason::DigestMismatch.as_str()),
         "{refused}"

@@ -16,25 +16,32 @@ pub struct Services {
 impl Services {
     /// Both, `up` with these options.
     pub fn start(options: &[&str]) -> Self {
+        let mut services = Self::registries();
+        services.begin("up", options);
+        services
+    }
+
+    /// The registries alone.
+    pub fn registries() -> Self {
         let mut services = Self {
             folder: tempfile::tempdir().unwrap(),
             env: BTreeMap::new(),
         };
-        let until = std::process::id().to_string();
-        for part in ["up", "registries"] {
-            let place = services.at(part);
-            let options = if part == "up" { options } else { &[] };
-            let said = bed(part, &[options, &["--until", &until, &place]].concat());
-            for line in said.lines() {
-                let (name, value) = line
-                    .strip_prefix("export ")
-                    .unwrap()
-                    .split_once('=')
-                    .unwrap();
-                services.env.insert(name.to_owned(), value.to_owned());
-            }
-        }
+        services.begin("registries", &[]);
         services
+    }
+
+    fn begin(&mut self, part: &str, options: &[&str]) {
+        let (until, place) = (std::process::id().to_string(), self.at(part));
+        let said = bed(part, &[options, &["--until", &until, &place]].concat());
+        for line in said.lines() {
+            let (name, value) = line
+                .strip_prefix("export ")
+                .unwrap()
+                .split_once('=')
+                .unwrap();
+            self.env.insert(name.to_owned(), value.to_owned());
+        }
     }
 
     fn at(&self, part: &str) -> String {
