@@ -3,6 +3,7 @@
 
 use std::{future::Future, time::Duration};
 
+use futures::FutureExt as _;
 use reqwest::{Client, Url, redirect::Policy};
 
 use super::{
@@ -134,14 +135,15 @@ impl Registry {
         self.within(&image.to_string(), looking).await
     }
 
-    /// The same, but not for longer than allowed: many small answers can take long together.
+    /// The same, but not for longer than allowed: many small answers can take long together. Boxed, because what waits for
+    /// a registry is deep, and whoever waits for us would have to carry all of its layers.
     pub(super) async fn within<T>(
         &self,
         image: &str,
-        work: impl Future<Output = Result<T, OciError>>,
+        work: impl Future<Output = Result<T, OciError>> + Send,
     ) -> Result<T, OciError> {
         let within = self.options.whole;
-        match tokio::time::timeout(within, work).await {
+        match tokio::time::timeout(within, work.boxed()).await {
             Ok(done) => done,
             Err(_) => Err(OciError::Slow {
                 image: image.to_owned(),
