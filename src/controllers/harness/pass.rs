@@ -37,9 +37,6 @@ const PASS_DEADLINE: Duration = Duration::from_secs(60);
 /// How long to wait where another party will wake us; only a safety net.
 const CONFLICT_PAUSE: Duration = Duration::from_secs(5);
 
-/// The log opened between a refusal and the end of its pass: soon, and not at once, should it go on so.
-const REOPENED_PAUSE: Duration = Duration::from_secs(1);
-
 /// One request of the queue.
 pub(super) async fn reconcile<K: Kind>(
     watched: Arc<PartialObjectMeta<K::Object>>,
@@ -60,7 +57,9 @@ pub(super) async fn reconcile<K: Kind>(
         let began = Instant::now();
         let (outcome, mut action) = attempt(&context, meta).await;
         if outcome == PassOutcome::Held && !context.held.hold(ObjectRef::from_obj(&*watched)) {
-            action = Action::requeue(REOPENED_PAUSE);
+            // The log opened meanwhile, or takes records and cannot tell what is known about this one object.
+            let uid = meta.uid.as_deref().unwrap_or_default();
+            action = Action::requeue(context.troubles.failed(uid));
         }
         context
             .shared
@@ -201,7 +200,9 @@ fn after<K: Kind>(
 ) -> (PassOutcome, Action) {
     match ended {
         Ok(verdict) => {
-            context.troubles.forget(uid);
+            if !matches!(verdict, Verdict::Held { .. }) {
+                context.troubles.forget(uid);
+            }
             match verdict {
                 Verdict::Settled => (PassOutcome::Settled, Action::await_change()),
                 Verdict::Held { .. } => (PassOutcome::Held, Action::await_change()),
