@@ -73,73 +73,94 @@ fn timed(lasting: Duration, mut work: impl FnMut()) -> Spread {
     Spread::of(took)
 }
 
+/// The bare check, and what everything is compared with.
+struct Limit {
+    pair: EcdsaKeyPair,
+    document: Document,
+    bare: Spread,
+}
+
+fn figure(took: &Spread) -> String {
+    let rate = thousands(1.0 / took.percentile(50));
+    format!("{rate}/s, {} µs", took.percentiles(1e6))
+}
+
+impl Limit {
+    fn measure(lasting: Duration) -> Self {
+        let sample: Value = serde_saphyr::from_str(SAMPLE).unwrap();
+        let document = Document {
+            api_version: "neuralops.io/v1alpha1".into(),
+            name: "restart-after-bad-rollout".into(),
+            namespace: "shop".into(),
+            spec: sample["spec"].clone(),
+        };
+        let message = document.canonical().unwrap();
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+        let signature = pair.sign(&SystemRandom::new(), &message).unwrap();
+        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, pair.public_key());
+        let bare = timed(lasting, || {
+            key.verify(black_box(&message), signature.as_ref()).unwrap();
+        });
+        line(
+            "limit: one ECDSA P-256 signature over the bytes",
+            &figure(&bare),
+            "1",
+            "",
+        );
+        Self {
+            pair,
+            document,
+            bare,
+        }
+    }
+
+    fn line(&self, what: &str, took: &Spread, goal: &str) {
+        let ratio = took.percentile(50) / self.bare.percentile(50);
+        line(what, &figure(took), &format!("{ratio:.1} signatures"), goal);
+    }
+
+    fn by_key(&self, lasting: Duration, now: Timestamp) {
+        let public: PublicKeyX509Der<'_> = self.pair.public_key().as_der().unwrap();
+        let private = self.pair.to_pkcs8v1().unwrap();
+        let signing = SigningKey::read(&pem("PRIVATE KEY", private.as_ref())).unwrap();
+        let bundle = signing.sign(&self.document.canonical().unwrap()).unwrap();
+        let annotations = BTreeMap::from([(ANNOTATION.to_owned(), bundle)]);
+        let key = json!({"name": "author", "publicKey": pem("PUBLIC KEY", public.as_ref())});
+        let policies = [policy(json!({ "keys": [key] }))];
+        let whole = timed(lasting, || {
+            verify_playbook(&self.document, &annotations, &policies, None, now).unwrap();
+        });
+        self.line(
+            "a Playbook signed by a key, from object to verdict",
+            &whole,
+            &goal("p50 1,000/s", whole.percentile(50) < 0.001),
+        );
+    }
+
+    fn by_identity(&self, lasting: Duration, now: Timestamp) {
+        let root = json!({"configMapRef": {"name": "root", "key": "trusted_root.json"}});
+        let someone = json!({
+            "name": "someone", "issuer": "https://github.com/login/oauth",
+            "subjectRegex": ".+@gmail\\.com",
+        });
+        let policy = policy(json!({"keyless": [someone], "trustedRoot": root}));
+        let keyless = timed(lasting, || {
+            let examination = policy.examine(BUNDLE, BLOB.as_bytes(), now);
+            assert_eq!(examination.signers.len(), 1);
+        });
+        self.line(
+            "a keyless bundle: certificate, log and time",
+            &keyless,
+            &goal("p50 200/s", keyless.percentile(50) < 0.005),
+        );
+    }
+}
+
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let lasting = Duration::from_millis(if quick { 200 } else { 3000 });
     let now = Timestamp::from_second(1_790_000_000).unwrap();
-    let sample: Value = serde_saphyr::from_str(SAMPLE).unwrap();
-    let document = Document {
-        api_version: "neuralops.io/v1alpha1".into(),
-        name: "restart-after-bad-rollout".into(),
-        namespace: "shop".into(),
-        spec: sample["spec"].clone(),
-    };
-    let message = document.canonical().unwrap();
-    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
-    let public: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
-
-    let signature = pair.sign(&SystemRandom::new(), &message).unwrap();
-    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, pair.public_key());
-    let bare = timed(lasting, || {
-        key.verify(black_box(&message), signature.as_ref()).unwrap();
-    });
-    let figure = |took: &Spread| {
-        let rate = thousands(1.0 / took.percentile(50));
-        format!("{rate}/s, {} µs", took.percentiles(1e6))
-    };
-    line(
-        "limit: one ECDSA P-256 signature over the bytes",
-        &figure(&bare),
-        "1",
-        "",
-    );
-    let ratio = |took: &Spread| {
-        format!(
-            "{:.1} signatures",
-            took.percentile(50) / bare.percentile(50)
-        )
-    };
-
-    let signing =
-        SigningKey::read(&pem("PRIVATE KEY", pair.to_pkcs8v1().unwrap().as_ref())).unwrap();
-    let bundle = signing.sign(&message).unwrap();
-    let annotations = BTreeMap::from([(ANNOTATION.to_owned(), bundle)]);
-    let by_key = [policy(json!({
-        "keys": [{"name": "author", "publicKey": pem("PUBLIC KEY", public.as_ref())}],
-    }))];
-    let whole = timed(lasting, || {
-        verify_playbook(&document, &annotations, &by_key, None, now).unwrap();
-    });
-    line(
-        "a Playbook signed by a key, from object to verdict",
-        &figure(&whole),
-        &ratio(&whole),
-        &goal("p50 1,000/s", whole.percentile(50) < 0.001),
-    );
-
-    let root = json!({"configMapRef": {"name": "root", "key": "trusted_root.json"}});
-    let someone = json!({
-        "name": "someone", "issuer": "https://github.com/login/oauth", "subjectRegex": ".+@gmail\\.com",
-    });
-    let by_identity = policy(json!({"keyless": [someone], "trustedRoot": root}));
-    let keyless = timed(lasting, || {
-        let examination = by_identity.examine(BUNDLE, BLOB.as_bytes(), now);
-        assert_eq!(examination.signers.len(), 1);
-    });
-    line(
-        "a keyless bundle: certificate, log and time",
-        &figure(&keyless),
-        &ratio(&keyless),
-        &goal("p50 200/s", keyless.percentile(50) < 0.005),
-    );
+    let limit = Limit::measure(lasting);
+    limit.by_key(lasting, now);
+    limit.by_identity(lasting, now);
 }
