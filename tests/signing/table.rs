@@ -2,13 +2,13 @@
 //! refused then. One loop runs all rows; a row whose original does not verify proves nothing and fails as well.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use neuralops::{
-    adapters::verify::examine_image,
-    domain::{
-        digest::Digest,
-        document::Document,
-        reason::Reason,
-        trust::{Examiner as _, LARGEST_BUNDLES, verify_playbook},
+use neuralops::domain::{
+    digest::Digest,
+    document::Document,
+    reason::Reason,
+    trust::{
+        FoundSignature, Image, LARGEST_BUNDLES, LegacySignature, SignatureForm, Signatures,
+        verify_image, verify_playbook,
     },
 };
 use serde_json::{Value, json};
@@ -28,6 +28,8 @@ enum Target {
 struct Case {
     target: Target,
     bundles: Vec<String>,
+    /// Signatures of the old form.
+    old: Vec<LegacySignature>,
     spec: Value,
     root: Option<&'static str>,
 }
@@ -53,17 +55,21 @@ impl Case {
             .map(|verified| verified.signers().len())
             .map_err(|refusal| (refusal.reason, refusal.to_string())),
             Target::Image(digest) => {
-                if let Some(problem) = policy.problems().first() {
-                    return Err((problem.reason, problem.message.clone()));
-                }
-                let [bundle] = &self.bundles[..] else {
-                    panic!("images have one bundle here");
+                let image = format!("registry.example/pb/restart@{digest}");
+                let image = Image::parse(&image).unwrap();
+                let bundles = self.bundles.iter().cloned().map(SignatureForm::Bundle);
+                let old = self.old.iter().cloned().map(SignatureForm::Legacy);
+                let found = bundles.chain(old).map(|form| FoundSignature {
+                    place: "beside it".to_owned(),
+                    form,
+                });
+                let signatures = Signatures {
+                    found: found.collect(),
+                    ..Signatures::default()
                 };
-                let examination = examine_image(&policy, bundle, digest, now());
-                match examination.attempts.first() {
-                    None => Ok(examination.signers.len()),
-                    Some(attempt) => Err((attempt.reason, attempt.message.clone())),
-                }
+                verify_image(&image, "shop", &signatures, &[policy], now())
+                    .map(|verified| verified.policies()[0].signers.len())
+                    .map_err(|refusal| (refusal.reason, refusal.to_string()))
             }
         }
     }
@@ -143,6 +149,7 @@ fn case(bundles: &[&str], spec: Value, root: Option<&'static str>) -> Case {
     Case {
         target: Target::Playbook(playbook()),
         bundles: bundles.iter().map(|text| (*text).to_owned()).collect(),
+        old: Vec::new(),
         spec,
         root,
     }
@@ -215,6 +222,44 @@ fn image_account() -> Case {
         made!("image-account.sigstore.json"),
         identity("account", ACCOUNT),
     ))
+}
+
+/// What lies under the tag `.sig`: the manifest of that tag, and its layer.
+fn old(manifest: &str, payload: &str) -> LegacySignature {
+    let annotations = part(manifest, "/layers/0/annotations");
+    LegacySignature {
+        payload: payload.to_owned(),
+        signature: annotations["dev.cosignproject.cosign/signature"]
+            .as_str()
+            .unwrap()
+            .to_owned(),
+        certified: annotations.get("dev.sigstore.cosign/certificate").is_some(),
+    }
+}
+
+/// In the old form, with a key, where the policy accepts it.
+fn image_old() -> Case {
+    let spec = json!({"keys": keys(), "formats": ["Bundle", "LegacySig"]});
+    let mut case = about_image(case(&[], spec, None));
+    case.old = vec![old(
+        made!("image-sig-key.manifest.json"),
+        made!("image-sig-key.payload.json"),
+    )];
+    case
+}
+
+fn old_of_another_image() -> LegacySignature {
+    old(
+        made!("other-image-sig-key.manifest.json"),
+        made!("other-image-sig-key.payload.json"),
+    )
+}
+
+fn old_by_mail() -> LegacySignature {
+    old(
+        made!("image-sig-mail.manifest.json"),
+        made!("image-sig-mail.payload.json"),
+    )
 }
 
 // --- the rows
@@ -1155,8 +1200,138 @@ const IMAGES: &[Row] = &[
     ),
 ];
 
+/// Signatures of images in the old form.
+const OLD: &[Row] = &[
+    (
+        "the .sig of another image",
+        image_old,
+        |c| c.old = vec![old_of_another_image()],
+        Reason::SubjectMismatch,
+    ),
+    (
+        "the .sig of another image about this one",
+        image_old,
+        |c| {
+            let ours = c.old[0].payload.clone();
+            c.old = vec![LegacySignature {
+                payload: ours,
+                ..old_of_another_image()
+            }];
+        },
+        Reason::UntrustedKey,
+    ),
+    (
+        "a .sig by an identity",
+        image_old,
+        |c| c.old = vec![old_by_mail()],
+        Reason::UnsupportedBundle,
+    ),
+    (
+        "a .sig by an identity that hides it",
+        image_old,
+        |c| {
+            c.old = vec![LegacySignature {
+                certified: false,
+                ..old_by_mail()
+            }];
+        },
+        Reason::UntrustedKey,
+    ),
+    (
+        "a word in what the .sig signs",
+        image_old,
+        |c| {
+            let payload = &mut c.old[0].payload;
+            *payload = payload.replacen("\"optional\"", "\"Optional\"", 1);
+        },
+        Reason::UntrustedKey,
+    ),
+    (
+        "the kind of what the .sig signs",
+        image_old,
+        |c| {
+            let payload = &mut c.old[0].payload;
+            *payload = payload.replacen(
+                "cosign container image signature",
+                "atomic container signature",
+                1,
+            );
+        },
+        Reason::WrongPredicate,
+    ),
+    (
+        "a key twice in what the .sig signs",
+        image_old,
+        |c| {
+            c.old[0].payload = c.old[0].payload.replacen('{', r#"{"optional":1,"#, 1);
+        },
+        Reason::MalformedBundle,
+    ),
+    (
+        "the signature of the .sig",
+        image_old,
+        |c| {
+            let mut signature = json!(c.old[0].signature);
+            flip(&mut signature, 0);
+            c.old[0].signature = signature.as_str().unwrap().to_owned();
+        },
+        Reason::UntrustedKey,
+    ),
+    (
+        "a .sig whose signature is none",
+        image_old,
+        |c| c.old[0].signature = "***".into(),
+        Reason::MalformedBundle,
+    ),
+    (
+        "a .sig where bundles alone count",
+        image_old,
+        |c| remove(&mut c.spec, "formats"),
+        Reason::UnsupportedBundle,
+    ),
+    (
+        "a .sig where a log is asked for",
+        image_old,
+        |c| {
+            c.spec["transparencyLog"] = json!("Required");
+            c.root = Some(ROOT);
+        },
+        Reason::LogMissing,
+    ),
+    (
+        "a .sig whose key is removed",
+        image_old,
+        |c| {
+            c.spec["keys"].as_array_mut().unwrap().remove(0);
+        },
+        Reason::UntrustedKey,
+    ),
+    (
+        "a .sig whose key ended",
+        image_old,
+        |c| {
+            c.spec["keys"][0]["notAfter"] = json!("2026-10-31T23:59:59Z");
+        },
+        Reason::UntrustedKey,
+    ),
+    (
+        "no .sig",
+        image_old,
+        |c| c.old.clear(),
+        Reason::NoSignatureFound,
+    ),
+    (
+        "a byte of the manifest under a .sig",
+        image_old,
+        |c| {
+            c.target = Target::Image(Digest::of(b"another manifest"));
+        },
+        Reason::SubjectMismatch,
+    ),
+];
+
 fn rows() -> impl Iterator<Item = &'static Row> {
-    [DOCUMENTS, BUNDLES, POLICIES, PROOFS, ROOTS, IMAGES]
+    [DOCUMENTS, BUNDLES, POLICIES, PROOFS, ROOTS, IMAGES, OLD]
         .into_iter()
         .flatten()
 }
@@ -1218,7 +1393,7 @@ fn a_log_that_ended_is_not_in_the_way_of_another() {
 #[test]
 fn the_table_is_a_table() {
     let mut names: Vec<&str> = rows().map(|(name, ..)| *name).collect();
-    assert!(names.len() >= 100, "{}", names.len());
+    assert!(names.len() >= 130, "{}", names.len());
     names.sort_unstable();
     let duplicate = names.windows(2).find(|pair| pair[0] == pair[1]);
     assert_eq!(duplicate, None);
