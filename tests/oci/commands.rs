@@ -159,6 +159,10 @@ async fn a_playbook_with_a_source_is_verified_with_its_artifact() {
     assert!(said.contains(&format!("artifact: {digest}")), "{said}");
     let inline = desk.call(&["digest", "-f", SAMPLE]).unwrap();
     assert!(said.contains(inline.trim()), "{said}");
+    let with_bundle = ["verify", "-f", &desk.at("object.json"), "--policy", &policy];
+    let with_bundle = [&with_bundle[..], &["--bundle", &policy]].concat();
+    let error = desk.call(&with_bundle).unwrap_err();
+    assert!(error.contains("leave --bundle out"), "{error}");
     object["spec"]["serviceAccountName"] = json!("admin");
     let error = verify(&object).unwrap_err();
     assert!(error.contains("SourceMismatch"), "{error}");

@@ -114,6 +114,11 @@ async fn pages_are_followed_to_an_end_and_within_the_list() {
         server.instead("referrers/", Instead::Header("link", link));
         assert_eq!(refused(&image, &policies).await, Reason::RegistryError);
     }
+    assert_eq!(
+        server.asked("/v2/other/"),
+        0,
+        "another list is not asked for"
+    );
 }
 
 /// Fifty lists of ingredients and twenty attestations: each bundle looks like a signature from outside.
@@ -194,6 +199,23 @@ async fn signers_in_several_referrers_add_up() {
     server.inside().shelf.refer(&digest, &other);
     let verified = ask(&image, &both).await.unwrap();
     assert_eq!(verified.signers().len(), 2);
+}
+
+/// Somebody's digest of another kind, among the ones that we know.
+#[tokio::test]
+async fn a_list_with_foreign_digests_is_read_all_the_same() {
+    let key = p256();
+    let (server, digest) = Server::with_signed(&key).await;
+    let foreign = json!({"digest": format!("sha512:{}", "0".repeat(128)), "size": 1});
+    server.inside().shelf.list(&digest, foreign);
+    let image = server.image(&digest);
+    ask(&image, &[trusting(&[&key], 1)]).await.unwrap();
+    let mut list = server.inside().shelf.referrers.remove(digest.as_str());
+    let foreign = list.as_mut().unwrap().pop().unwrap();
+    server.inside().shelf.list(&digest, foreign);
+    let no = ask(&image, &[trusting(&[&key], 1)]).await.unwrap_err();
+    assert_eq!(no.reason(), Reason::NoSignatureFound);
+    assert!(no.text().contains("sha512:"), "{}", no.text());
 }
 
 fn accepting_old(public: &str) -> Value {

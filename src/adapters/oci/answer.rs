@@ -98,6 +98,15 @@ pub(super) fn code(words: &[u8]) -> String {
     }
 }
 
+/// The beginning of a text that somebody else wrote.
+pub(super) fn brief(text: &str, most: usize) -> String {
+    let mut brief: String = text.chars().take(most).collect();
+    if brief.len() < text.len() {
+        brief.push('…');
+    }
+    brief
+}
+
 pub(super) fn printable(text: &str, most: usize) -> String {
     let plain = |c: &char| c.is_ascii_graphic();
     text.chars().filter(plain).take(most).collect()

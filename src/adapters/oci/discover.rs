@@ -8,7 +8,7 @@ use reqwest::{StatusCode, Url, header::LINK};
 
 use super::{
     LARGEST_SIGNATURE, MOST_CANDIDATES, MOST_LISTED, MOST_PAGES, MOST_SIGNATURES, OciError,
-    answer::{Answer, strange, unexpected},
+    answer::{Answer, brief, strange, unexpected},
     manifest::{self, Descriptor, Kind, Manifest},
     session::Session,
 };
@@ -102,7 +102,10 @@ impl Discovery<'_> {
                 _ => return Err(unexpected(&answer)),
             }
             match manifest::read(&answer.bytes, "the list of referrers") {
-                Ok(Kind::Index(page)) => listed.extend(page),
+                Ok(Kind::Index(page)) => {
+                    self.see(&page.foreign);
+                    listed.extend(page.manifests);
+                }
                 Ok(Kind::Image(_)) => {
                     return Err(strange(&answer.url, "is not a list of referrers"));
                 }
@@ -115,6 +118,14 @@ impl Discovery<'_> {
             self.signatures.seen.push(message);
         }
         Ok(listed)
+    }
+
+    /// What is listed under a digest that we cannot hold anything against.
+    fn see(&mut self, foreign: &[String]) {
+        for digest in foreign.iter().take(MOST_CANDIDATES) {
+            let seen = format!("referrer {digest} (another kind of digest)");
+            self.signatures.seen.push(seen);
+        }
     }
 
     /// What stands under the tag that is made of the digest.
@@ -131,7 +142,10 @@ impl Discovery<'_> {
             }
         };
         match manifest::read(&raw.bytes, &place) {
-            Ok(Kind::Index(listed)) => self.candidates(listed, MOST_CANDIDATES).await?,
+            Ok(Kind::Index(listed)) => {
+                self.see(&listed.foreign);
+                self.candidates(listed.manifests, MOST_CANDIDATES).await?;
+            }
             Ok(Kind::Image(manifest)) => self.candidate(&place, None, &manifest),
             Err(error) => {
                 let attempt = error.about_candidate(&place)?;
@@ -201,15 +215,16 @@ impl Discovery<'_> {
         let predicate = manifest.annotations.get(PREDICATE);
         let likely = predicate.is_none_or(|predicate| predicate == SIGNATURE);
         let mut known = false;
-        for layer in &manifest.layers {
-            let layer = |likely| Layer {
+        // A manifest has room for thousands of layers, a signature has one.
+        for layer in manifest.layers.iter().take(MOST_CANDIDATES) {
+            let found = |likely| Layer {
                 place: place.to_owned(),
                 descriptor: layer.clone(),
                 likely,
             };
-            match layer(likely).descriptor.media_type.as_str() {
-                BUNDLE => self.bundles.push(layer(likely)),
-                SIMPLE_SIGNING if self.legacy => self.old.push(layer(true)),
+            match layer.media_type.as_str() {
+                BUNDLE => self.bundles.push(found(likely)),
+                SIMPLE_SIGNING if self.legacy => self.old.push(found(true)),
                 SIMPLE_SIGNING => {
                     let message = format!(
                         "{place}: a signature of the old form, which no policy about the image accepts: sign with cosign 3, or name LegacySig in the formats of a TrustPolicy with keys"
@@ -229,7 +244,7 @@ impl Discovery<'_> {
                 .or(listed.and_then(|listed| listed.artifact_type.as_deref()))
                 .or(first.map(|layer| layer.media_type.as_str()))
                 .unwrap_or("nothing");
-            let kind: String = kind.chars().take(100).collect();
+            let kind = brief(kind, 100);
             self.signatures.seen.push(format!("{place} ({kind:?})"));
         }
     }

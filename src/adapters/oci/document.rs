@@ -2,12 +2,14 @@
 
 use serde_json::Value;
 
-use super::{LARGEST_LAYER, OciError, manifest::LayerForm, unpack::unpack};
+use super::{LARGEST_LAYER, OciError, answer::brief, manifest::LayerForm, unpack::unpack};
 use crate::{
     adapters::verify::strict,
     domain::{document::DEEPEST, trust::ArtifactDocument},
 };
 
+/// How much is told of what is wrong.
+const LONGEST_PROBLEM: usize = 600;
 /// Levels of a document around its spec.
 const AROUND: usize = 4;
 
@@ -21,7 +23,8 @@ pub(super) fn read(layer: &[u8], form: LayerForm) -> Result<ArtifactDocument, Oc
 }
 
 fn wrong(what: impl Into<String>) -> OciError {
-    OciError::Document(what.into())
+    // It may quote what stands in the artifact.
+    OciError::Document(brief(&what.into(), LONGEST_PROBLEM))
 }
 
 fn text<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str, OciError> {

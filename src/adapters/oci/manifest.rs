@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{ARTIFACT_TYPE, FLUX_CONFIG, FLUX_LAYER, OciError, PLAYBOOK_LAYER};
+use super::{ARTIFACT_TYPE, FLUX_CONFIG, FLUX_LAYER, OciError, PLAYBOOK_LAYER, answer::brief};
 use crate::{adapters::verify::strict, domain::digest::Digest};
 
 /// An index of manifests.
@@ -20,6 +20,8 @@ pub(super) const MANIFESTS: [&str; 4] = [
     "application/vnd.docker.distribution.manifest.v2+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 ];
+/// How much is told of what is wrong: it may quote what somebody wrote.
+const LONGEST_PROBLEM: usize = 600;
 /// How deep a manifest nests; real ones have less than six levels.
 const DEEPEST: usize = 16;
 
@@ -52,7 +54,15 @@ pub(super) enum Kind {
     /// One thing.
     Image(Manifest),
     /// Several.
-    Index(Vec<Descriptor>),
+    Index(Index),
+}
+
+/// What an index lists.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Index {
+    pub manifests: Vec<Descriptor>,
+    /// Digests of other kinds: they are somebody's, and none that we can hold anything against.
+    pub foreign: Vec<String>,
 }
 
 /// Everything that either kind can hold. What else stands there is of no use to us.
@@ -86,7 +96,7 @@ pub(super) struct PlaybookLayer {
 pub(super) fn read(bytes: &[u8], what: &str) -> Result<Kind, OciError> {
     let wrong = |problem: String| OciError::MediaType {
         what: what.to_owned(),
-        problem,
+        problem: brief(&problem, LONGEST_PROBLEM),
     };
     let text = std::str::from_utf8(bytes).map_err(|_| wrong("is no manifest: no text".into()))?;
     let value = strict::read_within(text, DEEPEST)
@@ -105,20 +115,32 @@ pub(super) fn read(bytes: &[u8], what: &str) -> Result<Kind, OciError> {
             annotations: all.annotations.unwrap_or_default(),
         })),
         // Some registries write null for an empty list.
-        (None, None | Some(Value::Null)) => Ok(Kind::Index(Vec::new())),
-        (None, Some(list)) => {
-            let list = serde_json::from_value(list)
-                .map_err(|error| wrong(format!("is no index: {error}")))?;
-            Ok(Kind::Index(list))
+        (None, None | Some(Value::Null)) => Ok(Kind::Index(Index::default())),
+        (None, Some(Value::Array(list))) => entries(list)
+            .map(Kind::Index)
+            .map_err(|error| wrong(format!("is no index: {error}"))),
+        (None, Some(_)) => Err(wrong("is no index: its manifests are no list".into())),
+    }
+}
+
+fn entries(list: Vec<Value>) -> Result<Index, serde_json::Error> {
+    let mut index = Index::default();
+    for entry in list {
+        let digest = entry.get("digest").and_then(Value::as_str);
+        let known = |digest: &str| digest.starts_with("sha256:") || !digest.contains(':');
+        match digest.filter(|digest| !known(digest)) {
+            Some(foreign) => index.foreign.push(brief(foreign, 80)),
+            None => index.manifests.push(serde_json::from_value(entry)?),
         }
     }
+    Ok(index)
 }
 
 /// The layer of a Playbook's artifact: there is exactly one, in one of two forms.
 pub(super) fn playbook_layer(kind: &Kind, what: &str) -> Result<PlaybookLayer, OciError> {
     let wrong = |problem: String| OciError::MediaType {
         what: what.to_owned(),
-        problem,
+        problem: brief(&problem, LONGEST_PROBLEM),
     };
     let manifest = match kind {
         Kind::Image(manifest) => manifest,
@@ -138,6 +160,7 @@ pub(super) fn playbook_layer(kind: &Kind, what: &str) -> Result<PlaybookLayer, O
         PLAYBOOK_LAYER => LayerForm::Json,
         FLUX_LAYER if config == Some(FLUX_CONFIG) => LayerForm::Archive,
         other => {
+            let other = brief(other, 100);
             return Err(wrong(format!(
                 "holds {other:?}; a Playbook is {PLAYBOOK_LAYER:?} (as `neuralops playbook push` makes it), or {FLUX_LAYER:?} with the config {FLUX_CONFIG:?}"
             )));
@@ -147,6 +170,7 @@ pub(super) fn playbook_layer(kind: &Kind, what: &str) -> Result<PlaybookLayer, O
         && form == LayerForm::Json
         && artifact_type != ARTIFACT_TYPE
     {
+        let artifact_type = brief(artifact_type, 100);
         return Err(wrong(format!(
             "says that it is {artifact_type:?}, a Playbook is {ARTIFACT_TYPE:?}"
         )));
@@ -214,6 +238,34 @@ mod tests {
     }
 
     #[test]
+    fn what_is_told_of_a_manifest_has_an_end() {
+        let long = "x".repeat(500_000);
+        let twice = format!(r#"{{"{long}":1,"{long}":2}}"#);
+        let error = read(twice.as_bytes(), "it").unwrap_err();
+        assert!(error.to_string().len() < 700, "{}", error.to_string().len());
+        let error = of(&json!({"layers": [layer(&long)]})).err().unwrap();
+        let text = error.to_string();
+        assert!(text.len() < 700 && text.contains(PLAYBOOK_LAYER), "{text}");
+    }
+
+    #[test]
+    fn a_digest_of_another_kind_is_in_nobodys_way() {
+        let list = json!({"manifests": [
+            {"digest": "sha512:00", "size": 1},
+            {"digest": Digest::of(b"a"), "size": 1},
+        ]});
+        let Ok(Kind::Index(index)) = read(list.to_string().as_bytes(), "it") else {
+            panic!("no index")
+        };
+        assert_eq!(index.manifests.len(), 1);
+        assert_eq!(index.foreign, ["sha512:00"]);
+        for digest in [json!("sha256:00"), json!("00"), json!(7)] {
+            let list = json!({"manifests": [{"digest": digest, "size": 1}]});
+            assert!(read(list.to_string().as_bytes(), "it").is_err(), "{digest}");
+        }
+    }
+
+    #[test]
     fn what_readers_could_see_in_two_ways_is_none() {
         for text in [
             r#"{"layers":[],"layers":[]}"#,
@@ -226,6 +278,6 @@ mod tests {
         assert!(read(b"\xff", "it").is_err());
         let null = json!({"mediaType": INDEX, "manifests": null});
         let read = read(null.to_string().as_bytes(), "it").unwrap();
-        assert!(matches!(read, Kind::Index(list) if list.is_empty()));
+        assert!(matches!(read, Kind::Index(index) if index.manifests.is_empty()));
     }
 }

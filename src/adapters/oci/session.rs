@@ -4,7 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use reqwest::{
-    Method, Response, StatusCode, Url,
+    Client, Method, Response, StatusCode, Url,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION},
 };
 
@@ -190,6 +190,12 @@ impl<'a> Session<'a> {
         self.read(url, response, call).await
     }
 
+    /// The client for this address. Who is reached by https leads nowhere else, not even to this machine.
+    fn client(&self, url: &Url) -> Option<&Client> {
+        let as_safe = url.scheme() == "https" || self.base.scheme() == "http";
+        self.registry.client(url).filter(|_| as_safe)
+    }
+
     fn is_ours(&self, url: &Url) -> bool {
         url.origin() == self.base.origin()
     }
@@ -210,7 +216,7 @@ impl<'a> Session<'a> {
     }
 
     async fn ask(&self, url: &Url, call: &Call<'_>) -> Result<Response, OciError> {
-        let client = self.registry.client(url).ok_or_else(|| {
+        let client = self.client(url).ok_or_else(|| {
             strange(
                 url,
                 "is not reached by https; a registry in plain HTTP has to be named with --plain-http",
@@ -259,7 +265,6 @@ impl<'a> Session<'a> {
             .extend_pairs(service.map(|service| ("service", service)))
             .append_pair("scope", &scope);
         let client = self
-            .registry
             .client(&realm)
             .ok_or_else(|| strange(url, "names a token service that is not reached by https"))?;
         let mut request = client.get(realm.clone());
@@ -335,6 +340,33 @@ impl<'a> Session<'a> {
             }
             _ if status.is_server_error() => Err(OciError::Busy { url, status, code }),
             _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::oci::Options;
+
+    #[test]
+    fn who_is_reached_by_https_leads_to_https_alone() {
+        let registry = Registry::new(Options::default()).unwrap();
+        let allowed = |name: &str, url: &str| {
+            let name = ImageName::parse(name).unwrap();
+            let session = Session::new(&registry, &name, false).unwrap();
+            session.client(&Url::parse(url).unwrap()).is_some()
+        };
+        for (name, url, expected) in [
+            ("registry.example/a", "https://storage.example/b", true),
+            ("registry.example/a", "http://registry.example/b", false),
+            ("registry.example/a", "http://localhost:8080/metrics", false),
+            ("registry.example/a", "http://127.0.0.1/b", false),
+            ("localhost:5000/a", "http://127.0.0.1:5001/b", true),
+            ("localhost:5000/a", "http://storage.example/b", false),
+            ("localhost:5000/a", "https://storage.example/b", true),
+        ] {
+            assert_eq!(allowed(name, url), expected, "{name} {url}");
         }
     }
 }

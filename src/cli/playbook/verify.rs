@@ -112,6 +112,11 @@ async fn playbook(
     let now = args.at.unwrap_or_else(clock::now);
     if let Some(source) = source_image(&document) {
         let image = source.map_err(refused(path))?;
+        if !args.bundles.is_empty() {
+            let message =
+                "it names a source, whose signatures lie in the registry: leave --bundle out";
+            return Err(unusable(&path.display().to_string(), message));
+        }
         let registry = args.registry.registry()?;
         let legacy = accepts_legacy(SignedKind::Playbook, &image, namespace, policies);
         let fetched = registry::fetch(&registry, &image, legacy).await?;
