@@ -241,8 +241,8 @@ pub trait Store: Send + Sync {
     fn leaves(&self, log: LogNumber, from: u64, count: u32) -> Answer<'_, Vec<Leaf>>;
     /// The leaf with this id.
     fn find(&self, id: RecordId) -> Answer<'_, Option<Leaf>>;
-    /// The newest leaf that settles the revision of this Playbook, in whichever log of this store.
-    fn settled<'a>(&'a self, playbook: &'a str) -> Answer<'a, Option<Leaf>>;
+    /// The leaves that settle the revision of this Playbook, in whichever log of this store; newest first, at most so many.
+    fn settled<'a>(&'a self, playbook: &'a str, count: u32) -> Answer<'a, Vec<Leaf>>;
     /// A page of leaves.
     fn query(&self, query: Query) -> Answer<'_, Vec<Leaf>>;
     /// Keeps a checkpoint that was published; the same one again changes nothing.

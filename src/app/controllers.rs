@@ -89,7 +89,7 @@ impl Controllers {
         let (policies, watching) = policies::prepare(client.clone(), namespace);
         let (set_back, set_backs) = watch::channel(0);
         let trust_policies = harness::run(
-            TrustPolicyKind::new(policies.clone(), ledger.clone(), set_back),
+            TrustPolicyKind::new(policies.clone(), ledger.clone(), client.clone(), set_back),
             Api::all(client.clone()),
             shared.clone(),
             pulses.trust_policies,

@@ -10,7 +10,10 @@ use kube::ResourceExt as _;
 use crate::{
     adapters::{
         clock,
-        kube::policies::Policies,
+        kube::{
+            error::chain,
+            policies::{Policies, Snapshot},
+        },
         ledger::{self, Ledger},
         metrics::Metrics,
         oci::{Fetched, OciError, Shelf},
@@ -22,13 +25,15 @@ use crate::{
         reason::Reason,
         trust::{
             HighestRevision, Image, Refusal, Signatures, SignedKind, Verified, VerifiedImage,
-            accepts_legacy, images_to_verify, source_image, verify_image, verify_playbook,
-            verify_sourced,
+            accepts_legacy, can_be_trusted, images_to_verify, source_image, verify_image,
+            verify_playbook, verify_sourced,
         },
         verdict::ErrorClass,
     },
 };
 
+/// How often it is looked at while policies change under our hands.
+const ATTEMPTS: usize = 3;
 /// What lies in a registry is looked at again after this, if it was refused: nobody tells us when somebody signs there.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(5);
 
@@ -50,6 +55,9 @@ pub enum Unknown {
     /// The transparency log does not say which revision is the highest.
     #[error("{0}")]
     Log(ledger::Refusal),
+    /// The TrustPolicies are not known, or change again and again while it is looked at.
+    #[error("the TrustPolicies are not known now; it is looked at again when they are")]
+    Policies,
     /// A registry did not bring what has to be looked at.
     #[error("could not fetch what is signed")]
     Registry(#[source] OciError),
@@ -89,26 +97,23 @@ impl Verification {
 
     /// Whether this Playbook is trusted now. An error means that it cannot be known, and nothing may be done with it.
     pub async fn of(&self, object: &RawPlaybook) -> Result<Examined, Unknown> {
-        let name = format!(
-            "{}/{}",
-            object.namespace().unwrap_or_default(),
-            object.name_any()
-        );
-        let on_record = self.ledger.highest_revision(&name).await;
-        let on_record = on_record.map_err(Unknown::Log)?;
-        let told = object.status.as_ref().and_then(|status| status.revision);
-        let Some(policies) = self.policies.current() else {
-            let message =
-                "the TrustPolicies have not been listed yet; it is looked at again when they have";
-            return Ok(Examined {
-                verified: Err(Refusal::new(Reason::CacheNotFilled, message)),
-                on_record,
-                until: None,
-            });
-        };
+        for _ in 0..ATTEMPTS {
+            let policies = self.policies.current().ok_or(Unknown::Policies)?;
+            let examined = self.under(object, &policies).await?;
+            // A registry may have taken its time, and somebody may not be trusted any more.
+            let now = self.policies.current();
+            if now.is_some_and(|now| Arc::ptr_eq(&now, &policies)) {
+                return Ok(examined);
+            }
+        }
+        Err(Unknown::Policies)
+    }
+
+    async fn under(&self, object: &RawPlaybook, policies: &Snapshot) -> Result<Examined, Unknown> {
+        let (on_record, highest) = self.highest(object).await.map_err(Unknown::Log)?;
         let question = Question {
             examiners: policies.iter().map(|standing| &standing.prepared).collect(),
-            highest: highest(on_record.as_ref(), told),
+            highest,
             now: clock::now(),
         };
         let verified = match document(object) {
@@ -130,6 +135,33 @@ impl Verification {
             verified,
             on_record,
         })
+    }
+
+    /// What is on record, and what counts: the log's word, unless it has never known what the status tells. Then its store
+    /// was put back to an earlier state, or lost.
+    async fn highest(
+        &self,
+        object: &RawPlaybook,
+    ) -> Result<(Option<HighestRevision>, Option<HighestRevision>), ledger::Refusal> {
+        let name = format!(
+            "{}/{}",
+            object.namespace().unwrap_or_default(),
+            object.name_any()
+        );
+        let on_record = self.ledger.highest_revision(&name).await?;
+        let told = object.status.as_ref().and_then(|status| status.revision);
+        let told = told.and_then(|revision| u64::try_from(revision).ok());
+        let more = told.filter(|told| {
+            let known = on_record.as_ref();
+            known.is_none_or(|known| known.revision < *told)
+        });
+        let highest = match more {
+            Some(told) if !self.ledger.has_known(&name, told).await? => {
+                Some(HighestRevision::number(told))
+            }
+            _ => on_record.clone(),
+        };
+        Ok((on_record, highest))
     }
 
     async fn document(
@@ -164,7 +196,7 @@ impl Verification {
         Ok(Ok(verified))
     }
 
-    /// By what was fetched before, if that is enough; a registry is only asked for what is not here or not good enough.
+    /// By what was good before, if it still is; a registry is only asked where a policy that can be used is about it.
     async fn sourced(
         &self,
         document: &Document,
@@ -179,15 +211,23 @@ impl Verification {
         let verify = |fetched: &Fetched| {
             verify_sourced(document, fetched, examiners, highest.as_ref(), *now)
         };
-        let legacy = accepts_legacy(SignedKind::Playbook, image, &document.namespace, examiners);
-        let kept = self.shelf.kept(&image.digest, legacy);
+        let kind = SignedKind::Playbook;
+        if let Err(refusal) = can_be_trusted(kind, image, &document.namespace, examiners, *now) {
+            return Ok(Err(refusal));
+        }
+        let legacy = accepts_legacy(kind, image, &document.namespace, examiners);
+        let kept = self.shelf.kept(image, legacy);
         let before = match kept.as_ref().map(verify) {
             Some(Ok(verified)) => return Ok(Ok(verified)),
             Some(Err(refusal)) => Some(refusal),
             None => None,
         };
         let fetched = self.shelf.fetch(image, legacy).await;
-        settled(fetched, before, |fetched| verify(&fetched))
+        settled(fetched, before, |fetched| {
+            let verified = verify(&fetched)?;
+            self.shelf.keep(image, &fetched);
+            Ok(verified)
+        })
     }
 
     /// The same for the image of a step.
@@ -200,15 +240,23 @@ impl Verification {
         let Question { examiners, now, .. } = question;
         let verify =
             |signatures: &Signatures| verify_image(image, namespace, signatures, examiners, *now);
-        let kept = self.shelf.kept_signatures(&image.digest);
+        let kind = SignedKind::Image;
+        if let Err(refusal) = can_be_trusted(kind, image, namespace, examiners, *now) {
+            return Ok(Err(refusal));
+        }
+        let kept = self.shelf.kept_signatures(image);
         let before = match kept.as_ref().map(verify) {
             Some(Ok(verified)) => return Ok(Ok(verified)),
             Some(Err(refusal)) => Some(refusal),
             None => None,
         };
-        let legacy = accepts_legacy(SignedKind::Image, image, namespace, examiners);
+        let legacy = accepts_legacy(kind, image, namespace, examiners);
         let found = self.shelf.signatures(image, legacy).await;
-        settled(found, before, |found| verify(&found))
+        settled(found, before, |found| {
+            let verified = verify(&found)?;
+            self.shelf.keep_signatures(image, &found);
+            Ok(verified)
+        })
     }
 }
 
@@ -220,7 +268,16 @@ fn settled<F, T>(
 ) -> Result<Result<T, Refusal>, OciError> {
     match (fetched, before) {
         (Ok(fetched), _) => Ok(verify(fetched)),
-        (Err(_), Some(refusal)) => Ok(Err(refusal)),
+        (Err(error), Some(mut refusal)) => {
+            // The words of the transport would be others each time.
+            let note = format!(
+                "; its registry could not be asked again: {}",
+                error.reason()
+            );
+            refusal.message.push_str(&note);
+            tracing::warn!(error = %chain(&error), "a registry could not be asked again");
+            Ok(Err(refusal))
+        }
         (Err(error), None) if error.class() == ErrorClass::Permanent => Ok(Err(error.into())),
         (Err(error), None) => Err(error),
     }
@@ -254,25 +311,6 @@ pub fn document(object: &RawPlaybook) -> Result<Document, Refusal> {
         namespace: object.namespace().unwrap_or_default(),
         spec,
     })
-}
-
-/// The log's word counts, unless it knows of less than the status tells: then the store was put back to an earlier state.
-/// A revision that was set back is known by its number alone, and is meant to be lower.
-fn highest(on_record: Option<&HighestRevision>, told: Option<i64>) -> Option<HighestRevision> {
-    let told = told.and_then(|revision| u64::try_from(revision).ok());
-    let by_number = |revision| HighestRevision {
-        revision,
-        digest: None,
-    };
-    match (on_record, told) {
-        (Some(on_record), Some(told))
-            if on_record.digest.is_some() && on_record.revision < told =>
-        {
-            Some(by_number(told))
-        }
-        (Some(on_record), _) => Some(on_record.clone()),
-        (None, told) => told.map(by_number),
-    }
 }
 
 /// Verified Playbooks for the tests of the controllers: signed by whoever the bundle names.
@@ -373,30 +411,5 @@ pub mod made {
             Timestamp::UNIX_EPOCH,
         )
         .unwrap()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::digest::Digest;
-
-    #[test]
-    fn the_status_remembers_what_the_log_has_lost_and_a_reset_lowers_it() {
-        let accepted = |revision| HighestRevision {
-            revision,
-            digest: Some(Digest::of(b"x")),
-        };
-        let by_number = |revision| HighestRevision {
-            revision,
-            digest: None,
-        };
-        assert_eq!(highest(None, None), None);
-        assert_eq!(highest(None, Some(7)), Some(by_number(7)));
-        assert_eq!(highest(Some(&accepted(7)), None), Some(accepted(7)));
-        assert_eq!(highest(Some(&accepted(7)), Some(7)), Some(accepted(7)));
-        assert_eq!(highest(Some(&accepted(8)), Some(7)), Some(accepted(8)));
-        assert_eq!(highest(Some(&accepted(3)), Some(7)), Some(by_number(7)));
-        assert_eq!(highest(Some(&by_number(3)), Some(7)), Some(by_number(3)));
     }
 }

@@ -23,13 +23,14 @@ struct Kept {
 }
 
 impl Kept {
-    fn path(&self, digest: &Digest) -> PathBuf {
-        let name = digest.as_str().replace(':', "-");
+    fn path(&self, image: &Image) -> PathBuf {
+        let name = Digest::of(image.to_string().as_bytes());
+        let name = name.as_str().replace(':', "-");
         self.folder.path().join("artifacts").join(name)
     }
 
     fn verifies(&self, key: &Key) -> bool {
-        let Some(fetched) = self.cache.load(&self.image.digest) else {
+        let Some(fetched) = self.cache.load(&self.image) else {
             return false;
         };
         let policies = [trusting(&[key], 1)];
@@ -46,9 +47,9 @@ async fn kept(key: &Key) -> Kept {
     server.stop().await;
     let folder = tempfile::tempdir().unwrap();
     let cache = ArtifactCache::new(folder.path());
-    assert!(cache.load(&digest).is_none());
-    cache.store(&fetched).unwrap();
-    assert_eq!(cache.load(&digest), Some(fetched));
+    assert!(cache.load(&image).is_none());
+    cache.store(&image, &fetched).unwrap();
+    assert_eq!(cache.load(&image), Some(fetched));
     Kept {
         folder,
         cache,
@@ -62,18 +63,23 @@ async fn what_was_fetched_is_verified_without_a_registry() {
     let kept = kept(&key).await;
     assert!(kept.verifies(&key));
     assert!(!kept.verifies(&p256()), "trust is asked for anew");
-    kept.cache.remove(&kept.image.digest).unwrap();
-    kept.cache.remove(&kept.image.digest).unwrap();
-    assert!(kept.cache.load(&kept.image.digest).is_none());
+    let elsewhere = Image {
+        digest: kept.image.digest.clone(),
+        name: neuralops::domain::trust::ImageName::parse("registry.example/other").unwrap(),
+    };
+    assert!(
+        kept.cache.load(&elsewhere).is_none(),
+        "another registry says other things about the same bytes"
+    );
 }
 
 #[tokio::test]
 async fn a_damaged_copy_is_as_good_as_none() {
     let key = p256();
     let kept = kept(&key).await;
-    let digest = &kept.image.digest;
-    let folder = kept.path(digest);
-    let whole = kept.cache.load(digest).unwrap();
+    let image = &kept.image;
+    let folder = kept.path(image);
+    let whole = kept.cache.load(image).unwrap();
     for name in ["manifest", "layer", "signatures"] {
         let path = folder.join(name);
         let good = fs::read(&path).unwrap();
@@ -81,15 +87,15 @@ async fn a_damaged_copy_is_as_good_as_none() {
             let mut flipped = good.clone();
             flipped[at] ^= 1;
             fs::write(&path, flipped).unwrap();
-            assert!(kept.cache.load(digest).is_none(), "{name} at {at}");
+            assert!(kept.cache.load(image).is_none(), "{name} at {at}");
         }
         fs::write(&path, &good[..good.len() - 1]).unwrap();
-        assert!(kept.cache.load(digest).is_none(), "{name} cut short");
+        assert!(kept.cache.load(image).is_none(), "{name} cut short");
         fs::write(&path, vec![b' '; 32 * 1024 * 1024]).unwrap();
-        assert!(kept.cache.load(digest).is_none(), "{name} enormous");
+        assert!(kept.cache.load(image).is_none(), "{name} enormous");
         fs::remove_file(&path).unwrap();
-        assert!(kept.cache.load(digest).is_none(), "{name} gone");
-        kept.cache.store(&whole).unwrap();
+        assert!(kept.cache.load(image).is_none(), "{name} gone");
+        kept.cache.store(image, &whole).unwrap();
         assert!(kept.verifies(&key));
     }
     let left = fs::read_dir(kept.folder.path().join("artifacts")).unwrap();
@@ -100,7 +106,10 @@ async fn a_damaged_copy_is_as_good_as_none() {
 async fn a_copy_under_another_digest_is_none() {
     let key = p256();
     let kept = kept(&key).await;
-    let other = Digest::of(b"another artifact");
-    fs::rename(kept.path(&kept.image.digest), kept.path(&other)).unwrap();
+    let other = Image {
+        digest: Digest::of(b"another artifact"),
+        name: kept.image.name.clone(),
+    };
+    fs::rename(kept.path(&kept.image), kept.path(&other)).unwrap();
     assert!(kept.cache.load(&other).is_none());
 }

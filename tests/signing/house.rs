@@ -53,7 +53,7 @@ fn there_is_one_examiner_and_one_maker_of_what_is_verified() {
     // The second one is a reference to the first.
     assert_eq!(
         holding("Examiner for "),
-        ["adapters/verify/policy.rs", "domain/trust/verified.rs"]
+        ["adapters/verify/policy.rs", "domain/trust/examiner.rs"]
     );
     assert_eq!(
         holding("Ok(Verified {"),

@@ -6,14 +6,12 @@ mod mirror;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use futures::{Stream, StreamExt as _};
+use futures::{Stream, StreamExt as _, stream};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
-    Api, Client, Resource as _, ResourceExt as _,
-    core::DeserializeGuard,
-    runtime::{WatchStreamExt as _, watcher},
+    Api, Client, Resource as _, ResourceExt as _, core::DeserializeGuard, runtime::watcher,
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use self::mirror::Mirror;
 use crate::{
@@ -28,6 +26,11 @@ use crate::{
 /// How long the controllers wait for the first listing before they begin: without it every Playbook would be told that
 /// nobody is trusted, and a moment later the contrary.
 const SETTLING: Duration = Duration::from_secs(10);
+
+/// Before a watch is begun anew.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long a watch may fail before what it told last counts no more.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A TrustPolicy as it stands, made ready.
 pub struct StandingPolicy {
@@ -100,40 +103,92 @@ impl PolicyWatch {
         let mut policies = std::pin::pin!(events(policies));
         let mut config_maps = std::pin::pin!(events(config_maps));
         let mut book = Book::default();
+        let mut deaf = [None, None];
         loop {
+            let given_up = deaf.iter().flatten().min().map(|since| *since + PATIENCE);
+            let silence = async {
+                match given_up.filter(|end| *end > Instant::now()) {
+                    Some(end) => tokio::time::sleep_until(end).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let [to_policies, to_config_maps] = &mut deaf;
             tokio::select! {
                 event = policies.next() => match event {
-                    Some(event) => heard("trustpolicies", event, |event| book.policies.hear(event, policy)),
+                    Some(event) => heard("trustpolicies", to_policies, event, |event| book.policies.hear(event, policy)),
                     None => return,
                 },
                 event = config_maps.next() => match event {
-                    Some(event) => heard("configmaps", event, |event| book.config_maps.hear(event, texts)),
+                    Some(event) => heard("configmaps", to_config_maps, event, |event| book.config_maps.hear(event, texts)),
                     None => return,
                 },
+                () = silence => {}
             }
-            if let Some(snapshot) = book.turn() {
-                self.shown.send_replace(Some(snapshot));
-            }
+            show(&self.shown, &mut book, &deaf);
         }
+    }
+}
+
+/// What nobody has heard about for too long is not known any more: somebody may have been distrusted meanwhile.
+fn show(shown: &watch::Sender<Option<Snapshot>>, book: &mut Book, deaf: &[Option<Instant>]) {
+    let since = deaf.iter().flatten().min();
+    if since.is_some_and(|since| since.elapsed() >= PATIENCE) {
+        book.shown = false;
+        if shown.send_if_modified(|shown| shown.take().is_some()) {
+            tracing::error!(
+                "TrustPolicies or ConfigMaps cannot be watched; no Playbook is trusted before they can"
+            );
+        }
+        return;
+    }
+    // What was given up comes back with a whole listing, not with the first word.
+    let known = shown.borrow().is_some() || since.is_none();
+    if let Some(snapshot) = known.then(|| book.turn()).flatten() {
+        shown.send_replace(Some(snapshot));
     }
 }
 
 type Event<K> = watcher::Event<K>;
 
+/// A watch that lists anew after each failure: one that was only taken up again says nothing until something changes, and
+/// nobody would know whether it hears.
 fn events<K>(api: Api<K>) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
 where
     K: kube::Resource + Clone + std::fmt::Debug + Send + serde::de::DeserializeOwned + 'static,
 {
-    watcher(api, watcher::Config::default()).default_backoff()
+    let anew = move || watcher(api.clone(), watcher::Config::default()).boxed();
+    stream::unfold((None, anew), |(current, anew)| async move {
+        let mut current = current.unwrap_or_else(&anew);
+        let event = current.next().await?;
+        if event.is_ok() {
+            return Some((event, (Some(current), anew)));
+        }
+        tokio::time::sleep(PAUSE).await;
+        Some((event, (None, anew)))
+    })
 }
 
-fn heard<K>(what: &str, event: watcher::Result<Event<K>>, hear: impl FnOnce(Event<K>)) {
+/// Takes an event in, and notes since when there has been no whole word.
+fn heard<K>(
+    what: &str,
+    deaf: &mut Option<Instant>,
+    event: watcher::Result<Event<K>>,
+    hear: impl FnOnce(Event<K>),
+) {
     match event {
-        Ok(event) => hear(event),
-        Err(error) => tracing::warn!(
-            error = %chain(&error),
-            "the watch of {what} is interrupted; it is taken up again"
-        ),
+        Ok(event) => {
+            if !matches!(event, Event::Init | Event::InitApply(_)) {
+                *deaf = None;
+            }
+            hear(event);
+        }
+        Err(error) => {
+            deaf.get_or_insert_with(Instant::now);
+            tracing::warn!(
+                error = %chain(&error),
+                "the watch of {what} is interrupted; it is taken up again"
+            );
+        }
     }
 }
 
@@ -347,5 +402,29 @@ mod tests {
         assert_eq!(problems(&snapshot), 1);
         let message = &snapshot[0].prepared.problems()[0].message;
         assert!(message.contains("does not fit its kind"), "{message}");
+    }
+
+    #[test]
+    fn what_cannot_be_watched_for_a_minute_is_not_known_until_it_is_listed_again() {
+        let (mut book, snapshot) = listed(vec![], vec![]);
+        let (shown, receiver) = watch::channel(snapshot);
+        let known = || receiver.borrow().is_some();
+        let mut deaf = [Some(Instant::now()), None];
+        show(&shown, &mut book, &deaf);
+        assert!(known(), "not for a moment's failure");
+        deaf[0] = Instant::now().checked_sub(PATIENCE);
+        show(&shown, &mut book, &deaf);
+        assert!(!known());
+        // A listing begins, and is not complete.
+        heard("x", &mut deaf[0], Ok(Event::Init), |event| {
+            book.policies.hear(event, policy);
+        });
+        show(&shown, &mut book, &deaf);
+        assert!(!known());
+        heard("x", &mut deaf[0], Ok(Event::InitDone), |event| {
+            book.policies.hear(event, policy);
+        });
+        show(&shown, &mut book, &deaf);
+        assert!(known());
     }
 }

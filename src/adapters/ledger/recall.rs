@@ -1,6 +1,6 @@
 //! Floor 2: what the transparency log remembers: the highest revision of a Playbook, and whether something was recorded. A
-//! leaf is believed only if it is under the tree, because whoever can write to the database could else have an old
-//! Playbook accepted again. Nothing is written here.
+//! leaf is believed only if it is the one that its hash stands for. Which leaf is the newest is the database's word:
+//! whoever can write to it can hide one, and only the status of the Playbook speaks against them. Nothing is written here.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use crate::{
     adapters::kube::error::chain,
     domain::{
         audit::{
+            event::Event,
             hash::Hash,
             record::{Record, RecordId},
             tree,
@@ -19,6 +20,9 @@ use crate::{
     ports::{Leaf, Store, StoreError},
 };
 
+/// How many settlings of one name are looked through for a revision that was set back.
+const LOOKED_THROUGH: u32 = 1000;
+
 impl Ledger {
     /// The highest revision of the Playbook with this name, `namespace/name`, as far as it is on record.
     pub async fn highest_revision(
@@ -27,22 +31,26 @@ impl Ledger {
     ) -> Result<Option<HighestRevision>, Refusal> {
         let store = self.reach()?;
         answered(async {
-            let Some(leaf) = store.settled(playbook).await? else {
+            let newest = store.settled(playbook, 1).await?;
+            let Some(leaf) = newest.first() else {
                 return Ok(None);
             };
-            let fact = genuine(store.as_ref(), &leaf).await?.fact;
-            match (fact.playbook, fact.revision) {
-                (Some(name), Some(revision)) if name.as_str() == playbook => {
-                    Ok(Some(HighestRevision {
-                        revision,
-                        digest: fact.playbook_digest,
-                    }))
+            settling(store.as_ref(), leaf, playbook).await.map(Some)
+        })
+        .await
+    }
+
+    /// Whether the log has known this revision of the Playbook, or a higher one, though it may have been set back since.
+    pub async fn has_known(&self, playbook: &str, revision: u64) -> Result<bool, Refusal> {
+        let store = self.reach()?;
+        answered(async {
+            for leaf in store.settled(playbook, LOOKED_THROUGH).await? {
+                let settled = settling(store.as_ref(), &leaf, playbook).await?;
+                if settled.revision >= revision {
+                    return Ok(true);
                 }
-                _ => Err(StoreError::Damaged(format!(
-                    "leaf {} of log {} is said to settle the revision of {playbook}, and does not",
-                    leaf.at.index, leaf.at.log.0
-                ))),
             }
+            Ok(false)
         })
         .await
     }
@@ -66,6 +74,36 @@ impl Ledger {
         let store = self.store.borrow().clone();
         store.ok_or_else(|| Refusal::unavailable("the log is being opened"))
     }
+}
+
+/// The revision that a leaf settles.
+async fn settling(
+    store: &dyn Store,
+    leaf: &Leaf,
+    playbook: &str,
+) -> Result<HighestRevision, StoreError> {
+    let fact = genuine(store, leaf).await?.fact;
+    let revision = fact.revision.filter(|_| {
+        let named = fact.playbook.as_ref();
+        named.is_some_and(|name| name.as_str() == playbook)
+    });
+    let Some(revision) = revision else {
+        return Err(StoreError::Damaged(format!(
+            "leaf {} of log {} is said to settle the revision of {playbook}, and does not",
+            leaf.at.index, leaf.at.log.0
+        )));
+    };
+    let document = fact.playbook_digest;
+    let (digest, instead_of) = if fact.code == Event::PlaybookReset {
+        (None, document)
+    } else {
+        (document, None)
+    };
+    Ok(HighestRevision {
+        revision,
+        digest,
+        instead_of,
+    })
 }
 
 async fn answered<T>(asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, Refusal> {

@@ -5,6 +5,7 @@ use std::{
     fs::{self, File},
     io::{self, Read as _},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use serde::{Deserialize, Serialize};
@@ -16,13 +17,17 @@ use crate::{
     adapters::random,
     domain::{
         digest::Digest,
-        trust::{FoundSignature, Signatures},
+        trust::{FoundSignature, Image, Signatures},
     },
 };
 
 const MANIFEST: &str = "manifest";
 const LAYER: &str = "layer";
 const SIGNATURES: &str = "signatures";
+/// How the name of a folder begins that is being written.
+const UNFINISHED: &str = "new-";
+/// How many artifacts are kept: each has a few megabytes at most, and most have a few kilobytes.
+const MOST_KEPT: usize = 256;
 /// What a text may become longer by when it is written as JSON.
 const ESCAPED: usize = 6;
 
@@ -54,13 +59,15 @@ impl ArtifactCache {
         Self(data.join("artifacts"))
     }
 
-    fn folder(&self, digest: &Digest) -> PathBuf {
-        self.0.join(digest.as_str().replace(':', "-"))
+    /// By name and digest: what somebody else's registry says about the same bytes is not what this one says.
+    fn folder(&self, image: &Image) -> PathBuf {
+        let name = Digest::of(image.to_string().as_bytes());
+        self.0.join(name.as_str().replace(':', "-"))
     }
 
-    /// The artifact with this digest, if it is here and whole.
-    pub fn load(&self, digest: &Digest) -> Option<Fetched> {
-        let folder = self.folder(digest);
+    /// The artifact, if it is here and whole.
+    pub fn load(&self, image: &Image) -> Option<Fetched> {
+        let folder = self.folder(image);
         let file = |name: &str, limit: usize| read(&folder.join(name), limit);
         let manifest = file(MANIFEST, LARGEST_MANIFEST)?;
         let layer = file(LAYER, LARGEST_LAYER)?;
@@ -78,27 +85,60 @@ impl ArtifactCache {
             attempts: Vec::new(),
             seen: kept.seen,
         };
-        Fetched::new(digest.clone(), manifest, layer, signatures, kept.legacy).ok()
+        Fetched::new(
+            image.digest.clone(),
+            manifest,
+            layer,
+            signatures,
+            kept.legacy,
+        )
+        .ok()
     }
 
-    /// Keeps an artifact; an older copy of it is replaced.
-    pub fn store(&self, fetched: &Fetched) -> Result<(), CacheError> {
-        let folder = self.folder(fetched.digest());
-        self.put(fetched, &folder).map_err(|source| CacheError {
-            digest: fetched.digest().clone(),
+    /// Keeps an artifact that was found good; an older copy of it is replaced, and the oldest others make room.
+    pub fn store(&self, image: &Image, fetched: &Fetched) -> Result<(), CacheError> {
+        let folder = self.folder(image);
+        let kept = self.put(fetched, &folder).and_then(|()| self.make_room());
+        kept.map_err(|source| CacheError {
+            digest: image.digest.clone(),
             folder,
             source,
         })
     }
 
-    /// Removes an artifact, if it is here.
-    pub fn remove(&self, digest: &Digest) -> Result<(), CacheError> {
-        let folder = self.folder(digest);
-        gone(fs::remove_dir_all(&folder)).map_err(|source| CacheError {
-            digest: digest.clone(),
-            folder,
-            source,
-        })
+    /// What was never finished goes; whoever wrote it has ended.
+    pub fn sweep(&self) -> io::Result<()> {
+        for (folder, _) in self.folders()? {
+            let name = folder.file_name().unwrap_or_default();
+            if name.to_string_lossy().starts_with(UNFINISHED) {
+                gone(fs::remove_dir_all(folder))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The store of the transparency log may lie on the same disk.
+    fn make_room(&self) -> io::Result<()> {
+        let mut folders = self.folders()?;
+        folders.sort_by_key(|(_, written)| *written);
+        let most = folders.len().saturating_sub(MOST_KEPT);
+        for (folder, _) in folders.into_iter().take(most) {
+            gone(fs::remove_dir_all(folder))?;
+        }
+        Ok(())
+    }
+
+    fn folders(&self) -> io::Result<Vec<(PathBuf, SystemTime)>> {
+        let listed = match fs::read_dir(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            listed => listed?,
+        };
+        let mut folders = Vec::new();
+        for entry in listed {
+            let entry = entry?;
+            folders.push((entry.path(), entry.metadata()?.modified()?));
+        }
+        Ok(folders)
     }
 
     fn put(&self, fetched: &Fetched, folder: &Path) -> io::Result<()> {
@@ -113,7 +153,7 @@ impl ArtifactCache {
         let nonce = random::bytes::<8>().map_err(io::Error::other)?;
         let beside = self
             .0
-            .join(format!("new-{:016x}", u64::from_be_bytes(nonce)));
+            .join(format!("{UNFINISHED}{:016x}", u64::from_be_bytes(nonce)));
         fs::create_dir_all(&beside)?;
         let files = [
             (MANIFEST, fetched.manifest()),

@@ -20,8 +20,10 @@ const CONNECT: Duration = Duration::from_secs(10);
 pub struct Options {
     /// Who we are.
     pub credentials: Credentials,
-    /// Registries (host, or host and port) that are spoken to without TLS; the machine itself always may be.
+    /// Registries (host, or host and port) that are spoken to without TLS.
     pub plain_http: Vec<String>,
+    /// Whether the machine itself may be, too. Not where somebody else names the registry: what listens here is not for them.
+    pub plain_here: bool,
     /// How long one request may take, all of it.
     pub request: Duration,
     /// How long fetching or pushing one artifact may take, all of it.
@@ -33,6 +35,7 @@ impl Default for Options {
         Self {
             credentials: Credentials::anonymous(),
             plain_http: Vec::new(),
+            plain_here: true,
             request: Duration::from_secs(30),
             whole: Duration::from_secs(120),
         }
@@ -80,7 +83,7 @@ impl Registry {
         };
         let allowed = match url.scheme() {
             "https" => true,
-            "http" => local || named(),
+            "http" => (local && self.options.plain_here) || named(),
             _ => false,
         };
         let plain_name = url.username().is_empty() && url.password().is_none();
@@ -90,7 +93,8 @@ impl Registry {
     /// Whether this registry is spoken to without TLS.
     pub fn is_plain(&self, name: &ImageName) -> bool {
         let named = |one: &String| one == name.registry() || one == name.host();
-        is_local(name.host()) || self.options.plain_http.iter().any(named)
+        let here = is_local(name.host()) && self.options.plain_here;
+        here || self.options.plain_http.iter().any(named)
     }
 
     /// The digest that a tag names now.

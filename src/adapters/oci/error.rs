@@ -39,6 +39,14 @@ pub enum OciError {
         /// The time for all of it.
         within: Duration,
     },
+    /// Too many registries are being asked.
+    #[error("{image} was not asked for: {most} others are being waited for; it is tried again")]
+    Crowded {
+        /// What.
+        image: String,
+        /// How many are asked at the same time.
+        most: usize,
+    },
     /// The registry is not able to answer now.
     #[error("{url} answers {status}{code}")]
     Busy {
@@ -131,9 +139,10 @@ impl OciError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Client(_) => Reason::InternalError,
-            Self::Unreachable { .. } | Self::Slow { .. } | Self::Busy { .. } => {
-                Reason::RegistryUnavailable
-            }
+            Self::Unreachable { .. }
+            | Self::Slow { .. }
+            | Self::Crowded { .. }
+            | Self::Busy { .. } => Reason::RegistryUnavailable,
             Self::Denied { .. } | Self::Credentials(_) => Reason::RegistryDenied,
             Self::NotFound(_) => Reason::ArtifactNotFound,
             Self::Answer { .. } => Reason::RegistryError,
@@ -154,6 +163,7 @@ impl OciError {
             Self::Client(_) => ErrorClass::Bug,
             Self::Unreachable { .. }
             | Self::Slow { .. }
+            | Self::Crowded { .. }
             | Self::Busy { .. }
             | Self::Denied { .. }
             | Self::Credentials(_)

@@ -94,7 +94,7 @@ impl Trust<'_> {
                 key.verifies(signed.bytes, signed.hash, signed.signature)
             })
             .map_err(|attempt| vec![attempt])?;
-        self.check_log(read, target, &trusted.key, notes)
+        self.check_log(read, target, &trusted.key, now, notes)
             .map_err(|attempt| vec![attempt.about(&format!("key {:?}", trusted.name))])?;
         Ok(trusted.signer())
     }
@@ -105,7 +105,14 @@ impl Trust<'_> {
         now: Timestamp,
         made: impl Fn(&PublicKey) -> bool,
     ) -> Result<&TrustedKey, Attempt> {
-        let Some(trusted) = self.keys.iter().find(|trusted| made(&trusted.key)) else {
+        let by: Vec<&TrustedKey> = self
+            .keys
+            .iter()
+            .filter(|trusted| made(&trusted.key))
+            .collect();
+        // The same key may be listed again, to be trusted for longer.
+        let standing = |trusted: &&&TrustedKey| trusted.not_after.is_none_or(|end| now <= end);
+        let Some(trusted) = by.iter().find(standing).or(by.first()) else {
             return Err(self.untrusted());
         };
         if let Some(not_after) = trusted.not_after
@@ -148,6 +155,7 @@ impl Trust<'_> {
         read: &Bundle,
         target: Target<'_>,
         key: &PublicKey,
+        now: Timestamp,
         notes: &mut Vec<String>,
     ) -> Result<(), Attempt> {
         if self.log == LogRule::Ignore {
@@ -165,14 +173,26 @@ impl Trust<'_> {
             return Ok(());
         }
         require_entry(&known)?;
+        let policy = PublicKeyVerificationPolicy::new(key.der().clone());
+        // When it was signed, by whatever witness the root knows; without one it may have been just now.
+        let witnessed = verify(&root.verifier, target, &known.bundle, &policy);
+        let mut times = witnessed.map_or_else(
+            |_| Vec::new(),
+            |result| result.verified_timestamps().to_vec(),
+        );
         // A key has no lifetime that a timestamp could prove; one of a foreign authority must not be in the way.
         known
             .bundle
             .verification_material
             .timestamp_verification_data = Default::default();
-        let policy = PublicKeyVerificationPolicy::new(key.der().clone());
         match verify(&root.verifier, target, &known.bundle, &policy) {
-            Ok(_) => Ok(()),
+            Ok(result) => {
+                times.extend(result.verified_timestamps());
+                if times.is_empty() {
+                    times.push(now);
+                }
+                in_force(root, &times, target, &known.bundle, &policy)
+            }
             // Signature and digest are good without the log: what does not fit is the entry.
             Err(attempt)
                 if matches!(
@@ -269,12 +289,12 @@ fn require_entry(known: &Known) -> Result<(), Attempt> {
 /// Whether a log that was in force when this was signed proves the entry. sigstore-verify holds the window of a log only
 /// against the log's own clock, which Rekor v2 does not have, and nobody signs which log an entry says to be from: so the
 /// question is asked again without the logs whose window does not cover the proven times.
-fn in_force(
+fn in_force<P: sigstore_verify::Policy>(
     root: &Root,
     times: &[Timestamp],
     target: Target<'_>,
     bundle: &Bundle,
-    policy: &VerificationPolicy,
+    policy: &P,
 ) -> Result<(), Attempt> {
     let Some(verifier) = root.in_force(times)? else {
         return Ok(());

@@ -27,15 +27,15 @@ pub struct Done {
 impl Done {
     pub(super) fn verdict(&self, now: Timestamp) -> Verdict {
         match &self.judgement {
+            // Whatever makes the policies known wakes it.
+            Err(refusal) if refusal.reason == Reason::CacheNotFilled => Verdict::Waiting {
+                reason: Reason::CacheNotFilled,
+                after: None,
+            },
             Err(refusal) => Verdict::Held {
                 reason: refusal.reason,
             },
             Ok(judgement) => match judgement.refusal() {
-                // The listing wakes it.
-                Some(Reason::CacheNotFilled) => Verdict::Waiting {
-                    reason: Reason::CacheNotFilled,
-                    after: None,
-                },
                 // Nobody tells us when something changes in a registry.
                 Some(reason) if self.until.is_some() => Verdict::until(self.until, reason, now),
                 Some(reason) => Verdict::Stalled { reason },

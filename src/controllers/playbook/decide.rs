@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{super::CONTROLLER, Facts};
+use super::{super::CONTROLLER, Facts, status::SHOWN};
 use crate::{
     adapters::ledger::{self, Draft},
     api::v1alpha1::PlaybookSpec,
@@ -78,13 +78,10 @@ pub(super) fn decide(facts: &Facts) -> Decision {
     }
 }
 
-/// What the status does not say yet. The id names the transition with the status that it starts from: a pass that is
-/// repeated records nothing twice, and going there and back again is recorded each time.
+/// What the status does not say yet. The id names the transition and the version of the object that it starts from: a pass
+/// that is repeated over the same version records nothing twice, and going there and back again is recorded each time,
+/// because each status makes another version.
 fn records(facts: &Facts, examined: &Examined, judgement: &Judgement) -> Vec<Draft> {
-    // Nothing has been found out yet.
-    if judgement.refusal() == Some(Reason::CacheNotFilled) {
-        return Vec::new();
-    }
     let changed = changed(facts);
     let outcome = judgement.refusal().unwrap_or(Reason::Verified);
     let judged = facts.recorded.outcome.as_deref() != Some(outcome.as_str());
@@ -94,8 +91,9 @@ fn records(facts: &Facts, examined: &Examined, judgement: &Judgement) -> Vec<Dra
     }
     match (&judgement.signatures, judgement.refusal()) {
         (Ok(verified), None) => {
-            let settles = settles(facts, examined, verified);
-            let trusted_otherwise = policies(verified) != facts.recorded.policies;
+            let settles = settles(examined, verified);
+            let recorded = (&facts.recorded.policies, &facts.recorded.signers);
+            let trusted_otherwise = recorded != (&policies(verified), &signers(verified));
             if changed || judged || trusted_otherwise || settles {
                 records.push(accepted(facts, examined, judgement, verified));
             }
@@ -118,12 +116,16 @@ fn changed(facts: &Facts) -> bool {
     };
     let verified = facts.examined.as_ref().ok();
     let verified = verified.and_then(|examined| examined.verified.as_ref().ok());
-    match verified.filter(|verified| verified.artifact().is_some()) {
-        Some(verified) => verified.digest().as_str() != before,
+    match verified {
+        Some(verified) => !verified.is(before),
         // Which document the artifact holds is not known now.
-        None if document.spec.get("source").is_some() => false,
-        None => digests(document).all(|digest| digest.as_str() != before),
+        None if sourced(document) => facts.recorded.generation != facts.generation,
+        None => digests(document).all(|digest| digest != *before),
     }
+}
+
+fn sourced(document: &Document) -> bool {
+    document.spec.get("source").is_some()
 }
 
 /// The digests of a document, as it may be signed.
@@ -137,19 +139,30 @@ fn digests(document: &Document) -> impl Iterator<Item = Digest> {
 
 /// Whether its acceptance says which revision is the highest from now on. A revision that was set back stands until
 /// another document comes: the one that is still there, accepted again for whatever reason, must not raise it.
-fn settles(facts: &Facts, examined: &Examined, verified: &Verified) -> bool {
+fn settles(examined: &Examined, verified: &Verified) -> bool {
     match &examined.on_record {
         None => true,
         Some(highest) if highest.digest.is_none() => {
-            facts.recorded.digest.is_none() || changed(facts)
+            let standing = highest.instead_of.as_ref();
+            !standing.is_some_and(|standing| verified.is(standing))
         }
         Some(highest) => highest.revision < verified.revision(),
     }
 }
 
+/// As the status shows them.
 fn policies(verified: &Verified) -> Vec<String> {
-    let policies = verified.policies().iter();
+    let policies = verified.policies().iter().take(SHOWN);
     policies.map(|policy| policy.digest.to_string()).collect()
+}
+
+/// As the status shows them.
+fn signers(verified: &Verified) -> Vec<(String, String)> {
+    let signers = verified.policies().iter().flat_map(|policy| {
+        let named = policy.signers.iter();
+        named.map(|signer| (signer.name().to_owned(), policy.name.clone()))
+    });
+    signers.take(SHOWN).collect()
 }
 
 fn accepted(
@@ -160,7 +173,7 @@ fn accepted(
 ) -> Draft {
     let mut fact = fact(facts, Event::PlaybookAccepted, Reason::Verified, judgement);
     fact.policy_digest = Some(verified.policy_digest().clone());
-    if settles(facts, examined, verified) {
+    if settles(examined, verified) {
         fact.playbook = Some(format!("{}/{}", facts.namespace, facts.name).into());
         fact.revision = Some(verified.revision());
     }
@@ -173,26 +186,15 @@ fn accepted(
 }
 
 fn fact(facts: &Facts, event: Event, reason: Reason, judgement: &Judgement) -> Fact {
-    let generation = facts.generation.to_string();
     let digest = judgement.digest.as_ref();
     let trusted = judgement.signatures.as_ref().ok();
-    let on_record = facts
-        .examined
-        .as_ref()
-        .ok()
-        .and_then(|examined| examined.on_record.as_ref());
     let id = RecordId::of(&[
         &facts.uid,
-        &generation,
+        &facts.version,
         event.code(),
         reason.as_str(),
         digest.map_or("", Digest::as_str),
         trusted.map_or("", |verified| verified.policy_digest().as_str()),
-        &on_record.map_or_else(String::new, |highest| highest.revision.to_string()),
-        facts.recorded.digest.as_deref().unwrap_or_default(),
-        facts.recorded.outcome.as_deref().unwrap_or_default(),
-        &facts.recorded.policies.join(" "),
-        &facts.recorded.since,
     ]);
     let mut fact = Fact::new(id, event, Actor::operator(CONTROLLER)).outcome(reason);
     fact.object = Some(Object {
@@ -210,6 +212,11 @@ fn judge(facts: &Facts, examined: &Examined) -> Judgement {
     let signatures = examined.verified.clone();
     let digest = match (&signatures, &facts.document) {
         (Ok(verified), _) => Some(verified.digest().clone()),
+        // What the artifact holds is known from before, or not at all.
+        (Err(_), Ok(document)) if sourced(document) => {
+            let before = facts.recorded.digest.clone();
+            before.filter(|_| facts.recorded.generation == facts.generation)
+        }
         (Err(_), Ok(document)) => document.digest().ok(),
         (Err(_), Err(_)) => None,
     };

@@ -12,7 +12,7 @@ use crate::{
         conditions::ConditionType,
         v1alpha1::{PlaybookStatus, RawPlaybook},
     },
-    domain::{document::Document, reason::Reason, trust::Refusal},
+    domain::{digest::Digest, document::Document, reason::Reason, trust::Refusal},
 };
 
 /// Not signed and can only restrict: no new runs.
@@ -35,6 +35,8 @@ pub struct Facts {
     pub uid: String,
     /// Which version of its spec.
     pub generation: u64,
+    /// Which version of all of it: each status of ours makes another one.
+    pub version: String,
     /// What its status says, and so what was recorded.
     pub recorded: Recorded,
 }
@@ -43,13 +45,15 @@ pub struct Facts {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
     /// The digest of its document.
-    pub digest: Option<String>,
+    pub digest: Option<Digest>,
+    /// Of which version of its spec all this is.
+    pub generation: u64,
     /// What became of it: `Verified`, or why it was refused.
     pub outcome: Option<String>,
     /// The digests of the policies that it satisfied.
     pub policies: Vec<String>,
-    /// Since when.
-    pub since: String,
+    /// Who signed, each with the policy.
+    pub signers: Vec<(String, String)>,
 }
 
 pub(super) async fn gather(
@@ -59,6 +63,10 @@ pub(super) async fn gather(
     let examined = match verification.of(object).await {
         Ok(examined) => Ok(examined),
         Err(Unknown::Log(refusal)) => Err(refusal),
+        Err(unknown @ Unknown::Policies) => Err(ledger::Refusal {
+            reason: Reason::CacheNotFilled,
+            message: unknown.to_string(),
+        }),
         Err(Unknown::Registry(error)) => return Err(PlaybookError::Fetch(error)),
     };
     Ok(Facts {
@@ -76,6 +84,7 @@ pub(super) async fn gather(
             .generation
             .and_then(|generation| generation.try_into().ok())
             .unwrap_or_default(),
+        version: object.resource_version().unwrap_or_default(),
         recorded: recorded(object.status.as_ref()),
     })
 }
@@ -98,15 +107,21 @@ fn recorded(status: Option<&PlaybookStatus>) -> Recorded {
         (Some(_), Some(signature)) => Some(signature.reason.clone()),
         _ => None,
     };
-    let since = [valid, signature]
-        .into_iter()
-        .flatten()
-        .map(|condition| condition.last_transition_time.0.to_string());
+    let signers = status.signers.iter().flatten();
     let policies = status.trust_policies.iter().flatten();
     Recorded {
-        digest: status.digest.clone(),
+        digest: status
+            .digest
+            .clone()
+            .and_then(|digest| digest.try_into().ok()),
+        generation: status
+            .observed_generation
+            .and_then(|generation| generation.try_into().ok())
+            .unwrap_or_default(),
         outcome,
         policies: policies.map(|policy| policy.digest.clone()).collect(),
-        since: since.collect::<Vec<_>>().join(" "),
+        signers: signers
+            .map(|signer| (signer.name.clone(), signer.policy.clone()))
+            .collect(),
     }
 }

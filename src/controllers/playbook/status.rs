@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Signers and policies that a status shows; the record of the acceptance names them all.
-const SHOWN: usize = 32;
+pub(super) const SHOWN: usize = 32;
 
 pub(super) fn status(
     object: &RawPlaybook,
@@ -42,8 +42,14 @@ pub(super) fn status(
         Ok(Done {
             judgement: Err(refusal),
             ..
-        }) => (None, amended(unknown(refusal))),
-        Err(failure) => (None, amended(failed(failure))),
+        }) => {
+            let unsaid = unsaid(before.observed_generation, generation, refusal.reason);
+            (None, amended([unknown(refusal), unsaid].concat()))
+        }
+        Err(failure) => {
+            let unsaid = unsaid(before.observed_generation, generation, failure.reason);
+            (None, amended([failed(failure), unsaid].concat()))
+        }
     };
     let status = PlaybookStatus {
         observed_generation: generation,
@@ -54,6 +60,20 @@ pub(super) fn status(
         Some(judgement) => told(judgement, status),
         None => status,
     }
+}
+
+/// What was said about the signatures of another version says nothing about this one.
+fn unsaid(before: Option<i64>, generation: Option<i64>, reason: Reason) -> Vec<Draft> {
+    if before.is_none() || before == generation {
+        return Vec::new();
+    }
+    let message = "another version was looked at; this one not yet";
+    vec![Draft::new(
+        ConditionType::SignatureVerified,
+        ConditionStatus::Unknown,
+        reason,
+        message,
+    )]
 }
 
 /// What is known besides the conditions.
@@ -127,13 +147,6 @@ fn ready(judgement: &Judgement) -> Vec<Draft> {
 
 fn not_ready(refusal: &Refusal) -> Vec<Draft> {
     let message = refusal.told();
-    if refusal.reason == Reason::CacheNotFilled {
-        let said = |kind, status| Draft::new(kind, status, refusal.reason, message.as_str());
-        return vec![
-            said(ConditionType::Ready, ConditionStatus::Unknown),
-            said(ConditionType::Reconciling, ConditionStatus::True),
-        ];
-    }
     vec![
         Draft::new(
             ConditionType::Ready,
@@ -173,14 +186,7 @@ fn valid(rules: &Result<Vec<String>, Refusal>) -> Draft {
 fn signed(signatures: &Result<Verified, Refusal>) -> Draft {
     let (status, reason, message) = match signatures {
         Ok(verified) => (ConditionStatus::True, Reason::Verified, by(verified)),
-        Err(refusal) => {
-            let status = if refusal.reason == Reason::CacheNotFilled {
-                ConditionStatus::Unknown
-            } else {
-                ConditionStatus::False
-            };
-            (status, refusal.reason, refusal.told())
-        }
+        Err(refusal) => (ConditionStatus::False, refusal.reason, refusal.told()),
     };
     Draft::new(ConditionType::SignatureVerified, status, reason, message)
 }

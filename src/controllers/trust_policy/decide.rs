@@ -148,12 +148,10 @@ fn transition(facts: &Facts, prepared: &PreparedPolicy, judgement: &Judgement) -
     let digest = prepared.policy().digest().ok();
     let id = RecordId::of(&[
         &facts.uid,
-        &facts.generation.to_string(),
+        &facts.version,
         event.code(),
         reason.as_str(),
         digest.as_ref().map_or("", |digest| digest.as_str()),
-        told.map_or("", |ready| &ready.reason),
-        &facts.since,
     ]);
     let mut fact = fact(facts, id, event, reason);
     fact.policy_digest = digest;
@@ -185,6 +183,12 @@ fn set_back(facts: &Facts, pending: &PendingReset) -> Draft {
     let details = if lowers(pending) {
         fact.playbook = Some(pending.reset.playbook.as_str().into());
         fact.revision = Some(revision);
+        // The one that stands there now must not raise it again by being accepted again.
+        let standing = pending.highest.as_ref();
+        fact.playbook_digest = standing.and_then(|highest| {
+            let digest = highest.digest.as_ref();
+            digest.or(highest.instead_of.as_ref()).cloned()
+        });
         format!(
             "{} was at revision {}, and is set back to {revision}",
             pending.reset.playbook,

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::ResourceExt as _;
+use kube::{Client, ResourceExt as _};
 
 use crate::{
     adapters::{
         clock,
-        kube::policies::{Policies, StandingPolicy},
+        kube::{
+            policies::{Policies, StandingPolicy},
+            raw,
+        },
         ledger::{self, Ledger},
     },
-    api::{
-        conditions::ConditionType,
-        v1alpha1::{RevisionReset, TrustPolicy, TrustPolicyStatus},
-    },
+    api::v1alpha1::{RawPlaybook, RevisionReset, TrustPolicy, TrustPolicyStatus},
     domain::{audit::record::RecordId, trust::HighestRevision},
 };
 
@@ -32,8 +32,8 @@ pub struct Facts {
     pub generation: u64,
     /// What its status says, and so what was recorded.
     pub recorded: TrustPolicyStatus,
-    /// Since when, by its Ready condition.
-    pub since: String,
+    /// Which version of all of it: each status of ours makes another one.
+    pub version: String,
     /// The moment of this pass.
     pub now: Timestamp,
 }
@@ -49,7 +49,12 @@ pub struct PendingReset {
     pub highest: Option<HighestRevision>,
 }
 
-pub(super) async fn gather(object: &TrustPolicy, policies: &Policies, ledger: &Ledger) -> Facts {
+pub(super) async fn gather(
+    object: &TrustPolicy,
+    policies: &Policies,
+    ledger: &Ledger,
+    client: &Client,
+) -> Facts {
     let (name, uid) = (object.name_any(), object.uid().unwrap_or_default());
     let current = policies.current();
     let standing = current.as_deref().unwrap_or_default().iter();
@@ -59,13 +64,13 @@ pub(super) async fn gather(object: &TrustPolicy, policies: &Policies, ledger: &L
             .filter(|standing| standing.is(&name, &uid, object.metadata.generation))
             .map(Arc::clone)
             .next(),
-        resets: resets(object, &uid, ledger).await,
+        resets: resets(object, &uid, ledger, client).await,
         generation: object
             .metadata
             .generation
             .and_then(|generation| generation.try_into().ok())
             .unwrap_or_default(),
-        since: since(&recorded),
+        version: object.resource_version().unwrap_or_default(),
         recorded,
         name,
         uid,
@@ -77,6 +82,7 @@ async fn resets(
     object: &TrustPolicy,
     uid: &str,
     ledger: &Ledger,
+    client: &Client,
 ) -> Result<Vec<PendingReset>, ledger::Refusal> {
     let mut pending = Vec::new();
     for reset in object.spec.reset_revisions.iter().flatten() {
@@ -86,17 +92,41 @@ async fn resets(
             pending.push(PendingReset {
                 id,
                 reset: reset.clone(),
-                highest: ledger.highest_revision(&reset.playbook).await?,
+                highest: highest(&reset.playbook, ledger, client).await?,
             });
         }
     }
     Ok(pending)
 }
 
-fn since(status: &TrustPolicyStatus) -> String {
-    let mut conditions = status.conditions.iter().flatten();
-    let ready = conditions.find(|condition| condition.type_ == ConditionType::Ready.as_str());
-    ready.map_or_else(String::new, |ready| {
-        ready.last_transition_time.0.to_string()
+/// The higher one of what is on record and of what the Playbook's own status tells: a new log knows nothing.
+async fn highest(
+    playbook: &str,
+    ledger: &Ledger,
+    client: &Client,
+) -> Result<Option<HighestRevision>, ledger::Refusal> {
+    let on_record = ledger.highest_revision(playbook).await?;
+    let told = told(playbook, client).await.map_err(|error| {
+        ledger::Refusal::unavailable(format!("the Playbook {playbook} cannot be read: {error}"))
+    })?;
+    Ok(match (on_record, told) {
+        (Some(on_record), Some(told)) if on_record.revision < told => Some(HighestRevision {
+            revision: told,
+            ..on_record
+        }),
+        (None, Some(told)) => Some(HighestRevision::number(told)),
+        (on_record, _) => on_record,
     })
+}
+
+async fn told(playbook: &str, client: &Client) -> Result<Option<u64>, kube::Error> {
+    let Some((namespace, name)) = playbook.split_once('/') else {
+        return Ok(None);
+    };
+    let text = raw::get::<RawPlaybook>(client, Some(namespace), name).await?;
+    let object = text.and_then(|text| RawPlaybook::parse(&text).ok());
+    let status = object.and_then(|object| object.status);
+    Ok(status
+        .and_then(|status| status.revision)
+        .and_then(|revision| revision.try_into().ok()))
 }

@@ -12,6 +12,7 @@ pub use act::{Done, TrustPolicyError};
 pub use decide::{Decision, Judgement};
 pub use gather::Facts;
 
+use kube::Client;
 use tokio::sync::watch;
 
 use super::harness::{Failure, Kind};
@@ -26,6 +27,7 @@ use crate::{
 pub struct TrustPolicyKind {
     policies: Policies,
     ledger: Ledger,
+    client: Client,
     /// Whoever looks at Playbooks has to look again: a revision was set back.
     set_back: watch::Sender<u64>,
 }
@@ -33,10 +35,16 @@ pub struct TrustPolicyKind {
 impl TrustPolicyKind {
     /// One that tells about these policies and records into this log; `set_back` counts up with each revision that is set
     /// back.
-    pub fn new(policies: Policies, ledger: Ledger, set_back: watch::Sender<u64>) -> Self {
+    pub fn new(
+        policies: Policies,
+        ledger: Ledger,
+        client: Client,
+        set_back: watch::Sender<u64>,
+    ) -> Self {
         Self {
             policies,
             ledger,
+            client,
             set_back,
         }
     }
@@ -57,7 +65,7 @@ impl Kind for TrustPolicyKind {
     }
 
     async fn gather(&self, object: &TrustPolicy) -> Result<Facts, TrustPolicyError> {
-        Ok(gather::gather(object, &self.policies, &self.ledger).await)
+        Ok(gather::gather(object, &self.policies, &self.ledger, &self.client).await)
     }
 
     fn decide(&self, facts: &Facts) -> Decision {

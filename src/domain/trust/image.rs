@@ -227,6 +227,17 @@ pub struct Signatures {
     pub seen: Vec<String>,
 }
 
+impl Signatures {
+    /// Bytes of what was found, about.
+    pub fn size(&self) -> usize {
+        let found = self.found.iter().map(|found| match &found.form {
+            SignatureForm::Bundle(text) => text.len(),
+            SignatureForm::Legacy(old) => old.payload.len() + old.signature.len(),
+        });
+        found.chain(self.seen.iter().map(String::len)).sum()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

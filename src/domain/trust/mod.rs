@@ -2,6 +2,7 @@
 //! and the one type that says so. Cryptography and files are an adapter's; it says who signed, never whether that is enough.
 
 mod bundles;
+mod examiner;
 mod identity;
 mod image;
 mod policy;
@@ -14,6 +15,7 @@ mod wildcard;
 pub use bundles::{
     ANNOTATION, AnnotatedBundle, AttachError, LARGEST_BUNDLES, MOST_BUNDLES, attach, bundles,
 };
+pub use examiner::{Examination, Examiner, Problem};
 pub use identity::{Claims, Expression, IdentityRule, NoExpression, SubjectRule};
 pub use image::{
     FoundSignature, Image, ImageName, LegacySignature, NoImage, SignatureForm, Signatures,
@@ -24,7 +26,7 @@ pub use revision::HighestRevision;
 pub use signer::{Signer, distinct};
 pub use verified::Artifact;
 pub use verified::{
-    AppliedPolicy, ArtifactDocument, Examination, Examiner, Problem, Verified, VerifiedImage,
-    accepts_legacy, images_to_verify, source_image, verify_image, verify_playbook, verify_sourced,
+    AppliedPolicy, ArtifactDocument, Verified, VerifiedImage, accepts_legacy, can_be_trusted,
+    images_to_verify, source_image, verify_image, verify_playbook, verify_sourced,
 };
 pub use wildcard::matches;

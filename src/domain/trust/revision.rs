@@ -18,6 +18,19 @@ pub struct HighestRevision {
     pub revision: u64,
     /// The document that had it; none if only the number is known, because it was set back.
     pub digest: Option<Digest>,
+    /// If it was set back: the document that stood there then. Accepted again, it does not raise what was set back.
+    pub instead_of: Option<Digest>,
+}
+
+impl HighestRevision {
+    /// Known by its number alone.
+    pub fn number(revision: u64) -> Self {
+        Self {
+            revision,
+            digest: None,
+            instead_of: None,
+        }
+    }
 }
 
 /// The revision of this document, if it may follow the highest one.
@@ -78,8 +91,8 @@ mod tests {
 
     fn highest(revision: u64, of: Option<&Document>) -> HighestRevision {
         HighestRevision {
-            revision,
             digest: of.map(|document| document.digest().unwrap()),
+            ..HighestRevision::number(revision)
         }
     }
 
@@ -101,8 +114,8 @@ mod tests {
         for scope in [Scope::Namespaced, Scope::Anywhere] {
             let digest = Digest::of(&document.canonical_in(scope).unwrap());
             let highest = HighestRevision {
-                revision: 7,
                 digest: Some(digest),
+                ..HighestRevision::number(7)
             };
             assert_eq!(follows(&document, Some(&highest)).unwrap(), 7);
         }

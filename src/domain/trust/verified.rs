@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-pub use image::{VerifiedImage, accepts_legacy, images_to_verify, verify_image};
+pub use image::{VerifiedImage, accepts_legacy, can_be_trusted, images_to_verify, verify_image};
 pub use sourced::{ArtifactDocument, source_image, verify_sourced};
 
 pub use sourced::Artifact;
 
 use super::{
     bundles::{AnnotatedBundle, bundles},
-    image::LegacySignature,
+    examiner::{Examination, Examiner},
     policy::{Policy, Signed, SignedKind, policy_digest},
     refusal::{Attempt, Refusal},
     revision::{HighestRevision, follows},
@@ -27,78 +27,6 @@ use crate::domain::{
     lint::uncertain_bytes,
     reason::Reason,
 };
-
-/// Why a policy cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// `PolicyNotReady` or `TrustRootInvalid`.
-    pub reason: Reason,
-    /// What it lacks.
-    pub message: String,
-}
-
-/// What one bundle proves under one policy.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Examination {
-    /// Who signed these very bytes.
-    pub signers: Vec<Signer>,
-    /// What was tried in vain.
-    pub attempts: Vec<Attempt>,
-    /// What was accepted without being checked, because the policy says so.
-    pub notes: Vec<String>,
-}
-
-/// A policy with its keys and root at hand. The adapter that holds the cryptography implements it, and nothing else may.
-pub trait Examiner {
-    /// The policy.
-    fn policy(&self) -> &Policy;
-    /// Why it cannot be used; empty if it can.
-    fn problems(&self) -> &[Problem];
-    /// Why it cannot be used any more: what it trusts has ended by then.
-    fn ended(&self, now: Timestamp) -> Option<Problem>;
-    /// Who of the policy's signers signed these bytes in this bundle.
-    fn examine(&self, bundle: &str, message: &[u8], now: Timestamp) -> Examination;
-    /// Who of them signed the image with this digest, by the statement in this bundle.
-    fn examine_statement(&self, bundle: &str, digest: &Digest, now: Timestamp) -> Examination;
-    /// The same by a signature of the old form.
-    fn examine_legacy(
-        &self,
-        signature: &LegacySignature,
-        digest: &Digest,
-        now: Timestamp,
-    ) -> Examination;
-}
-
-impl<E: Examiner + ?Sized> Examiner for &E {
-    fn policy(&self) -> &Policy {
-        (**self).policy()
-    }
-
-    fn problems(&self) -> &[Problem] {
-        (**self).problems()
-    }
-
-    fn ended(&self, now: Timestamp) -> Option<Problem> {
-        (**self).ended(now)
-    }
-
-    fn examine(&self, bundle: &str, message: &[u8], now: Timestamp) -> Examination {
-        (**self).examine(bundle, message, now)
-    }
-
-    fn examine_statement(&self, bundle: &str, digest: &Digest, now: Timestamp) -> Examination {
-        (**self).examine_statement(bundle, digest, now)
-    }
-
-    fn examine_legacy(
-        &self,
-        signature: &LegacySignature,
-        digest: &Digest,
-        now: Timestamp,
-    ) -> Examination {
-        (**self).examine_legacy(signature, digest, now)
-    }
-}
 
 /// A policy that a Playbook satisfied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +47,8 @@ pub struct Verified {
     document: Document,
     scope: Scope,
     digest: Digest,
+    /// The digest that the same document has in the other form.
+    twin: Digest,
     revision: u64,
     artifact: Option<Digest>,
     policies: Vec<AppliedPolicy>,
@@ -140,6 +70,11 @@ impl Verified {
     /// The digest of the canonical bytes that were signed, alone or inside an artifact.
     pub fn digest(&self) -> &Digest {
         &self.digest
+    }
+
+    /// Whether this is the digest of the document, in whichever form it was signed.
+    pub fn is(&self, digest: &Digest) -> bool {
+        self.digest == *digest || self.twin == *digest
     }
 
     /// Its revision, which is not older than any that was accepted under its name.
@@ -316,6 +251,7 @@ fn verify_in<E: Examiner>(
         document: document.clone(),
         scope,
         digest,
+        twin: twin(document, scope)?,
         // Last, because a revision says nothing before somebody vouches for it.
         revision: follows(document, highest)?,
         artifact: None,
@@ -388,6 +324,15 @@ fn named(scope: Scope) -> &'static str {
         Scope::Namespaced => "with the namespace",
         Scope::Anywhere => "without the namespace",
     }
+}
+
+fn twin(document: &Document, scope: Scope) -> Result<Digest, Refusal> {
+    let other = match scope {
+        Scope::Namespaced => Scope::Anywhere,
+        Scope::Anywhere => Scope::Namespaced,
+    };
+    let bytes = document.canonical_in(other).map_err(no_bytes)?;
+    Ok(Digest::of(&bytes))
 }
 
 fn no_bytes(error: NotCanonical) -> Refusal {

@@ -376,8 +376,10 @@ pub async fn the_newest_leaf_that_settles_a_revision_is_found_by_name(place: &Pl
     ];
     store.append(epoch, batch).await.unwrap();
     let found = async |playbook: &str| {
-        let leaf = store.settled(playbook).await.unwrap();
-        leaf.map(|leaf| (leaf.at.log, leaf.id, leaf.body))
+        let leaves = store.settled(playbook, 1).await.unwrap();
+        assert!(leaves.len() <= 1);
+        let newest = leaves.into_iter().next();
+        newest.map(|leaf| (leaf.at.log, leaf.id, leaf.body))
     };
     let leaf = |log, number| Some((log, entry(number).id, entry(number).body));
     assert_eq!(found("shop/restart").await, leaf(first, 2));
@@ -391,6 +393,9 @@ pub async fn the_newest_leaf_that_settles_a_revision_is_found_by_name(place: &Pl
     let batch = vec![settling(5, "shop/restart")];
     store.append(epoch, batch).await.unwrap();
     assert_eq!(found("shop/restart").await, leaf(second.number, 5));
+    let all = store.settled("shop/restart", 10).await.unwrap();
+    let ids: Vec<_> = all.iter().map(|leaf| leaf.id).collect();
+    assert_eq!(ids, [entry(5).id, entry(2).id, entry(1).id]);
 }
 
 /// As version 1 left them.
@@ -415,6 +420,6 @@ pub async fn tables_of_an_older_version_are_brought_up_to_date(place: &Place) {
         ..entry(3)
     };
     store.append(epoch, vec![settling]).await.unwrap();
-    let found = store.settled("shop/restart").await.unwrap();
-    assert_eq!(found.unwrap().id, entry(3).id);
+    let found = store.settled("shop/restart", 1).await.unwrap();
+    assert_eq!(found[0].id, entry(3).id);
 }

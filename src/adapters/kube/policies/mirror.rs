@@ -29,7 +29,8 @@ impl<V> Mirror<V> {
             }
             Event::InitDone => self.complete = Some(std::mem::take(&mut self.listing)),
             Event::Apply(object) => {
-                let all = self.complete.get_or_insert_default();
+                // Before the first listing is complete it belongs to that.
+                let all = self.complete.as_mut().unwrap_or(&mut self.listing);
                 all.insert(object.name_any(), keep(object));
             }
             Event::Delete(object) => {

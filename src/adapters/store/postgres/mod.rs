@@ -181,8 +181,8 @@ impl Store for PostgresStore {
         Box::pin(async move { answer(read::find(&self.base(), id)).await })
     }
 
-    fn settled<'a>(&'a self, playbook: &'a str) -> Answer<'a, Option<Leaf>> {
-        Box::pin(async move { answer(read::settled(&self.base(), playbook)).await })
+    fn settled<'a>(&'a self, playbook: &'a str, count: u32) -> Answer<'a, Vec<Leaf>> {
+        Box::pin(async move { answer(read::settled(&self.base(), playbook, count)).await })
     }
 
     fn query(&self, query: Query) -> Answer<'_, Vec<Leaf>> {

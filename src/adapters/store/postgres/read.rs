@@ -104,16 +104,21 @@ pub(super) async fn find(base: &PgPool, id: RecordId) -> Result<Option<Leaf>, St
     row.map(LeafRow::leaf).transpose()
 }
 
-pub(super) async fn settled(base: &PgPool, playbook: &str) -> Result<Option<Leaf>, StoreError> {
-    let row: Option<LeafRow> = sqlx::query_as(
+pub(super) async fn settled(
+    base: &PgPool,
+    playbook: &str,
+    count: u32,
+) -> Result<Vec<Leaf>, StoreError> {
+    let rows: Vec<LeafRow> = sqlx::query_as(
         "SELECT log, idx, id, body FROM neuralops.leaf
-         WHERE playbook = $1 ORDER BY log DESC, idx DESC LIMIT 1",
+         WHERE playbook = $1 ORDER BY log DESC, idx DESC LIMIT $2",
     )
     .bind(playbook)
-    .fetch_optional(base)
+    .bind(i64::from(count))
+    .fetch_all(base)
     .await
     .map_err(failed("looking for a Playbook's revision"))?;
-    row.map(LeafRow::leaf).transpose()
+    rows.into_iter().map(LeafRow::leaf).collect()
 }
 
 macro_rules! page {

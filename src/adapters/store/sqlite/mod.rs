@@ -177,8 +177,8 @@ impl Store for SqliteStore {
         Box::pin(async move { read::find(&self.file(), id).await })
     }
 
-    fn settled<'a>(&'a self, playbook: &'a str) -> Answer<'a, Option<Leaf>> {
-        Box::pin(async move { read::settled(&self.file(), playbook).await })
+    fn settled<'a>(&'a self, playbook: &'a str, count: u32) -> Answer<'a, Vec<Leaf>> {
+        Box::pin(async move { read::settled(&self.file(), playbook, count).await })
     }
 
     fn query(&self, query: Query) -> Answer<'_, Vec<Leaf>> {

@@ -97,16 +97,21 @@ pub(super) async fn find(file: &SqlitePool, id: RecordId) -> Result<Option<Leaf>
     row.map(LeafRow::leaf).transpose()
 }
 
-pub(super) async fn settled(file: &SqlitePool, playbook: &str) -> Result<Option<Leaf>, StoreError> {
-    let row: Option<LeafRow> = sqlx::query_as(
+pub(super) async fn settled(
+    file: &SqlitePool,
+    playbook: &str,
+    count: u32,
+) -> Result<Vec<Leaf>, StoreError> {
+    let rows: Vec<LeafRow> = sqlx::query_as(
         "SELECT log, idx, id, body FROM leaf INDEXED BY leaf_playbook
-         WHERE playbook = ?1 ORDER BY log DESC, idx DESC LIMIT 1",
+         WHERE playbook = ?1 ORDER BY log DESC, idx DESC LIMIT ?2",
     )
     .bind(playbook)
-    .fetch_optional(file)
+    .bind(count)
+    .fetch_all(file)
     .await
     .map_err(failed("looking for a Playbook's revision"))?;
-    row.map(LeafRow::leaf).transpose()
+    rows.into_iter().map(LeafRow::leaf).collect()
 }
 
 macro_rules! page {

@@ -20,6 +20,7 @@ fn facts(spec: Value) -> Facts {
         name: "p".into(),
         uid: "u".into(),
         generation: 1,
+        version: "1".into(),
         recorded: Recorded::default(),
     }
 }
@@ -64,7 +65,7 @@ fn settle(facts: &mut Facts) {
     let judgement = decision.judgement.unwrap();
     let trusted = judgement.signatures.as_ref().ok();
     facts.recorded = Recorded {
-        digest: judgement.digest.as_ref().map(ToString::to_string),
+        digest: judgement.digest.clone(),
         outcome: Some(
             judgement
                 .refusal()
@@ -72,17 +73,19 @@ fn settle(facts: &mut Facts) {
                 .as_str()
                 .to_owned(),
         ),
+        generation: facts.generation,
         policies: trusted.map(policies).unwrap_or_default(),
-        since: String::new(),
+        signers: trusted.map(signers).unwrap_or_default(),
     };
+    facts.version = format!("{}1", facts.version);
     let settling = decision
         .records
         .iter()
         .find(|draft| draft.fact.playbook.is_some());
     if let Some(draft) = settling {
         facts.examined.as_mut().unwrap().on_record = Some(HighestRevision {
-            revision: draft.fact.revision.unwrap(),
             digest: draft.fact.playbook_digest.clone(),
+            ..HighestRevision::number(draft.fact.revision.unwrap())
         });
     }
 }
@@ -172,6 +175,8 @@ fn each_transition_is_recorded_once_and_a_settled_playbook_not_at_all() {
     assert_eq!(codes(&facts), [""; 0]);
 
     facts.document.as_mut().unwrap().spec["description"] = json!("$(params.x)");
+    facts.examined.as_mut().unwrap().verified =
+        Err(Refusal::new(Reason::DigestMismatch, "other bytes"));
     facts.generation = 3;
     assert_eq!(codes(&facts), ["playbook.changed", "playbook.refused"]);
     settle(&mut facts);
@@ -203,7 +208,7 @@ fn a_signature_for_any_namespace_is_no_other_document() {
         .as_ref()
         .unwrap()
         .canonical_in(Scope::Anywhere);
-    facts.recorded.digest = Some(Digest::of(&anywhere.unwrap()).to_string());
+    facts.recorded.digest = Some(Digest::of(&anywhere.unwrap()));
     assert_eq!(codes(&facts), [""; 0]);
 }
 
@@ -212,8 +217,8 @@ fn a_revision_that_was_set_back_stands_until_another_document_comes() {
     let mut facts = signed(facts(spec(14)), "key");
     settle(&mut facts);
     let set_back = HighestRevision {
-        revision: 9,
-        digest: None,
+        instead_of: facts.document.as_ref().unwrap().digest().ok(),
+        ..HighestRevision::number(9)
     };
     facts.examined.as_mut().unwrap().on_record = Some(set_back);
     assert_eq!(codes(&facts), [""; 0], "the one that is there is settled");
@@ -238,13 +243,37 @@ fn a_revision_that_the_log_has_lost_is_recorded_again() {
 }
 
 #[test]
-fn nothing_is_judged_while_the_log_or_the_policies_are_not_there() {
+fn nothing_is_judged_while_the_log_is_not_there() {
     let mut facts = signed(facts(spec(7)), "key");
-    let unlisted = Refusal::new(Reason::CacheNotFilled, "not listed");
-    facts.examined.as_mut().unwrap().verified = Err(unlisted);
-    assert_eq!(codes(&facts), [""; 0]);
     facts.examined = Err(ledger::Refusal::unavailable("disk full"));
     let decision = decide(&facts);
     assert!(decision.judgement.is_err());
     assert!(decision.records.is_empty());
+}
+
+/// Refused at first, so that the status tells of it, and accepted after the reset that was made for it.
+#[test]
+fn a_document_that_waited_for_the_reset_settles_its_revision() {
+    let mut facts = facts(spec(2));
+    settle(&mut facts);
+    facts.examined.as_mut().unwrap().on_record = Some(HighestRevision {
+        instead_of: Some(Digest::of(b"revision 3")),
+        ..HighestRevision::number(1)
+    });
+    let facts = signed(facts, "key");
+    assert_eq!(settled(&facts), Some(2));
+}
+
+/// An id that came again would be taken for the record that stands there already.
+#[test]
+fn going_there_and_back_without_another_generation_is_recorded_each_time() {
+    let mut seen = Vec::new();
+    let mut facts = signed(facts(spec(1)), "first");
+    for trusted in ["second", "first", "second", "first"] {
+        settle(&mut facts);
+        facts = signed(facts, trusted);
+        assert_eq!(codes(&facts), ["playbook.accepted"]);
+        assert!(ids(&facts).iter().all(|id| !seen.contains(id)));
+        seen.extend(ids(&facts));
+    }
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     adapters::{kube::policies::StandingPolicy, verify::ConfigMaps},
     api::v1alpha1::{ConfigMapKeyRef, RevisionReset, TrustPolicyStatus},
-    domain::trust::HighestRevision,
+    domain::{digest::Digest, trust::HighestRevision},
 };
 
 const KEY: &str = include_str!("../../../../tests/signing/data/managed-key.pub");
@@ -34,7 +34,7 @@ fn facts(spec: Value, root: bool) -> Facts {
         uid,
         generation: 3,
         recorded: TrustPolicyStatus::default(),
-        since: String::new(),
+        version: "1".into(),
         now: Timestamp::from_second(1_790_000_000).unwrap(),
     }
 }
@@ -62,8 +62,8 @@ fn reset(revision: i64, highest: Option<u64>) -> PendingReset {
             revision,
         },
         highest: highest.map(|revision| HighestRevision {
-            revision,
-            digest: None,
+            digest: Some(Digest::of(b"standing")),
+            ..HighestRevision::number(revision)
         }),
     }
 }
@@ -131,6 +131,7 @@ fn a_revision_is_set_back_only_from_above() {
         (fact.playbook.clone(), fact.revision),
         (Some("shop/restart".into()), Some(9))
     );
+    assert_eq!(fact.playbook_digest, Some(Digest::of(b"standing")));
     for highest in [None, Some(9), Some(8)] {
         facts.resets = Ok(vec![reset(9, highest)]);
         let decision = decide(&facts);

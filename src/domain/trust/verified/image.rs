@@ -91,6 +91,24 @@ pub fn accepts_legacy<E: Examiner>(
     })
 }
 
+/// Whether there is a policy about this image, and all of them can be used: if not, no signature could help, and no
+/// registry has to be asked.
+pub fn can_be_trusted<E: Examiner>(
+    kind: SignedKind,
+    image: &Image,
+    namespace: &str,
+    examiners: &[E],
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let repository = image.name.to_string();
+    let signed = Signed {
+        kind,
+        namespace,
+        repository: Some(&repository),
+    };
+    ready(signed, examiners, now).map(|_| ())
+}
+
 /// Whether the image is trusted in this namespace: every policy about it must be satisfied, and there must be one.
 pub fn verify_image<E: Examiner>(
     image: &Image,

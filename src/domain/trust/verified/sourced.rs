@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Verified, image::satisfy, no_bytes};
+use super::{Verified, image::satisfy, no_bytes, twin};
 use crate::domain::{
     digest::Digest,
     document::{Document, Scope},
@@ -81,6 +81,7 @@ pub fn verify_sourced<E: Examiner>(
     let message = document.canonical_in(scope).map_err(no_bytes)?;
     Ok(Verified {
         digest: Digest::of(&message),
+        twin: twin(&document, scope)?,
         revision: follows(&document, highest)?,
         document: with_match(document, object),
         scope,

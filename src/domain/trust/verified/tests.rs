@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::domain::trust::{ANNOTATION, Formats, LogRule, Matches};
+use crate::domain::trust::{ANNOTATION, Formats, LegacySignature, LogRule, Matches, Problem};
 
 /// A policy whose bundles are the name of a signer and the digest of what was signed; no cryptography.
 struct Told {
@@ -143,7 +143,10 @@ fn a_trusted_playbook_whose_revision_went_back_is_refused_for_that() {
     for scope in [Scope::Namespaced, Scope::Anywhere] {
         let signed = signed(&["a"], scope);
         let told = |revision, digest| {
-            let highest = HighestRevision { revision, digest };
+            let highest = HighestRevision {
+                digest,
+                ..HighestRevision::number(revision)
+            };
             verify_playbook(&document(), &signed, &policies, Some(&highest), now)
         };
         assert_eq!(told(1, None).unwrap().revision(), 1);
@@ -152,10 +155,7 @@ fn a_trusted_playbook_whose_revision_went_back_is_refused_for_that() {
         assert_eq!(told(1, other).unwrap_err().reason, Reason::RevisionReused);
     }
     // What nobody signed is told so first.
-    let highest = HighestRevision {
-        revision: 2,
-        digest: None,
-    };
+    let highest = HighestRevision::number(2);
     let mut altered = document();
     altered.spec = json!({"revision": 1, "timeout": "1m"});
     let signed = signed(&["a"], Scope::Namespaced);
