@@ -311,6 +311,13 @@ async fn revisions_never_go_back_unless_a_policy_sets_them_back_once() {
     let reset = json!([{"playbook": format!("{}/p", namespace.name()), "revision": 1}]);
     change_policy(&namespace, json!({"resetRevisions": reset})).await;
     ready(("True", "Verified")).await;
+    // What was waiting for it has settled its revision: neither another document nor an older one comes after it.
+    let mut other = at_revision(&namespace, 2);
+    other["spec"]["timeout"] = json!("10m");
+    replace(admin, &author.sign(other)).await;
+    ready(("False", "RevisionReused")).await;
+    replace(admin, &author.sign(at_revision(&namespace, 1))).await;
+    ready(("False", "RevisionTooOld")).await;
     replace(admin, &author.sign(at_revision(&namespace, 5))).await;
     says(admin, namespace.name(), "p", "Ready", ("True", "Verified")).await;
     eventually("revision 5 is accepted", SOON, async || {

@@ -998,6 +998,18 @@ const ROOTS: &[Row] = &[
         Reason::LogInvalid,
     ),
     (
+        "a log that had ended when a key's entry was made",
+        logged,
+        |c| c.root = Some(made!("root-expired-log.json")),
+        Reason::LogInvalid,
+    ),
+    (
+        "a log of the first version that had ended when a key's entry was made",
+        logged_v1,
+        |c| c.root = Some(made!("root-expired-log.json")),
+        Reason::LogInvalid,
+    ),
+    (
         "another Sigstore's",
         mail,
         |c| c.root = Some(made!("root-unrelated.json")),
