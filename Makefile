@@ -130,10 +130,11 @@ on-1.33: ; @E2E_APISERVER_FLAGS=--emulated-version=1.33 $(MAKE) --no-print-direc
 on-1.34: ; @K8S=1.34 $(MAKE) --no-print-directory on-cluster
 on-1.37: ; @K8S=1.37 $(MAKE) --no-print-directory on-cluster
 
-fuzz: ## The property tests with very many cases; make test runs them with few
+fuzz: ## The property tests with very many cases (make test runs them with few), then libFuzzer, ten minutes a target
 	@export PROPTEST_CASES=$${NEURALOPS_FUZZ_CASES:-200000} PROPTEST_RNG_SEED=$${PROPTEST_RNG_SEED:-$$RANDOM}; \
 	echo "fuzz: PROPTEST_CASES=$$PROPTEST_CASES PROPTEST_RNG_SEED=$$PROPTEST_RNG_SEED"; \
 	$(CARGO) test --locked --lib -- domain:: adapters::oci
+	@tests/fuzz/run
 
 soak: cluster-binaries ## The tests of faults, leadership and idling, five times over; make test runs them once
 	@$(WITH) tests/operator bash -euc 'for ((round = 1; round <= $${NEURALOPS_SOAK_ROUNDS:-5}; round++)); do \

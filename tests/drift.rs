@@ -55,3 +55,35 @@ fn the_reference_is_what_the_code_says() {
         "docs/reference/ holds pages that nothing generates"
     );
 }
+
+/// What a lock holds: each package in each of its versions.
+fn locked(path: &str) -> Vec<(String, String)> {
+    let text = fs::read_to_string(root().join(path)).unwrap();
+    let packages = text.split("[[package]]\n").skip(1);
+    packages
+        .map(|package| {
+            let field = |name: &str| {
+                let mut lines = package.lines();
+                let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "));
+                value.unwrap().trim_matches('"').to_owned()
+            };
+            (field("name"), field("version"))
+        })
+        .collect()
+}
+
+/// What is fuzzed is what is shipped.
+#[test]
+fn the_lock_of_the_fuzzer_holds_our_versions() {
+    let ours = locked("Cargo.lock");
+    let others: Vec<_> = locked("tests/fuzz/Cargo.lock")
+        .into_iter()
+        .filter(|package| !ours.contains(package))
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(
+        others,
+        ["arbitrary", "libfuzzer-sys", "neuralops-fuzz"],
+        "to mend: cp Cargo.lock tests/fuzz/ and cargo metadata --manifest-path tests/fuzz/Cargo.toml"
+    );
+}

@@ -32,11 +32,11 @@ const OLD_SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 const OLD_CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
 
 /// A layer that may be a signature, and where it was found.
-struct Layer {
-    place: String,
-    descriptor: Descriptor,
+pub(super) struct Layer {
+    pub place: String,
+    pub descriptor: Descriptor,
     /// By the hint, or by its media type.
-    likely: bool,
+    pub likely: bool,
 }
 
 /// What is found, step by step.
@@ -283,7 +283,8 @@ impl Discovery<'_> {
     }
 }
 
-fn form(layer: &Layer, bytes: Vec<u8>) -> Result<SignatureForm, Attempt> {
+/// The signature in a layer.
+pub(super) fn form(layer: &Layer, bytes: Vec<u8>) -> Result<SignatureForm, Attempt> {
     let malformed = |what: &str| {
         let message = format!("{}: {what}", layer.place);
         Attempt::new(Reason::MalformedBundle, message)
@@ -304,7 +305,7 @@ fn form(layer: &Layer, bytes: Vec<u8>) -> Result<SignatureForm, Attempt> {
 }
 
 /// The address of the next page, which must be one of the same list.
-fn next_page(answer: &Answer, first: &Url) -> Result<Option<Url>, OciError> {
+pub(super) fn next_page(answer: &Answer, first: &Url) -> Result<Option<Url>, OciError> {
     let links = answer.headers.get_all(LINK).iter();
     let link = links
         .filter_map(|link| link.to_str().ok())

@@ -11,6 +11,8 @@ mod discover;
 mod document;
 mod error;
 mod fetched;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod manifest;
 mod push;
 mod reference;

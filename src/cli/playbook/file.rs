@@ -58,13 +58,17 @@ pub struct PlaybookFile {
 impl PlaybookFile {
     /// Reads it.
     pub fn read(path: &Path) -> Result<Self, PlaybookFileError> {
-        let text = text(path)?;
+        Self::parse(path, &text(path)?)
+    }
+
+    /// The same for what stands in it.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, PlaybookFileError> {
         let object: Value =
-            serde_saphyr::from_str(&text).map_err(|error| PlaybookFileError::Parse {
+            serde_saphyr::from_str(text).map_err(|error| PlaybookFileError::Parse {
                 path: path.to_owned(),
                 message: error.to_string(),
             })?;
-        if let Some(message) = ambiguous::find(&text) {
+        if let Some(message) = ambiguous::find(text) {
             return Err(PlaybookFileError::Parse {
                 path: path.to_owned(),
                 message,

@@ -15,6 +15,8 @@ mod sign;
 mod verify;
 
 pub use error::PlaybookFileError;
+#[cfg(fuzzing)]
+pub use file::PlaybookFile;
 
 /// Work on a Playbook file.
 #[derive(clap::Subcommand, Debug)]
