@@ -10,4 +10,5 @@ pub mod held;
 pub mod playbook;
 pub mod pulse;
 pub mod trust_policy;
+pub mod untold;
 pub mod verification;

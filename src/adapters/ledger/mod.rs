@@ -125,6 +125,14 @@ impl Ledger {
         self.send(draft, None, ack).await
     }
 
+    /// Records forward steps in their order; the first that is refused ends it.
+    pub async fn record_all(&self, drafts: Vec<Draft>, ack: Ack) -> Result<(), Refusal> {
+        for draft in drafts {
+            self.record(draft, ack).await?;
+        }
+        Ok(())
+    }
+
     /// Records a stop that is about to happen or has happened: in the log, or if that cannot be, in the spool.
     pub async fn record_stop(&self, draft: Draft) -> Stop {
         let code = draft.fact.code.code();

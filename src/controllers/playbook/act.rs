@@ -68,15 +68,9 @@ impl Classified for PlaybookError {
 }
 
 pub(super) async fn act(decision: Decision, ledger: &Ledger) -> Done {
-    let mut judgement = decision.judgement;
-    for draft in decision.records {
-        if let Err(refusal) = ledger.record(draft, Ack::Durable).await {
-            judgement = Err(refusal);
-            break;
-        }
-    }
+    let recorded = ledger.record_all(decision.records, Ack::Durable).await;
     Done {
-        judgement,
+        judgement: recorded.and(decision.judgement),
         until: decision.until,
     }
 }

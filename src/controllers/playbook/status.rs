@@ -4,17 +4,18 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{Done, Judgement};
 use crate::{
-    adapters::ledger,
     api::{
         conditions::{self, ConditionStatus, ConditionType, Draft},
         v1alpha1::{self as api, PlaybookStatus, RawPlaybook, SignerKind, TrustPolicyRef},
     },
-    controllers::harness::Failure,
+    controllers::{
+        harness::Failure,
+        untold::{failed, unrecorded},
+    },
     domain::{
         document::Scope,
         reason::Reason,
         trust::{Refusal, Signer, Verified},
-        verdict::ErrorClass,
     },
 };
 
@@ -44,7 +45,7 @@ pub(super) fn status(
             ..
         }) => {
             let unsaid = unsaid(before.observed_generation, generation, refusal.reason);
-            (None, amended([unknown(refusal), unsaid].concat()))
+            (None, amended([unrecorded(refusal), unsaid].concat()))
         }
         Err(failure) => {
             let unsaid = unsaid(before.observed_generation, generation, failure.reason);
@@ -113,8 +114,6 @@ fn policies(verified: &Verified) -> Vec<TrustPolicyRef> {
     });
     each.take(SHOWN).collect()
 }
-
-const UNRECORDED: &str = "the transparency log cannot be used now, and nothing is told that is not on record; the operator's readiness says why";
 
 fn judged(judgement: &Judgement) -> Vec<Draft> {
     let mut drafts = ready(judgement);
@@ -213,42 +212,6 @@ fn by(verified: &Verified) -> String {
         text.push_str(&format!("; {note}"));
     }
     text
-}
-
-/// Nothing is told that is not on record; what was told before stands.
-fn unknown(refusal: &ledger::Refusal) -> Vec<Draft> {
-    // One sentence for whatever comes and goes: it would be written again and again otherwise.
-    let message = if refusal.reason == Reason::AuditUnavailable {
-        UNRECORDED
-    } else {
-        &refusal.message
-    };
-    let said = |kind, status| Draft::new(kind, status, refusal.reason, message);
-    vec![
-        said(ConditionType::Ready, ConditionStatus::Unknown),
-        said(ConditionType::Reconciling, ConditionStatus::True),
-    ]
-}
-
-fn failed(failure: &Failure) -> Vec<Draft> {
-    let again = match failure.class {
-        ErrorClass::Transient | ErrorClass::Bug => ConditionType::Reconciling,
-        ErrorClass::Permanent => ConditionType::Stalled,
-    };
-    vec![
-        Draft::new(
-            ConditionType::Ready,
-            ConditionStatus::Unknown,
-            failure.reason,
-            failure.message.as_str(),
-        ),
-        Draft::new(
-            again,
-            ConditionStatus::True,
-            failure.reason,
-            failure.message.as_str(),
-        ),
-    ]
 }
 
 #[cfg(test)]

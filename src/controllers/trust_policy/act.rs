@@ -62,19 +62,13 @@ pub(super) async fn act(
     ledger: &Ledger,
     set_back: &watch::Sender<u64>,
 ) -> Done {
-    let mut judgement = decision.judgement;
-    for draft in decision.records {
-        if let Err(refusal) = ledger.record(draft, Ack::Durable).await {
-            judgement = Err(refusal);
-            break;
-        }
-    }
+    let recorded = ledger.record_all(decision.records, Ack::Durable).await;
     if decision.set_back > 0 {
         // Also after a refusal: some of them may be on record.
         set_back.send_modify(|count| *count = count.wrapping_add(decision.set_back));
     }
     Done {
-        judgement,
+        judgement: recorded.and(decision.judgement),
         until: decision.until,
     }
 }

@@ -4,16 +4,17 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{Done, Judgement};
 use crate::{
-    adapters::ledger,
     api::{
         conditions::{self, ConditionStatus, ConditionType, Draft},
         v1alpha1::{TrustPolicy, TrustPolicyStatus},
     },
-    controllers::harness::Failure,
-    domain::{reason::Reason, verdict::ErrorClass},
+    controllers::{
+        harness::Failure,
+        untold::{failed, pending, unrecorded},
+    },
+    domain::reason::Reason,
 };
 
-const UNRECORDED: &str = "the transparency log cannot be used now, and nothing is told that is not on record; the operator's readiness says why";
 const UNSEEN: &str = "it is being read; Playbooks are still judged by the version before";
 
 pub(super) fn status(
@@ -40,7 +41,7 @@ pub(super) fn status(
         },
         Ok(Err(refusal)) => TrustPolicyStatus {
             observed_generation: generation,
-            conditions: amended(unknown(refusal)),
+            conditions: amended(unrecorded(refusal)),
             ..before
         },
         Err(failure) => TrustPolicyStatus {
@@ -92,36 +93,6 @@ fn told(judgement: &Judgement) -> Vec<Draft> {
             first.reason,
             message,
         ),
-    ]
-}
-
-fn unknown(refusal: &ledger::Refusal) -> Vec<Draft> {
-    // One sentence for whatever comes and goes: it would be written again and again otherwise.
-    let message = if refusal.reason == Reason::AuditUnavailable {
-        UNRECORDED
-    } else {
-        &refusal.message
-    };
-    pending(refusal.reason, message)
-}
-
-fn pending(reason: Reason, message: &str) -> Vec<Draft> {
-    let said = |kind, status| Draft::new(kind, status, reason, message);
-    vec![
-        said(ConditionType::Ready, ConditionStatus::Unknown),
-        said(ConditionType::Reconciling, ConditionStatus::True),
-    ]
-}
-
-fn failed(failure: &Failure) -> Vec<Draft> {
-    let again = match failure.class {
-        ErrorClass::Transient | ErrorClass::Bug => ConditionType::Reconciling,
-        ErrorClass::Permanent => ConditionType::Stalled,
-    };
-    let said = |kind, status| Draft::new(kind, status, failure.reason, failure.message.as_str());
-    vec![
-        said(ConditionType::Ready, ConditionStatus::Unknown),
-        said(again, ConditionStatus::True),
     ]
 }
 

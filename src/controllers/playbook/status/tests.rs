@@ -2,7 +2,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::json;
 
 use super::*;
-use crate::controllers::verification::made::{playbook, spec, verified};
+use crate::{
+    adapters::ledger,
+    controllers::verification::made::{playbook, spec, verified},
+    domain::verdict::ErrorClass,
+};
 
 fn object(status: Option<PlaybookStatus>) -> RawPlaybook {
     RawPlaybook {

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::domain::trust::Problem;
+use crate::{adapters::ledger, domain::trust::Problem};
 
 fn object(status: Option<TrustPolicyStatus>) -> TrustPolicy {
     let mut object: TrustPolicy =
