@@ -4,8 +4,9 @@
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
-use libfuzzer_sys::fuzz_target;
+use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 use neuralops::{
     adapters::verify::{ConfigMaps, PreparedPolicy, is_about},
     api::v1alpha1::ConfigMapKeyRef,
@@ -118,4 +119,39 @@ fuzz_target!(|bytes: &[u8]| {
             sound(&[attempt]);
         }
     }
+});
+
+/// Every text in a value.
+fn texts(value: &mut Value) -> Vec<&mut String> {
+    match value {
+        Value::String(text) => vec![text],
+        Value::Array(items) => items.iter_mut().flat_map(texts).collect(),
+        Value::Object(fields) => fields.values_mut().flat_map(texts).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The same bundle with other bytes in one of its texts, beneath their base64: certificates, timestamps, entries of logs.
+fn beneath(bytes: &[u8], seed: u32) -> Option<Vec<u8>> {
+    let mut bundle: Value = serde_json::from_slice(bytes).ok()?;
+    let mut texts = texts(&mut bundle);
+    let at = usize::try_from(seed).ok()?.checked_rem(texts.len())?;
+    let text = texts.get_mut(at)?;
+    let mut inner = STANDARD.decode(text.as_bytes()).ok()?;
+    let size = inner.len();
+    inner.resize(size + 64, 0);
+    let changed = fuzzer_mutate(&mut inner, size, size + 64);
+    inner.truncate(changed);
+    **text = STANDARD.encode(inner);
+    serde_json::to_vec(&bundle).ok()
+}
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    let changed = data.get(..size).filter(|_| seed % 4 != 0);
+    let changed = changed.and_then(|bytes| beneath(bytes, seed / 4));
+    if let Some(changed) = changed.filter(|bytes| bytes.len() <= max_size) {
+        data[..changed.len()].copy_from_slice(&changed);
+        return changed.len();
+    }
+    fuzzer_mutate(data, size, max_size)
 });

@@ -6,7 +6,7 @@ use std::{io::Write as _, sync::LazyLock};
 
 use flate2::{Compression, write::GzEncoder};
 use jiff::Timestamp;
-use libfuzzer_sys::fuzz_target;
+use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 use neuralops::{
     adapters::{
         oci::fuzzing::{layer, manifest, words},
@@ -82,9 +82,11 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+/// The size of a block of an archive.
+const BLOCK: usize = 512;
+
 /// The same archive with right sums in its headers, which no fuzzer finds by itself.
 fn summed(bytes: &[u8]) -> Vec<u8> {
-    const BLOCK: usize = 512;
     let mut tar = bytes.to_vec();
     let mut at = 0;
     while let Some(header) = tar.get_mut(at..at + BLOCK) {
@@ -109,4 +111,40 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(text) = std::str::from_utf8(bytes) {
         legacy(text);
     }
+});
+
+/// Fields of a header in an archive: name, size, kind, target of a link, prefix of the name.
+const FIELDS: [(usize, usize); 5] = [(0, 100), (124, 12), (156, 1), (157, 100), (345, 155)];
+
+/// What an archive should not be able to say.
+const NAMES: [&str; 6] = ["../", "/", "a/../../", "..\0", "a\\", "\n"];
+
+/// Changes one field of one header, and leaves everything in its place.
+fn within(bytes: &mut [u8], seed: usize) -> Option<()> {
+    let headers: Vec<usize> = (0..bytes.len())
+        .step_by(BLOCK)
+        .filter(|at| bytes.get(at + 257..at + 262) == Some(b"ustar"))
+        .collect();
+    let at = headers.get(seed.checked_rem(headers.len())?)?;
+    let (start, length) = FIELDS[seed / headers.len() % FIELDS.len()];
+    let field = bytes.get_mut(at + start..at + start + length)?;
+    if let Some(name) = NAMES.get(seed / headers.len() / FIELDS.len() % 16)
+        && name.len() <= length
+    {
+        field.rotate_right(name.len());
+        field[..name.len()].copy_from_slice(name.as_bytes());
+        return Some(());
+    }
+    let used = field.iter().position(|byte| *byte == 0).unwrap_or(length);
+    let used = fuzzer_mutate(field, used, length);
+    field[used..].fill(0);
+    Some(())
+}
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    let seed = seed as usize;
+    if seed % 2 == 0 && within(&mut data[..size], seed / 2).is_some() {
+        return size;
+    }
+    fuzzer_mutate(data, size, max_size)
 });
