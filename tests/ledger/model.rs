@@ -20,7 +20,6 @@ use neuralops::{
     api::v1alpha1::{AuditLog, AuditLogSpec},
     domain::audit::{
         checkpoint::Checkpoint,
-        event::Event,
         hash::Hash,
         record::{Record, RecordId, VERSION},
     },
