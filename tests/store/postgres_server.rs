@@ -150,3 +150,36 @@ async fn a_socket_is_a_way_to_the_server() {
     let (epoch, _) = lead(&*store).await;
     store.append(epoch, entries(0..1)).await.unwrap();
 }
+
+/// Planned while the tables are small, where reading all of them is quickest, and kept when they are large.
+#[tokio::test]
+async fn what_was_written_before_is_looked_for_by_an_index_however_long_the_connection_lives() {
+    let place = on_server!();
+    let store = place.open().await;
+    let (epoch, _) = lead(&*store).await;
+    let mut number = 0;
+    let mut append = async |count: u64| {
+        let batch = entries(number..number + count);
+        store.append(epoch, batch).await.unwrap();
+        number += count;
+    };
+    for _ in 0..20 {
+        append(1).await;
+    }
+    for _ in 0..20 {
+        append(256).await;
+    }
+    let scans = "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'leaf'";
+    let found =
+        "SELECT COALESCE(idx_scan, 0) FROM pg_stat_user_indexes WHERE indexrelname = 'leaf_id'";
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    // The server counts a little later, and only while somebody goes on.
+    while place.number(found).await < 1000 {
+        let scans = place.number(scans).await;
+        assert!(
+            std::time::Instant::now() < until,
+            "whole tables are read: {scans} times"
+        );
+        append(32).await;
+    }
+}

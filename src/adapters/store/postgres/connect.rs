@@ -48,10 +48,12 @@ pub(super) fn readers(server: &PgConnectOptions) -> PgPool {
         .connect_lazy_with(options(server).options([("default_transaction_read_only", "on")]))
 }
 
-/// The connection that writes.
+/// The connection that writes. Its statements are planned while the tables are small, and the plans are kept: without
+/// this they would go on reading whole tables, until the server happens to look at their sizes.
 pub(super) async fn writer(server: &PgConnectOptions) -> Result<PgConnection, StoreError> {
     let doing = "connecting";
-    let connecting = async { options(server).connect().await.map_err(failed(doing)) };
+    let options = options(server).options([("enable_seqscan", "off")]);
+    let connecting = async { options.connect().await.map_err(failed(doing)) };
     within(doing, CONNECT, connecting).await
 }
 
