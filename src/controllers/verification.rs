@@ -19,7 +19,10 @@ use crate::{
         oci::{Fetched, OciError, Shelf},
         verify::PreparedPolicy,
     },
-    api::{API_VERSION, v1alpha1::RawPlaybook},
+    api::{
+        API_VERSION,
+        v1alpha1::{PlaybookStatus, RawPlaybook},
+    },
     domain::{
         document::{DEEPEST, Document},
         reason::Reason,
@@ -110,7 +113,13 @@ impl Verification {
     }
 
     async fn under(&self, object: &RawPlaybook, policies: &Snapshot) -> Result<Examined, Unknown> {
-        let (on_record, highest) = self.highest(object).await.map_err(Unknown::Log)?;
+        let name = format!(
+            "{}/{}",
+            object.namespace().unwrap_or_default(),
+            object.name_any()
+        );
+        let revisions = revisions(&self.ledger, &name, object.status.as_ref()).await;
+        let Revisions { on_record, highest } = revisions.map_err(Unknown::Log)?;
         let question = Question {
             examiners: policies.iter().map(|standing| &standing.prepared).collect(),
             highest,
@@ -135,33 +144,6 @@ impl Verification {
             verified,
             on_record,
         })
-    }
-
-    /// What is on record, and what counts: the log's word, unless it has never known what the status tells. Then its store
-    /// was put back to an earlier state, or lost.
-    async fn highest(
-        &self,
-        object: &RawPlaybook,
-    ) -> Result<(Option<HighestRevision>, Option<HighestRevision>), ledger::Refusal> {
-        let name = format!(
-            "{}/{}",
-            object.namespace().unwrap_or_default(),
-            object.name_any()
-        );
-        let on_record = self.ledger.highest_revision(&name).await?;
-        let told = object.status.as_ref().and_then(|status| status.revision);
-        let told = told.and_then(|revision| u64::try_from(revision).ok());
-        let more = told.filter(|told| {
-            let known = on_record.as_ref();
-            known.is_none_or(|known| known.revision < *told)
-        });
-        let highest = match more {
-            Some(told) if !self.ledger.has_known(&name, told).await? => {
-                Some(HighestRevision::number(told))
-            }
-            _ => on_record.clone(),
-        };
-        Ok((on_record, highest))
     }
 
     async fn document(
@@ -296,6 +278,33 @@ fn until(
     let spec = object.spec.as_ref().ok()?;
     let remote = spec.get("source").is_some() || spec.get("imagePolicy").is_some();
     remote.then(|| now.saturating_add(LOOK_AGAIN).unwrap_or(Timestamp::MAX))
+}
+
+/// What is known about the revisions of a Playbook.
+pub struct Revisions {
+    /// The highest one that is on record.
+    pub on_record: Option<HighestRevision>,
+    /// The highest one that counts.
+    pub highest: Option<HighestRevision>,
+}
+
+/// Asks the log, and once more where the Playbook's own status tells of more.
+pub async fn revisions(
+    ledger: &Ledger,
+    playbook: &str,
+    status: Option<&PlaybookStatus>,
+) -> Result<Revisions, ledger::Refusal> {
+    let on_record = ledger.highest_revision(playbook).await?;
+    let told = status.and_then(|status| status.revision?.try_into().ok());
+    let known = match (told, &on_record) {
+        (None, _) => true,
+        (Some(told), Some(on_record)) if told <= on_record.revision => true,
+        (Some(told), _) => ledger.has_known(playbook, told).await?,
+    };
+    Ok(Revisions {
+        highest: HighestRevision::counts(on_record.clone(), told, known),
+        on_record,
+    })
 }
 
 /// The document of a Playbook, from its raw spec.

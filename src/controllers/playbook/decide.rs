@@ -95,7 +95,7 @@ fn records(facts: &Facts, examined: &Examined, judgement: &Judgement) -> Vec<Dra
             let recorded = (&facts.recorded.policies, &facts.recorded.signers);
             let trusted_otherwise = recorded != (&policies(verified), &signers(verified));
             if changed || judged || trusted_otherwise || settles {
-                records.push(accepted(facts, examined, judgement, verified));
+                records.push(accepted(facts, settles, judgement, verified));
             }
         }
         _ if changed || judged => {
@@ -165,15 +165,10 @@ fn signers(verified: &Verified) -> Vec<(String, String)> {
     signers.take(SHOWN).collect()
 }
 
-fn accepted(
-    facts: &Facts,
-    examined: &Examined,
-    judgement: &Judgement,
-    verified: &Verified,
-) -> Draft {
+fn accepted(facts: &Facts, settles: bool, judgement: &Judgement, verified: &Verified) -> Draft {
     let mut fact = fact(facts, Event::PlaybookAccepted, Reason::Verified, judgement);
     fact.policy_digest = Some(verified.policy_digest().clone());
-    if settles(examined, verified) {
+    if settles {
         fact.playbook = Some(format!("{}/{}", facts.namespace, facts.name).into());
         fact.revision = Some(verified.revision());
     }

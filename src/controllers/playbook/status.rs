@@ -16,6 +16,7 @@ use crate::{
         document::Scope,
         reason::Reason,
         trust::{Refusal, Signer, Verified},
+        verdict::ErrorClass,
     },
 };
 
@@ -52,8 +53,17 @@ pub(super) fn status(
             (None, amended([failed(failure), unsaid].concat()))
         }
     };
+    let waits = match pass {
+        Ok(done) => done.judgement.is_err(),
+        Err(failure) => failure.class != ErrorClass::Permanent,
+    };
     let status = PlaybookStatus {
-        observed_generation: generation,
+        // What was not judged is not observed: digest and signers are those of the version before.
+        observed_generation: if waits {
+            before.observed_generation
+        } else {
+            generation
+        },
         conditions: Some(conditions),
         ..before
     };

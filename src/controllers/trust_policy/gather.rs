@@ -14,7 +14,8 @@ use crate::{
         },
         ledger::{self, Ledger},
     },
-    api::v1alpha1::{RawPlaybook, RevisionReset, TrustPolicy, TrustPolicyStatus},
+    api::v1alpha1::{PlaybookStatus, RawPlaybook, RevisionReset, TrustPolicy, TrustPolicyStatus},
+    controllers::verification::revisions,
     domain::{audit::record::RecordId, trust::HighestRevision},
 };
 
@@ -99,34 +100,24 @@ async fn resets(
     Ok(pending)
 }
 
-/// The higher one of what is on record and of what the Playbook's own status tells: a new log knows nothing.
+/// The highest one that counts for the Playbook with this name, whether it is there or not.
 async fn highest(
     playbook: &str,
     ledger: &Ledger,
     client: &Client,
 ) -> Result<Option<HighestRevision>, ledger::Refusal> {
-    let on_record = ledger.highest_revision(playbook).await?;
-    let told = told(playbook, client).await.map_err(|error| {
+    let status = status(playbook, client).await.map_err(|error| {
         ledger::Refusal::unavailable(format!("the Playbook {playbook} cannot be read: {error}"))
     })?;
-    Ok(match (on_record, told) {
-        (Some(on_record), Some(told)) if on_record.revision < told => Some(HighestRevision {
-            revision: told,
-            ..on_record
-        }),
-        (None, Some(told)) => Some(HighestRevision::number(told)),
-        (on_record, _) => on_record,
-    })
+    let revisions = revisions(ledger, playbook, status.as_ref()).await?;
+    Ok(revisions.highest)
 }
 
-async fn told(playbook: &str, client: &Client) -> Result<Option<u64>, kube::Error> {
+async fn status(playbook: &str, client: &Client) -> Result<Option<PlaybookStatus>, kube::Error> {
     let Some((namespace, name)) = playbook.split_once('/') else {
         return Ok(None);
     };
     let text = raw::get::<RawPlaybook>(client, Some(namespace), name).await?;
     let object = text.and_then(|text| RawPlaybook::parse(&text).ok());
-    let status = object.and_then(|object| object.status);
-    Ok(status
-        .and_then(|status| status.revision)
-        .and_then(|revision| revision.try_into().ok()))
+    Ok(object.and_then(|object| object.status))
 }

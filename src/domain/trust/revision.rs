@@ -23,6 +23,15 @@ pub struct HighestRevision {
 }
 
 impl HighestRevision {
+    /// What counts: the log's word, unless it has never known what the Playbook's own status tells. Then its store was put
+    /// back to an earlier state, or lost. `known` is whether the log has known that number, or a higher one.
+    pub fn counts(on_record: Option<Self>, told: Option<u64>, known: bool) -> Option<Self> {
+        match told {
+            Some(told) if !known => Some(Self::number(told)),
+            _ => on_record,
+        }
+    }
+
     /// Known by its number alone.
     pub fn number(revision: u64) -> Self {
         Self {
@@ -98,6 +107,17 @@ mod tests {
 
     fn refused(document: &Document, highest: &HighestRevision) -> Reason {
         follows(document, Some(highest)).unwrap_err().reason
+    }
+
+    #[test]
+    fn the_status_counts_only_where_the_log_never_knew_as_much() {
+        let on_record = || Some(HighestRevision::number(3));
+        let counts = |told, known| HighestRevision::counts(on_record(), told, known);
+        assert_eq!(counts(None, false), on_record());
+        assert_eq!(counts(Some(7), true), on_record(), "it was set back");
+        assert_eq!(counts(Some(7), false), Some(HighestRevision::number(7)));
+        let lost = HighestRevision::counts(None, Some(7), false);
+        assert_eq!(lost, Some(HighestRevision::number(7)));
     }
 
     #[test]

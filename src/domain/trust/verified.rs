@@ -1,6 +1,7 @@
 //! Floor 0: the one question, and the one type that answers it. `Verified` has private fields and no other maker than
-//! this file; what plans or executes takes it as its input, so that no path for an unsigned Playbook can exist.
+//! this file and its children; what plans or executes takes it as its input, so that no path for an unsigned Playbook can exist.
 
+mod count;
 mod image;
 mod sourced;
 
@@ -9,14 +10,13 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 pub use image::{VerifiedImage, accepts_legacy, can_be_trusted, images_to_verify, verify_image};
-pub use sourced::{ArtifactDocument, source_image, verify_sourced};
+pub use sourced::{Artifact, ArtifactDocument, source_image, verify_sourced};
 
-pub use sourced::Artifact;
-
+use self::count::{Candidate, satisfy_all};
 use super::{
     bundles::{AnnotatedBundle, bundles},
     examiner::{Examination, Examiner},
-    policy::{Policy, Signed, SignedKind, policy_digest},
+    policy::{Signed, SignedKind},
     refusal::{Attempt, Refusal},
     revision::{HighestRevision, follows},
     signer::{Signer, distinct},
@@ -221,32 +221,24 @@ fn verify_in<E: Examiner>(
 ) -> Result<Verified, Refusal> {
     let message = document.canonical_in(scope).map_err(no_bytes)?;
     let digest = Digest::of(&message);
-    let (mut policies, mut attempts, mut notes) = (Vec::new(), Vec::new(), Vec::new());
-    let mut unsatisfied = Vec::new();
-    for examiner in examiners {
-        let policy = examiner.policy();
-        let (signers, in_vain) = count(*examiner, bundles, &message, now, &mut notes);
-        if signers.len() < policy.threshold.max(1) {
-            attempts.extend(in_vain);
-            unsatisfied.push(format!("{:?}", policy.name));
-        } else {
-            policies.push(AppliedPolicy {
-                name: policy.name.clone(),
-                generation: policy.generation,
-                digest: policy.digest().map_err(no_bytes)?,
-                signers,
-            });
+    let examine = |examiner: &E, bundle: &AnnotatedBundle<'_>| {
+        if examiner.policy().formats.bundle {
+            return examiner.examine(bundle.text, &message, now);
         }
-    }
-    if !unsatisfied.is_empty() {
+        let only =
+            "the policy accepts LegacySig only, which is for images: add Bundle to its formats";
+        Examination {
+            attempts: vec![Attempt::new(Reason::UnsupportedBundle, only)],
+            ..Examination::default()
+        }
+    };
+    let trust = satisfy_all(examiners, bundles, examine, |attempts, policies| {
         let about = format!(
-            "the canonical bytes ({digest}, {}) are not trusted by TrustPolicy {}",
-            named(scope),
-            unsatisfied.join(", ")
+            "the canonical bytes ({digest}, {}) are not trusted by TrustPolicy {policies}",
+            named(scope)
         );
-        return Err(Refusal::closest(attempts, &about));
-    }
-    let all: Vec<&Policy> = examiners.iter().map(|examiner| examiner.policy()).collect();
+        Refusal::closest(attempts, &about)
+    })?;
     Ok(Verified {
         document: document.clone(),
         scope,
@@ -255,68 +247,16 @@ fn verify_in<E: Examiner>(
         // Last, because a revision says nothing before somebody vouches for it.
         revision: follows(document, highest)?,
         artifact: None,
-        policies,
-        policy_digest: policy_digest(&all).map_err(no_bytes)?,
-        notes,
+        policies: trust.policies,
+        policy_digest: trust.policy_digest,
+        notes: trust.notes,
     })
 }
 
-/// The distinct signers under one policy, and what was tried in vain.
-fn count<E: Examiner>(
-    examiner: &E,
-    bundles: &[AnnotatedBundle<'_>],
-    message: &[u8],
-    now: Timestamp,
-    notes: &mut Vec<String>,
-) -> (Vec<Signer>, Vec<Attempt>) {
-    let policy = examiner.policy();
-    let (mut signers, mut attempts) = (Vec::new(), Vec::new());
-    for bundle in bundles {
-        let examination = if policy.formats.bundle {
-            examiner.examine(bundle.text, message, now)
-        } else {
-            let only =
-                "the policy accepts LegacySig only, which is for images: add Bundle to its formats";
-            Examination {
-                attempts: vec![Attempt::new(Reason::UnsupportedBundle, only)],
-                ..Examination::default()
-            }
-        };
-        let about = format!("policy {:?}, {}", policy.name, bundle.annotation);
-        signers.extend(examination.signers);
-        attempts.extend(
-            examination
-                .attempts
-                .into_iter()
-                .map(|attempt| attempt.about(&about)),
-        );
-        notes.extend(
-            examination
-                .notes
-                .into_iter()
-                .map(|note| format!("{about}: {note}")),
-        );
+impl Candidate for AnnotatedBundle<'_> {
+    fn place(&self) -> &str {
+        self.annotation
     }
-    let signers = distinct(signers);
-    attempts.extend(too_few(policy, &signers));
-    (signers, attempts)
-}
-
-/// What is to be said if somebody signed, but not as many as the policy asks for.
-fn too_few(policy: &Policy, signers: &[Signer]) -> Option<Attempt> {
-    if signers.is_empty() || signers.len() >= policy.threshold {
-        return None;
-    }
-    let names: Vec<String> = signers.iter().map(Signer::to_string).collect();
-    Some(Attempt::new(
-        Reason::TooFewSigners,
-        format!(
-            "policy {:?} asks for {} distinct signers, these signed: {}",
-            policy.name,
-            policy.threshold,
-            names.join(", ")
-        ),
-    ))
 }
 
 fn named(scope: Scope) -> &'static str {

@@ -5,7 +5,6 @@ use super::*;
 use crate::{
     adapters::ledger,
     controllers::verification::made::{playbook, spec, verified},
-    domain::verdict::ErrorClass,
 };
 
 fn object(status: Option<PlaybookStatus>) -> RawPlaybook {
@@ -177,6 +176,16 @@ fn what_is_not_on_record_is_not_told() {
         condition(&told, "Ready"),
         Some(("Unknown", "AuditUnavailable"))
     );
+    // Of a newer version nothing is known, and nothing of the old one passes for it.
+    let mut newer = object(Some(known.clone()));
+    newer.metadata.generation = Some(4);
+    let told = status(&newer, Ok(&unrecorded), at(2));
+    assert_eq!(told.observed_generation, Some(3));
+    assert_eq!(
+        condition(&told, "SignatureVerified"),
+        Some(("Unknown", "AuditUnavailable"))
+    );
+    let told = status(&object(Some(known.clone())), Ok(&unrecorded), at(2));
     assert_eq!(
         condition(&told, "SignatureVerified"),
         Some(("True", "Verified"))

@@ -4,14 +4,17 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{AppliedPolicy, Examination, Examiner, no_bytes, ready, too_few};
+use super::{
+    AppliedPolicy, Examination, Examiner,
+    count::{Candidate, Satisfied, satisfy_all},
+    ready,
+};
 use crate::domain::{
     digest::Digest,
     document::Document,
     reason::Reason,
     trust::{
-        Attempt, FoundSignature, Image, Policy, Refusal, SignatureForm, Signatures, Signed,
-        SignedKind, Signer, distinct, policy_digest,
+        Attempt, FoundSignature, Image, Refusal, SignatureForm, Signatures, Signed, SignedKind,
     },
 };
 
@@ -42,14 +45,6 @@ impl VerifiedImage {
     pub fn notes(&self) -> &[String] {
         &self.trust.notes
     }
-}
-
-/// What policies made of the signatures beside a digest.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Satisfied {
-    pub policies: Vec<AppliedPolicy>,
-    pub policy_digest: Digest,
-    pub notes: Vec<String>,
 }
 
 /// The images that have to be signed for this document to run, each with its place; none if it does not ask for that.
@@ -151,37 +146,30 @@ pub(super) fn satisfy<E: Examiner>(
     if signatures.found.is_empty() {
         return Err(nothing_found(image, signatures, legacy));
     }
-    let (mut policies, mut notes, mut unsatisfied) = (Vec::new(), Vec::new(), Vec::new());
-    let mut attempts = signatures.attempts.clone();
-    for examiner in &examiners {
-        let policy = examiner.policy();
-        let (signers, in_vain) =
-            count(*examiner, &signatures.found, &image.digest, now, &mut notes);
-        if signers.len() < policy.threshold.max(1) {
-            attempts.extend(in_vain);
-            unsatisfied.push(format!("{:?}", policy.name));
-        } else {
-            policies.push(AppliedPolicy {
-                name: policy.name.clone(),
-                generation: policy.generation,
-                digest: policy.digest().map_err(no_bytes)?,
-                signers,
-            });
+    let examine = |examiner: &E, signature: &FoundSignature| {
+        let formats = &examiner.policy().formats;
+        match &signature.form {
+            SignatureForm::Bundle(bundle) if formats.bundle => {
+                examiner.examine_statement(bundle, &image.digest, now)
+            }
+            SignatureForm::Legacy(old) if formats.legacy => {
+                examiner.examine_legacy(old, &image.digest, now)
+            }
+            SignatureForm::Bundle(_) => unaccepted("a bundle", "Bundle"),
+            SignatureForm::Legacy(_) => unaccepted("a signature of the old form", "LegacySig"),
         }
-    }
-    if !unsatisfied.is_empty() {
-        let about = format!(
-            "{image} is not trusted by TrustPolicy {}",
-            unsatisfied.join(", ")
-        );
-        return Err(Refusal::closest_of_image(attempts, &about));
-    }
-    let all: Vec<&Policy> = examiners.iter().map(|examiner| examiner.policy()).collect();
-    Ok(Satisfied {
-        policies,
-        policy_digest: policy_digest(&all).map_err(no_bytes)?,
-        notes,
+    };
+    satisfy_all(&examiners, &signatures.found, examine, |tried, policies| {
+        let about = format!("{image} is not trusted by TrustPolicy {policies}");
+        let attempts = [signatures.attempts.clone(), tried].concat();
+        Refusal::closest_of_image(attempts, &about)
     })
+}
+
+impl Candidate for FoundSignature {
+    fn place(&self) -> &str {
+        &self.place
+    }
 }
 
 /// Nothing is there that could be a signature: what is there instead.
@@ -204,39 +192,6 @@ fn nothing_found(image: &Image, signatures: &Signatures, legacy: bool) -> Refusa
         Reason::NoSignatureFound,
         format!("no signature of {image} was found {forms}; {seen}; sign it with `cosign sign`"),
     )
-}
-
-/// The distinct signers under one policy, and what was tried in vain.
-fn count<E: Examiner>(
-    examiner: &E,
-    found: &[FoundSignature],
-    digest: &Digest,
-    now: Timestamp,
-    notes: &mut Vec<String>,
-) -> (Vec<Signer>, Vec<Attempt>) {
-    let policy = examiner.policy();
-    let (mut signers, mut attempts) = (Vec::new(), Vec::new());
-    for signature in found {
-        let examination = match &signature.form {
-            SignatureForm::Bundle(bundle) if policy.formats.bundle => {
-                examiner.examine_statement(bundle, digest, now)
-            }
-            SignatureForm::Legacy(legacy) if policy.formats.legacy => {
-                examiner.examine_legacy(legacy, digest, now)
-            }
-            SignatureForm::Bundle(_) => unaccepted("a bundle", "Bundle"),
-            SignatureForm::Legacy(_) => unaccepted("a signature of the old form", "LegacySig"),
-        };
-        let about = format!("policy {:?}, {}", policy.name, signature.place);
-        signers.extend(examination.signers);
-        let tried = examination.attempts.into_iter();
-        attempts.extend(tried.map(|attempt| attempt.about(&about)));
-        let said = examination.notes.into_iter();
-        notes.extend(said.map(|note| format!("{about}: {note}")));
-    }
-    let signers = distinct(signers);
-    attempts.extend(too_few(policy, &signers));
-    (signers, attempts)
 }
 
 fn unaccepted(what: &str, format: &str) -> Examination {

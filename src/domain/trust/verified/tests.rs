@@ -1,7 +1,9 @@
 use serde_json::json;
 
 use super::*;
-use crate::domain::trust::{ANNOTATION, Formats, LegacySignature, LogRule, Matches, Problem};
+use crate::domain::trust::{
+    ANNOTATION, Formats, LegacySignature, LogRule, Matches, Policy, Problem,
+};
 
 /// A policy whose bundles are the name of a signer and the digest of what was signed; no cryptography.
 struct Told {
