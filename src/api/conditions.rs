@@ -21,6 +21,14 @@ pub enum ConditionType {
     Valid,
     /// A trusted signature over exactly this document.
     SignatureVerified,
+    /// A run has a plan that may be asked about.
+    Planned,
+    /// The right people approved.
+    Approved,
+    /// Somebody rejected, or nobody decided in time.
+    Rejected,
+    /// A run did what it was to do.
+    Succeeded,
 }
 
 impl ConditionType {
@@ -32,6 +40,10 @@ impl ConditionType {
             Self::Stalled => "Stalled",
             Self::Valid => "Valid",
             Self::SignatureVerified => "SignatureVerified",
+            Self::Planned => "Planned",
+            Self::Approved => "Approved",
+            Self::Rejected => "Rejected",
+            Self::Succeeded => "Succeeded",
         }
     }
 
@@ -39,7 +51,13 @@ impl ConditionType {
     pub fn only_while_true(self) -> bool {
         match self {
             Self::Reconciling | Self::Stalled => true,
-            Self::Ready | Self::Valid | Self::SignatureVerified => false,
+            Self::Ready
+            | Self::Valid
+            | Self::SignatureVerified
+            | Self::Planned
+            | Self::Approved
+            | Self::Rejected
+            | Self::Succeeded => false,
         }
     }
 }

@@ -33,7 +33,7 @@ reasons! {
     PlaybookTooLarge,
     /// The API server holds an object that does not fit its kind; somebody altered the CRD or the object.
     Undecodable,
-    /// An annotation of the Playbook forbids new runs.
+    /// An annotation of the Playbook forbids new runs, or the run itself is suspended.
     Suspended,
     /// Everybody whose signature the policies ask for signed exactly this.
     Verified,
@@ -141,6 +141,78 @@ reasons! {
     SpoolFull,
     /// An admission policy, its binding or a CRD is missing or altered: identities are not proven.
     AdmissionGuardMissing,
+    /// The run names no Playbook: a person takes one, or it ends after a day.
+    NoPlaybook,
+    /// The Playbook that the run names is not there.
+    PlaybookNotFound,
+    /// The parameters do not fit the Playbook's schema; the message says which and why.
+    ParametersInvalid,
+    /// The run does not say, or cannot prove, who asked for it: no Gate is opened.
+    RequesterUnknown,
+    /// An object that a step acts on is not there.
+    TargetNotFound,
+    /// A step acts on what no step may act on: another namespace, rights, admission, our own kinds.
+    TargetNotAllowed,
+    /// The API server does not know the kind of an object that a step acts on; is its CRD installed?
+    KindUnknown,
+    /// The playbook's ServiceAccount lacks a right that a step needs; the message names verb and resource.
+    AccessDenied,
+    /// The operator may not act as the playbook's ServiceAccount: `neuralops role runner` prints the Role that allows it.
+    ImpersonationForbidden,
+    /// The API server refused a step's dry run; the message is its own.
+    DryRunRefused,
+    /// A dry run is not possible: a webhook does not support it, or the API server does not answer.
+    DryRunUnavailable,
+    /// This version cannot plan such a step.
+    StepUnsupported,
+    /// A CEL expression does not compile, costs too much, or gives no truth value.
+    ExpressionInvalid,
+    /// Two steps write the same field of one object, or apply it twice.
+    TargetTwice,
+    /// A target is owned by a GitOps tool, and the Playbook refuses such targets.
+    GitOpsOwned,
+    /// The plan is over its limit: make the Playbook smaller.
+    PlanTooLarge,
+    /// The plan is made, and all that can be known of it is good.
+    Planned,
+    /// People are asked; the message says who is missing.
+    AwaitingApproval,
+    /// Approved; it waits for somebody to release it.
+    AwaitingRelease,
+    /// The right people approved exactly this plan.
+    Approved,
+    /// Somebody who may decide rejected it.
+    Rejected,
+    /// Not enough people decided in time.
+    Expired,
+    /// Somebody cancelled it.
+    Cancelled,
+    /// What was asked about is not what would run now: nothing was written. Ask again.
+    Superseded,
+    /// Mode Auto, but the signed Playbook does not allow it for this incident: a Gate asks.
+    AutoNotAllowed,
+    /// The Gate of the run is gone.
+    GateGone,
+    /// Steps are being done.
+    Running,
+    /// Everything was done, and was found good.
+    Succeeded,
+    /// A step failed; the message says which and why.
+    StepFailed,
+    /// The Job of a step failed.
+    JobFailed,
+    /// What a step or its run was given has passed.
+    DeadlineExceeded,
+    /// An object is no longer as it was when the plan was approved.
+    TargetDrifted,
+    /// What was checked does not hold.
+    CheckFailed,
+    /// Another run acts on a target; the message says which.
+    TargetLocked,
+    /// A Freeze stops every run before its next effect; the message says whose.
+    Frozen,
+    /// The object of the run is gone.
+    RunDeleted,
 }
 
 impl std::fmt::Display for Reason {

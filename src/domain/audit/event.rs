@@ -48,6 +48,46 @@ events! {
     PolicyReady => "policy.ready",
     /// A TrustPolicy cannot be used, and refuses all that it is about.
     PolicyRefused => "policy.refused",
+    /// A run was asked for; the leaf names by whom.
+    RunRequested => "run.requested",
+    /// A run was dry-run into a plan.
+    RunPlanned => "run.planned",
+    /// A run that was approved, or needs nobody's approval, begins; the leaf names what it was allowed by.
+    RunStarted => "run.started",
+    /// A Freeze, another run or a person keeps a run from going on.
+    RunHeld => "run.held",
+    /// Somebody cancelled a run.
+    RunCancelled => "run.cancelled",
+    /// A run has come to its end.
+    RunFinished => "run.finished",
+    /// The object of a run that was not at its end is gone; nothing of it goes on.
+    RunGone => "run.gone",
+    /// An effect is about to happen.
+    StepIntended => "step.intended",
+    /// A step did what it was to do.
+    StepSucceeded => "step.succeeded",
+    /// A step failed; nothing after it began.
+    StepFailed => "step.failed",
+    /// A Gate is approved by the decisions that the leaf names.
+    GateApproved => "gate.approved",
+    /// A Gate is rejected by a decision.
+    GateRejected => "gate.rejected",
+    /// The deadline of a Gate has passed.
+    GateExpired => "gate.expired",
+    /// What a Gate asked about is not what would run any more.
+    GateSuperseded => "gate.superseded",
+    /// What a Gate asked about was cancelled.
+    GateCancelled => "gate.cancelled",
+    /// Somebody stopped all runs, everywhere or in some namespaces.
+    FreezePlaced => "freeze.placed",
+    /// Somebody let runs go on.
+    FreezeLifted => "freeze.lifted",
+    /// A Freeze is gone without having been lifted.
+    FreezeRemoved => "freeze.removed",
+    /// The admission guard is whole, as the policies, bindings and kinds with this digest.
+    GuardWhole => "guard.whole",
+    /// The admission guard is missing or altered: identities are not proven.
+    GuardBroken => "guard.broken",
     /// A backup was written and verified.
     BackupVerified => "backup.verified",
     /// The log was restored from a backup.

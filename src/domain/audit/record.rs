@@ -173,6 +173,21 @@ pub struct Fact {
     /// The stage of a run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<Name>,
+    /// The step of a run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<Name>,
+    /// Which attempt at that step, counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// What a step writes, or has found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Digest>,
+    /// The uid of the Gate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Name>,
+    /// The uids of the Decisions that counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<Name>,
     /// What it came to, in the word that condition, event and metric use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Name>,
@@ -211,6 +226,11 @@ impl Fact {
             actor,
             object: None,
             stage: None,
+            step: None,
+            attempt: None,
+            effect: None,
+            gate: None,
+            decisions: Vec::new(),
             outcome: None,
             plan_digest: None,
             policy_digest: None,
@@ -401,6 +421,11 @@ mod tests {
             uid: "u".into(),
         });
         record.fact.stage = Some("Execute".into());
+        record.fact.step = Some("restart".into());
+        record.fact.attempt = Some(2);
+        record.fact.effect = digest("effect");
+        record.fact.gate = Some("g".into());
+        record.fact.decisions = vec!["d".into(), "e".into()];
         record.fact.plan_digest = digest("plan");
         record.fact.policy_digest = digest("policy");
         record.fact.playbook_digest = digest("playbook");

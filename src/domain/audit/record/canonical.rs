@@ -15,12 +15,20 @@ use crate::domain::{audit::event::Event, digest::Digest};
 pub(super) struct Sorted<'a> {
     actor: Cow<'a, Actor>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<RecordId>,
     #[serde(with = "super::code")]
     code: Event,
+    #[serde(default, skip_serializing_if = "<[Name]>::is_empty")]
+    decisions: Cow<'a, [Name]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<Cow<'a, Digest>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effect: Option<Cow<'a, Digest>>,
     epoch: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gate: Option<Cow<'a, Name>>,
     id: RecordId,
     #[serde(skip_serializing_if = "Option::is_none")]
     late: Option<Timestamp>,
@@ -42,6 +50,8 @@ pub(super) struct Sorted<'a> {
     revision: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<Cow<'a, Name>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<Cow<'a, Name>>,
     time: Timestamp,
     v: u32,
 }
@@ -64,10 +74,14 @@ impl<'a> From<&'a Record> for Sorted<'a> {
         } = record;
         Self {
             actor: Cow::Borrowed(&fact.actor),
+            attempt: fact.attempt,
             cause: fact.cause,
             code: fact.code,
+            decisions: Cow::Borrowed(&fact.decisions),
             details: fact.details.as_ref().map(Cow::Borrowed),
+            effect: fact.effect.as_ref().map(Cow::Borrowed),
             epoch: *epoch,
+            gate: fact.gate.as_ref().map(Cow::Borrowed),
             id: fact.id,
             late: *late,
             logs: Cow::Borrowed(&fact.logs),
@@ -79,6 +93,7 @@ impl<'a> From<&'a Record> for Sorted<'a> {
             policy_digest: fact.policy_digest.as_ref().map(Cow::Borrowed),
             revision: fact.revision,
             stage: fact.stage.as_ref().map(Cow::Borrowed),
+            step: fact.step.as_ref().map(Cow::Borrowed),
             time: *time,
             v: *v,
         }
@@ -98,6 +113,11 @@ impl From<Sorted<'_>> for Record {
                 actor: read.actor.into_owned(),
                 object: read.object.map(Cow::into_owned),
                 stage: read.stage.map(Cow::into_owned),
+                step: read.step.map(Cow::into_owned),
+                attempt: read.attempt,
+                effect: read.effect.map(Cow::into_owned),
+                gate: read.gate.map(Cow::into_owned),
+                decisions: read.decisions.into_owned(),
                 outcome: read.outcome.map(Cow::into_owned),
                 plan_digest: read.plan_digest.map(Cow::into_owned),
                 policy_digest: read.policy_digest.map(Cow::into_owned),
