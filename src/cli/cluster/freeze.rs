@@ -52,13 +52,10 @@ pub struct FreezeArgs {
 
 /// Lift.
 #[derive(clap::Args, Debug)]
+#[command(group(clap::ArgGroup::new("which").args(["name", "all"]).required(true)))]
 pub struct UnfreezeArgs {
     /// The Freeze
-    #[arg(
-        value_name = "NAME",
-        required_unless_present = "all",
-        conflicts_with = "all"
-    )]
+    #[arg(value_name = "NAME")]
     name: Option<String>,
     /// Every Freeze that is not lifted
     #[arg(long)]

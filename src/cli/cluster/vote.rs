@@ -151,20 +151,27 @@ fn vote(
     Decision { metadata, spec }
 }
 
-/// Creates the Decision; waits a moment for an API server that does not know the Gate yet.
+/// Creates the Decision.
 async fn cast(access: &Access, vote: &Decision) -> Result<Decision, CommandError> {
     let decisions: Api<Decision> = access.objects();
+    let params = PostParams::default();
+    let made = patiently(async || decisions.create(&params, vote).await).await;
+    let tried = format!("vote on the Gate {}", vote.spec.gate_ref.name);
+    made.map_err(refused(tried, "neuralops-approver"))
+}
+
+/// Tries again for about a second while the API server does not know the Gate yet.
+async fn patiently<T>(
+    mut act: impl AsyncFnMut() -> Result<T, kube::Error>,
+) -> Result<T, kube::Error> {
     let mut tries = 0;
     loop {
         tries += 1;
-        match decisions.create(&PostParams::default(), vote).await {
+        match act().await {
             Err(kube::Error::Api(answer)) if tries < PATIENCE && too_early(&answer.message) => {
                 tokio::time::sleep(PAUSE).await;
             }
-            answer => {
-                let tried = format!("vote on the Gate {}", vote.spec.gate_ref.name);
-                return answer.map_err(refused(tried, "neuralops-approver"));
-            }
+            answer => return answer,
         }
     }
 }
@@ -346,11 +353,37 @@ mod tests {
         assert!(!stands(found));
     }
 
+    /// How often it is tried when the first answers are these.
+    async fn tries(answers: &[&str]) -> (usize, bool) {
+        let mut tries = 0;
+        let outcome = patiently(async || {
+            tries += 1;
+            match answers.get(tries - 1) {
+                None => Ok(()),
+                Some(message) => Err(kube::Error::Api(Box::new(
+                    kube::core::Status::failure(message, "Forbidden").with_code(403),
+                ))),
+            }
+        });
+        let good = outcome.await.is_ok();
+        (tries, good)
+    }
+
+    #[tokio::test]
+    async fn a_gate_that_is_not_known_yet_is_voted_on_a_moment_later() {
+        assert_eq!(tries(&[NOT_YET, NOT_YET]).await, (3, true));
+        assert_eq!(
+            tries(&["who requested this may not decide it"]).await,
+            (1, false)
+        );
+        assert_eq!(tries(&[NOT_YET; 99]).await, (12, false));
+    }
+
+    const NOT_YET: &str = "failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction";
+
     #[test]
     fn only_what_a_moment_can_mend_is_tried_again() {
-        assert!(too_early(
-            "failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction"
-        ));
+        assert!(too_early(NOT_YET));
         assert!(too_early(
             "failed to configure binding: paramKind kind `Gate` not yet synced to use for admission"
         ));
