@@ -6,6 +6,8 @@ pub mod digest;
 pub mod document;
 pub mod duration;
 pub mod lint;
+pub mod names;
+pub mod plan;
 pub mod reason;
 pub mod retry;
 pub mod trust;
