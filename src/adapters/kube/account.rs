@@ -24,6 +24,9 @@ pub enum AccountError {
     /// The name of the account, or its namespace, is none: without it a request would be the operator's own.
     #[error("{0:?} is no name of a ServiceAccount")]
     NoAccount(String),
+    /// The name would lead to another place than its own.
+    #[error("{0:?} is no name of an object, or no apiVersion")]
+    NoName(String),
     /// The request cannot be made from what the Playbook says.
     #[error("could not make a request of it: {doing}")]
     Build {
@@ -55,7 +58,7 @@ impl AccountError {
                 kube::Error::Api(status) => Some((status.code, &status.message)),
                 _ => None,
             },
-            Self::NoAccount(_) | Self::Build { .. } | Self::Deposed(_) => None,
+            Self::NoAccount(_) | Self::NoName(_) | Self::Build { .. } | Self::Deposed(_) => None,
         }
     }
 }
@@ -63,7 +66,7 @@ impl AccountError {
 impl Classified for AccountError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::NoAccount(_) | Self::Build { .. } => ErrorClass::Permanent,
+            Self::NoAccount(_) | Self::NoName(_) | Self::Build { .. } => ErrorClass::Permanent,
             Self::Ask { source, .. } => classify(source).0,
             Self::Deposed(_) => ErrorClass::Transient,
         }
@@ -71,7 +74,7 @@ impl Classified for AccountError {
 
     fn reason(&self) -> Reason {
         match self {
-            Self::NoAccount(_) | Self::Build { .. } => Reason::Invalid,
+            Self::NoAccount(_) | Self::NoName(_) | Self::Build { .. } => Reason::Invalid,
             Self::Ask { source, .. } => classify(source).1,
             Self::Deposed(_) => Reason::Conflict,
         }
@@ -179,6 +182,10 @@ impl Account {
         kind: &str,
     ) -> Result<Option<Served>, AccountError> {
         let doing = || format!("could not ask which kinds there are in {api_version}");
+        // A parameter may say it, and it becomes a part of a path.
+        if !api_version.split('/').all(is_dns_name) || api_version.matches('/').count() > 1 {
+            return Err(AccountError::NoName(api_version.to_owned()));
+        }
         let list = if api_version.contains('/') {
             self.client.list_api_group_resources(api_version).await
         } else {
@@ -198,7 +205,7 @@ impl Account {
     /// The object, or none.
     pub async fn get(&self, kind: &Served, name: &str) -> Result<Option<Value>, AccountError> {
         let doing = || format!("could not read {} {name}", kind.plural());
-        let request = self.path(kind).get(name, &GetParams::default());
+        let request = self.path(kind).get(segment(name)?, &GetParams::default());
         let request = request.map_err(|error| built(doing(), error))?;
         match self.send(doing(), request).await {
             Ok(object) => Ok(Some(object)),
@@ -236,8 +243,10 @@ impl Account {
         };
         let path = self.path(kind);
         let request = match subresource {
-            None => path.patch(name, &params, &patch),
-            Some(subresource) => path.patch_subresource(subresource, name, &params, &patch),
+            None => path.patch(segment(name)?, &params, &patch),
+            Some(subresource) => {
+                path.patch_subresource(subresource, segment(name)?, &params, &patch)
+            }
         };
         let request = request.map_err(|error| built(doing(), error))?;
         self.write(doing(), request, writing).await
@@ -322,6 +331,15 @@ impl Account {
         };
         let answer = self.client.request(request).await;
         answer.map_err(|source| asked(doing, source))
+    }
+}
+
+/// A name that is one part of a path and nothing more: a parameter may say it.
+fn segment(name: &str) -> Result<&str, AccountError> {
+    if is_dns_name(name) {
+        Ok(name)
+    } else {
+        Err(AccountError::NoName(name.to_owned()))
     }
 }
 
