@@ -13,6 +13,7 @@ pub mod reason;
 mod reference;
 pub mod render;
 pub mod retry;
+pub mod run;
 pub mod stage;
 pub mod trust;
 pub mod verdict;

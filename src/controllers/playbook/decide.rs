@@ -16,7 +16,7 @@ use crate::{
         document::{Document, Scope},
         lint::{Finding, Severity, lint, lint_sourced},
         reason::Reason,
-        trust::{Refusal, Signer, Verified},
+        trust::{Refusal, Runnable, Signer},
     },
 };
 
@@ -42,7 +42,7 @@ pub struct Judgement {
     /// Whether it keeps all rules that can be checked without a cluster.
     pub rules: Result<Warnings, Refusal>,
     /// Whether it is trusted.
-    pub signatures: Result<Verified, Refusal>,
+    pub signatures: Result<Runnable, Refusal>,
     /// Its annotation forbids new runs.
     pub suspended: bool,
 }
@@ -139,7 +139,7 @@ fn digests(document: &Document) -> impl Iterator<Item = Digest> {
 
 /// Whether its acceptance says which revision is the highest from now on. A revision that was set back stands until
 /// another document comes: the one that is still there, accepted again for whatever reason, must not raise it.
-fn settles(examined: &Examined, verified: &Verified) -> bool {
+fn settles(examined: &Examined, verified: &Runnable) -> bool {
     match &examined.on_record {
         None => true,
         Some(highest) if highest.digest.is_none() => {
@@ -151,13 +151,13 @@ fn settles(examined: &Examined, verified: &Verified) -> bool {
 }
 
 /// As the status shows them.
-fn policies(verified: &Verified) -> Vec<String> {
+fn policies(verified: &Runnable) -> Vec<String> {
     let policies = verified.policies().iter().take(SHOWN);
     policies.map(|policy| policy.digest.to_string()).collect()
 }
 
 /// As the status shows them.
-fn signers(verified: &Verified) -> Vec<(String, String)> {
+fn signers(verified: &Runnable) -> Vec<(String, String)> {
     let signers = verified.policies().iter().flat_map(|policy| {
         let named = policy.signers.iter();
         named.map(|signer| (signer.name().to_owned(), policy.name.clone()))
@@ -165,7 +165,7 @@ fn signers(verified: &Verified) -> Vec<(String, String)> {
     signers.take(SHOWN).collect()
 }
 
-fn accepted(facts: &Facts, settles: bool, judgement: &Judgement, verified: &Verified) -> Draft {
+fn accepted(facts: &Facts, settles: bool, judgement: &Judgement, verified: &Runnable) -> Draft {
     let mut fact = fact(facts, Event::PlaybookAccepted, Reason::Verified, judgement);
     fact.policy_digest = Some(verified.policy_digest().clone());
     if settles {
