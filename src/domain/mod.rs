@@ -7,6 +7,8 @@ pub mod document;
 pub mod duration;
 pub mod gate;
 pub mod lint;
+pub mod names;
+pub mod plan;
 pub mod reason;
 pub mod retry;
 pub mod trust;
