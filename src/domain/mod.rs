@@ -5,6 +5,7 @@ pub mod audit;
 pub mod digest;
 pub mod document;
 pub mod duration;
+pub mod gate;
 pub mod lint;
 pub mod names;
 pub mod parameters;
