@@ -216,7 +216,51 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
+/// Which run: an Orchestration by its uid, with the name that people know it by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunKey {
+    /// The uid of its object.
+    pub uid: String,
+    /// The namespace of its object.
+    pub namespace: String,
+    /// The name of its object.
+    pub name: String,
+}
+
+/// What a run needs before its first effect: its plan kept, and all its targets to itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Whose.
+    pub run: RunKey,
+    /// The plan as it was approved. That of a run's first claim stays.
+    pub plan: Vec<u8>,
+    /// What the run has to itself until it is released.
+    pub keys: Vec<String>,
+    /// When it began.
+    pub since: Timestamp,
+}
+
+/// A plan is never longer, in bytes.
+pub const LONGEST_PLAN: usize = 512 * 1024;
+
+/// What became of a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// Everything that was asked for is the run's, now or since an earlier attempt.
+    Held,
+    /// Another run has one of them; nothing was taken and nothing was kept.
+    Taken {
+        /// Which one; the first, if there are more.
+        key: String,
+        /// Who has it.
+        by: RunKey,
+    },
+}
+
 /// Where the transparency log lies: a database with one writer, told from all others by its epoch.
+///
+/// Beside the log it knows which runs are under way: their plans and what they have to themselves. That is working state
+/// and no record, and no backup holds it.
 ///
 /// Reading needs no epoch. Leaves, hashes, payloads and checkpoints are never altered once written, so that whoever
 /// reads below a size needs no snapshot.
@@ -243,6 +287,8 @@ pub trait Store: Send + Sync {
     fn find(&self, id: RecordId) -> Answer<'_, Option<Leaf>>;
     /// The leaves that settle the revision of this Playbook, in whichever log of this store; newest first, at most so many.
     fn settled<'a>(&'a self, playbook: &'a str, count: u32) -> Answer<'a, Vec<Leaf>>;
+    /// The newest leaf with one of these codes, in whichever log of this store.
+    fn newest<'a>(&'a self, codes: &'a [Event]) -> Answer<'a, Option<Leaf>>;
     /// A page of leaves.
     fn query(&self, query: Query) -> Answer<'_, Vec<Leaf>>;
     /// Keeps a checkpoint that was published; the same one again changes nothing.
@@ -274,6 +320,14 @@ pub trait Store: Send + Sync {
     fn restore_log<'a>(&'a self, epoch: Epoch, origin: &'a str) -> Answer<'a, LogNumber>;
     /// The next leaves of a log that is being put back, with their texts.
     fn restore_leaves(&self, epoch: Epoch, log: LogNumber, entries: Vec<Entry>) -> Answer<'_, Log>;
+    /// Keeps the run's plan and takes everything that it names, all or nothing, in one durable transaction.
+    fn claim(&self, epoch: Epoch, claim: Claim) -> Answer<'_, Claimed>;
+    /// Lets go of everything that the run with this uid has, and forgets its plan.
+    fn release<'a>(&'a self, epoch: Epoch, uid: &'a str) -> Answer<'a, ()>;
+    /// The runs that were claimed for and not released, longest first.
+    fn runs(&self) -> Answer<'_, Vec<RunKey>>;
+    /// The plan of the run with this uid, while it is under way.
+    fn plan_of<'a>(&'a self, uid: &'a str) -> Answer<'a, Option<Vec<u8>>>;
     /// Whether the database itself holds together; the findings, if not.
     fn check(&self) -> Answer<'_, Vec<String>>;
     /// After a failure: gives up every connection, opens anew and makes sure that what is committed is on the disk.

@@ -17,6 +17,7 @@ mod ledger {
     mod bed;
     mod chance;
     mod child;
+    mod claims;
     mod crashes;
     mod diary;
     mod disk;

@@ -90,11 +90,18 @@ on_both! {
         every_condition_narrows_a_query,
         the_newest_leaf_that_settles_a_revision_is_found_by_name,
         tables_of_an_older_version_are_brought_up_to_date,
+        the_newest_leaf_of_some_events_is_found_by_an_index,
         times_are_compared_to_the_nanosecond,
         pages_follow_each_other_over_two_logs,
         a_query_uses_the_index_of_its_condition,
         readers_see_whole_batches_while_somebody_writes,
         a_store_is_the_same_after_reopening;
+    runs:
+        a_claim_is_held_whole_or_not_at_all,
+        the_same_claim_is_held_again,
+        what_is_released_can_be_claimed,
+        what_a_run_has_outlives_leader_log_and_connection,
+        a_plan_has_its_limit;
     damage:
         a_missing_leaf_is_found,
         a_missing_or_altered_hash_is_found,

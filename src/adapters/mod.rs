@@ -8,5 +8,6 @@ pub mod ledger;
 pub mod metrics;
 pub mod oci;
 pub mod random;
+pub mod steps;
 pub mod store;
 pub mod verify;

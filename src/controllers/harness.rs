@@ -8,14 +8,14 @@ mod report;
 use std::{convert::Infallible, fmt::Debug, future::Future, pin::pin, sync::Arc};
 
 use futures::{Stream, StreamExt, stream};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::{
     Api, Client, Resource, ResourceExt,
     core::PartialObjectMeta,
     runtime::{
         WatchStreamExt,
         controller::{Action, Config, applier},
-        reflector::{self, ObjectRef},
+        reflector::{self, ObjectRef, Store},
         watcher,
     },
 };
@@ -80,6 +80,24 @@ pub trait Kind: Send + Sync + 'static {
     fn current(object: &Self::Object) -> Option<&Self::Status>;
     /// The conditions of a status.
     fn conditions(status: &Self::Status) -> &[Condition];
+
+    /// The watch brought this object, or that it is gone; for those whom it concerns besides this controller. What was
+    /// deleted while nobody watched comes in no event.
+    fn heard(&self, _meta: &ObjectMeta, _gone: bool) {}
+}
+
+/// Whose objects are looked at again because something besides them changed.
+pub enum Wake<K: Kind> {
+    /// Everybody: something changed that all of them depend on.
+    All,
+    /// This one; nothing happens if there is none of that name.
+    One(ObjectRef<PartialObjectMeta<K::Object>>),
+}
+
+impl<K: Kind> From<()> for Wake<K> {
+    fn from((): ()) -> Self {
+        Self::All
+    }
 }
 
 /// A failed pass, as a status may tell it.
@@ -128,14 +146,14 @@ struct Context<K: Kind> {
     pulse: Arc<Pulse>,
 }
 
-/// Runs a controller until `stop` turns true; passes under way are finished. Each `woken` has every object looked at
-/// again: something changed that all of them depend on.
+/// Runs a controller until `stop` turns true; passes under way are finished. Each `woken` has objects looked at again that
+/// did not change themselves.
 pub async fn run<K: Kind>(
     kind: K,
     api: Api<PartialObjectMeta<K::Object>>,
     shared: Shared,
     pulse: Arc<Pulse>,
-    woken: impl Stream<Item = ()> + Send + 'static,
+    woken: impl Stream<Item: Into<Wake<K>>> + Send + 'static,
     mut stop: watch::Receiver<bool>,
 ) {
     let (reader, writer) = reflector::store();
@@ -169,14 +187,7 @@ pub async fn run<K: Kind>(
         let _ = stop.wait_for(|stop| *stop).await;
     };
     let released = held.released().map(Ok::<_, Infallible>);
-    let everybody = reader.clone();
-    let woken = woken.flat_map(move |()| {
-        let all = everybody.state();
-        stream::iter(
-            all.into_iter()
-                .map(|object| Ok(ObjectRef::from_obj(&*object))),
-        )
-    });
+    let woken = woken_objects(woken, reader.clone()).map(Ok);
     let requests = stream::select(events, stream::select(released, woken));
     let requests = Box::pin(requests.take_until(stopped));
     let config = Config::default().concurrency(concurrency);
@@ -200,6 +211,25 @@ pub async fn run<K: Kind>(
     }
 }
 
+/// The objects to look at, for each time that somebody is woken.
+fn woken_objects<K: Kind>(
+    woken: impl Stream<Item: Into<Wake<K>>>,
+    everybody: Store<PartialObjectMeta<K::Object>>,
+) -> impl Stream<Item = ObjectRef<PartialObjectMeta<K::Object>>> {
+    woken.flat_map(move |wake| {
+        let objects: Vec<_> = match wake.into() {
+            Wake::One(object) => vec![object],
+            Wake::All => {
+                let all = everybody.state();
+                all.iter()
+                    .map(|object| ObjectRef::from_obj(&**object))
+                    .collect()
+            }
+        };
+        stream::iter(objects)
+    })
+}
+
 /// A stop before the first listing is complete: nothing is under way, and a queue whose watch was stopped would wait
 /// for its cache for ever.
 async fn stopped_unfilled(mut stop: watch::Receiver<bool>, pulse: Arc<Pulse>) {
@@ -209,22 +239,25 @@ async fn stopped_unfilled(mut stop: watch::Receiver<bool>, pulse: Arc<Pulse>) {
     }
 }
 
-/// Keeps the pulse, and forgets what is gone.
+/// Keeps the pulse, tells whom it concerns, and forgets what is gone.
 fn hear<K: Kind>(
     context: &Context<K>,
     event: &watcher::Result<watcher::Event<PartialObjectMeta<K::Object>>>,
 ) {
     match event {
         Ok(watcher::Event::Apply(object)) => {
-            context.pulse.heard_of(&object.uid().unwrap_or_default())
+            context.pulse.heard_of(&object.uid().unwrap_or_default());
+            context.kind.heard(object.meta(), false);
         }
         Ok(watcher::Event::InitApply(object)) => {
-            context.pulse.listed(object.uid().unwrap_or_default())
+            context.pulse.listed(object.uid().unwrap_or_default());
+            context.kind.heard(object.meta(), false);
         }
         Ok(watcher::Event::Delete(object)) => {
             let uid = object.uid().unwrap_or_default();
             context.pulse.heard_of(&uid);
             context.troubles.forget(&uid);
+            context.kind.heard(object.meta(), true);
         }
         Ok(watcher::Event::Init) => context.pulse.listing(),
         // What was deleted while nobody watched is in no event: only the listing tells.

@@ -27,9 +27,9 @@ use crate::{
         document::{DEEPEST, Document},
         reason::Reason,
         trust::{
-            HighestRevision, Image, Refusal, Signatures, SignedKind, Verified, VerifiedImage,
-            accepts_legacy, can_be_trusted, images_to_verify, source_image, verify_image,
-            verify_playbook, verify_sourced,
+            HighestRevision, Image, Refusal, Runnable, Signatures, SignedKind, Verified,
+            VerifiedImage, accepts_legacy, can_be_trusted, images_to_verify, source_image,
+            verify_image, verify_playbook, verify_sourced,
         },
         verdict::ErrorClass,
     },
@@ -44,7 +44,7 @@ const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(5);
 #[derive(Clone, Debug, PartialEq)]
 pub struct Examined {
     /// Whether it is trusted; if not, why not and what to do.
-    pub verified: Result<Verified, Refusal>,
+    pub verified: Result<Runnable, Refusal>,
     /// The highest revision that is on record under its name.
     pub on_record: Option<HighestRevision>,
     /// When it has to be looked at again, though nobody may have touched anything: somebody is trusted no longer, or may
@@ -151,7 +151,7 @@ impl Verification {
         document: &Document,
         annotations: &BTreeMap<String, String>,
         question: &Question<'_>,
-    ) -> Result<Result<Verified, Refusal>, OciError> {
+    ) -> Result<Result<Runnable, Refusal>, OciError> {
         let Question {
             examiners,
             highest,
@@ -162,20 +162,25 @@ impl Verification {
             Some(Err(refusal)) => Err(refusal),
             None => verify_playbook(document, annotations, examiners, highest.as_ref(), *now),
         };
-        let Ok(verified) = verified else {
-            return Ok(verified);
+        let verified = match verified {
+            Ok(verified) => verified,
+            Err(refusal) => return Ok(Err(refusal)),
         };
         let images = match images_to_verify(verified.document()) {
             Ok(images) => images,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        let mut trusted = Vec::with_capacity(images.len());
         for (place, image) in images {
-            if let Err(mut refusal) = self.image(&image, &document.namespace, question).await? {
-                refusal.message = format!("{place}: {}", refusal.message);
-                return Ok(Err(refusal));
+            match self.image(&image, &document.namespace, question).await? {
+                Ok(image) => trusted.push(image),
+                Err(mut refusal) => {
+                    refusal.message = format!("{place}: {}", refusal.message);
+                    return Ok(Err(refusal));
+                }
             }
         }
-        Ok(Ok(verified))
+        Ok(Runnable::new(verified, trusted))
     }
 
     /// By what was good before, if it still is; a registry is only asked where a policy that can be used is about it.
@@ -266,7 +271,7 @@ fn settled<F, T>(
 }
 
 fn until(
-    verified: &Result<Verified, Refusal>,
+    verified: &Result<Runnable, Refusal>,
     object: &RawPlaybook,
     question: &Question<'_>,
 ) -> Option<Timestamp> {
@@ -391,7 +396,7 @@ pub mod made {
     }
 
     /// Under a policy that trusts this key.
-    pub fn verified(document: &Document, trusted: &str) -> Verified {
+    pub fn verified(document: &Document, trusted: &str) -> Runnable {
         let policy = Policy {
             name: "release".into(),
             generation: Some(2),
@@ -412,13 +417,8 @@ pub mod made {
         };
         let annotations = BTreeMap::from([(ANNOTATION.to_owned(), "alice".to_owned())]);
         let policies = [Credulous(policy)];
-        verify_playbook(
-            document,
-            &annotations,
-            &policies,
-            None,
-            Timestamp::UNIX_EPOCH,
-        )
-        .unwrap()
+        let now = Timestamp::UNIX_EPOCH;
+        let verified = verify_playbook(document, &annotations, &policies, None, now);
+        Runnable::new(verified.unwrap(), vec![]).unwrap()
     }
 }

@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use super::{
     anchors::Anchors,
     child,
+    claims::Reached,
     diary::Diary,
     orders::{Orders, Report, VARIABLE},
     places::Place,
@@ -69,6 +70,7 @@ impl Bed {
             durable: 0,
             anchored: 0,
             stops: 0,
+            claims: 0,
             pause: 0,
             records: None,
             again: Vec::new(),
@@ -176,6 +178,31 @@ impl Process {
             let reports = locked(&self.reports);
             let acknowledged = |report: &&Report| matches!(report, Report::Acknowledged { .. });
             let found = reports[mark..].iter().filter(acknowledged).count();
+            let last = reports.last().cloned();
+            drop(reports);
+            if found >= count {
+                Ok(())
+            } else {
+                Err(format!("{found}; {last:?}; its log: {}", self.tail()))
+            }
+        })
+        .await;
+    }
+
+    /// Waits until so many runs hold what they claimed, after the mark.
+    pub async fn holds(&self, count: usize, mark: usize) {
+        eventually("runs hold what they claimed", LONG, async || {
+            let reports = locked(&self.reports);
+            let held = |report: &&Report| {
+                matches!(
+                    report,
+                    Report::Run {
+                        reached: Reached::Held,
+                        ..
+                    }
+                )
+            };
+            let found = reports[mark..].iter().filter(held).count();
             let last = reports.last().cloned();
             drop(reports);
             if found >= count {

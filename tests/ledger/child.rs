@@ -27,7 +27,10 @@ use neuralops::{
 };
 use tokio::{sync::watch, task::JoinSet};
 
-use super::orders::{self, Orders, Report};
+use super::{
+    claims::Contender,
+    orders::{self, Orders, Report},
+};
 
 /// As patient with the API server as the operator is.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -108,6 +111,15 @@ async fn work(orders: Orders) {
             };
             recording.spawn(recorder.run(stopping.clone()));
         }
+    }
+    for task in 0..orders.claims {
+        let contender = Contender {
+            ledger: ledger.clone(),
+            identity: orders.identity.clone(),
+            task,
+            say,
+        };
+        recording.spawn(contender.run(stopping.clone()));
     }
 
     let ended = tokio::select! {

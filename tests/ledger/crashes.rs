@@ -7,7 +7,7 @@ use neuralops::domain::audit::{event::Event, record::Record, request::Request};
 
 use super::{
     bed::{Bed, LONG, folder},
-    failpoints,
+    claims, failpoints,
     orders::Orders,
     places::Place,
     truth,
@@ -23,7 +23,7 @@ pub const BEGINNING: [&str; 6] = ["begin.", "key.", "adopt.", "answer.", "promot
 #[test]
 fn this_program_has_every_place() {
     let mut words = failpoints::names();
-    for step in ["append", "sign", "anchor", "publish"] {
+    for step in ["append", "sign", "anchor", "publish", "claim", "release"] {
         for side in ["before", "after"] {
             let name = format!("{step}.{side}");
             assert!(words.contains(&name), "{name} is not in {words:?}");
@@ -71,6 +71,7 @@ async fn everywhere(mut bed: Bed) {
     bed.note(reports);
     let found = truth::whole(&bed).await;
     truth::late(&bed).await;
+    claims::kept(&bed).await;
 
     // Whatever was interrupted, nobody asks any more, and each log begins by naming where the one before ended.
     let store = truth::reader(&bed).await;
@@ -101,6 +102,7 @@ fn busy(bed: &Bed) -> Orders {
         durable: 2,
         anchored: 2,
         stops: 1,
+        claims: 2,
         pause: 5,
         again: bed.diary.last.clone(),
         ..bed.orders()
@@ -115,6 +117,7 @@ async fn crash(bed: &mut Bed, name: &str, time: u32) {
     assert_eq!(status.signal(), Some(SIGABRT), "at {place}");
     bed.note(reports);
     truth::anchored(bed).await;
+    claims::kept(bed).await;
 }
 
 /// Asks for a new origin, as `neuralops audit new-origin` does.

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use neuralops::domain::audit::record::RecordId;
 
-use super::orders::{Report, id};
+use super::{
+    claims::Reached,
+    orders::{Report, id},
+};
 
 /// A place in the store.
 pub type At = (u32, u64);
@@ -25,6 +28,8 @@ pub struct Diary {
     pub recorded: u64,
     /// Stops that nobody has recorded.
     pub unrecorded: Vec<String>,
+    /// How far each run has come that claims.
+    pub runs: HashMap<String, Reached>,
     /// Refusals of forward steps: reason, sentence, how long it took, by how much the child was late.
     pub refused: Vec<(String, String, u64, u64)>,
 }
@@ -65,6 +70,7 @@ impl Diary {
                 } => self.refused.push((reason, message, milliseconds, late)),
                 Report::Spooled { name, at } => self.spooled.push((name, at)),
                 Report::Unrecorded { name } => self.unrecorded.push(name),
+                Report::Run { uid, reached } => drop(self.runs.insert(uid, reached)),
                 Report::State { .. } | Report::Ended { .. } => {}
             }
         }

@@ -135,6 +135,7 @@ fn gentle(bed: &Bed) -> Orders {
         durable: 2,
         anchored: 2,
         stops: 1,
+        claims: 1,
         pause: 30,
         ..bed.orders()
     }

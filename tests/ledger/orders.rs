@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use neuralops::domain::audit::record::RecordId;
 use serde::{Deserialize, Serialize};
 
+use super::claims::Reached;
+
 /// Holds the orders as JSON; without it the child is a test.
 pub const VARIABLE: &str = "NEURALOPS_LEDGER_CHILD";
 /// Tells a report from what the test runner prints.
@@ -28,6 +30,8 @@ pub struct Orders {
     pub anchored: usize,
     /// Tasks that record stops.
     pub stops: usize,
+    /// Tasks that claim and release for one run after another.
+    pub claims: usize,
     /// Milliseconds between two records of one task; 0 is as fast as it can.
     pub pause: u64,
     /// How many records each task makes; without it there is no end.
@@ -73,6 +77,8 @@ pub enum Report {
     },
     /// A stop is nowhere.
     Unrecorded { name: String },
+    /// How far a run has come.
+    Run { uid: String, reached: Reached },
     /// The writing end has ended; empty if in good order.
     Ended { failure: String },
 }

@@ -77,7 +77,7 @@ async fn ended(mut bed: Bed, newest: Process) {
 }
 
 /// It ends by itself and says why; what it was told before is a promise like any other.
-async fn deposed(bed: &mut Bed, older: Process) {
+pub async fn deposed(bed: &mut Bed, older: Process) {
     let (status, reports) = older.ends("the overtaken writer ends").await;
     assert!(status.success(), "{status}");
     // Whoever was still waiting for an answer may have the last word.

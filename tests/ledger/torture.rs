@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{
     bed::{Bed, LONG, folder},
     chance::Chance,
+    claims,
     orders::Report,
     places::Place,
     truth,
@@ -42,6 +43,7 @@ async fn survives(mut bed: Bed, name: &str) {
         orders.durable = 48;
         orders.anchored = 16;
         orders.stops = 1;
+        orders.claims = 4;
         orders.again = std::mem::take(&mut bed.diary.last);
         let child = bed.start(&orders, &[]);
         if chance.once_in(5) {
@@ -54,6 +56,7 @@ async fn survives(mut bed: Bed, name: &str) {
         bed.note(child.kill());
         kills += 1;
         truth::anchored(&bed).await;
+        claims::kept(&bed).await;
     }
     let mut orders = bed.orders();
     orders.durable = 4;

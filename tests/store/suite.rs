@@ -10,5 +10,7 @@ pub mod leading;
 pub mod logs;
 #[path = "suite/reading.rs"]
 pub mod reading;
+#[path = "suite/runs.rs"]
+pub mod runs;
 #[path = "suite/writing.rs"]
 pub mod writing;

@@ -5,6 +5,7 @@
 mod anchoring;
 mod attendant;
 mod board;
+mod claims;
 mod facts;
 mod inspection;
 mod late;
@@ -29,6 +30,7 @@ use crate::{
     domain::audit::record::Fact,
     ports::{LeafIndex, Store},
 };
+use claims::Order;
 use spool::{Late, Spool};
 
 /// A forward step is told within a second that it cannot be recorded.
@@ -87,10 +89,19 @@ pub struct Job {
     answer: oneshot::Sender<Result<LeafIndex, Refusal>>,
 }
 
+impl Job {
+    /// It is not recorded, and why.
+    fn refuse(self, refusal: Refusal) {
+        // Whoever gave up waiting has been told already.
+        let _ = self.answer.send(Err(refusal));
+    }
+}
+
 /// A hold on the log, for everybody who records.
 #[derive(Clone)]
 pub struct Ledger {
     queue: mpsc::Sender<Job>,
+    orders: mpsc::Sender<Order>,
     state: watch::Receiver<State>,
     open: watch::Receiver<bool>,
     spool: Arc<Spool>,
@@ -164,18 +175,28 @@ impl Ledger {
         late: Option<Timestamp>,
         ack: Ack,
     ) -> Result<LeafIndex, Refusal> {
-        if let Some(refusal) = self.state.borrow().refusal() {
-            return Err(refusal);
-        }
-        let (answer, answered) = oneshot::channel();
-        let job = Job {
+        let job = |answer| Job {
             draft,
             late,
             ack,
             answer,
         };
+        self.exchange(&self.queue, job).await
+    }
+
+    /// Sends whoever writes something to do, and waits for the answer.
+    async fn exchange<S, T>(
+        &self,
+        queue: &mpsc::Sender<S>,
+        asked: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> S,
+    ) -> Result<T, Refusal> {
+        if let Some(refusal) = self.state.borrow().refusal() {
+            return Err(refusal);
+        }
+        let (answer, answered) = oneshot::channel();
+        let asked = asked(answer);
         let exchange = async {
-            self.queue.send(job).await.ok()?;
+            queue.send(asked).await.ok()?;
             answered.await.ok()
         };
         match tokio::time::timeout(PATIENCE, exchange).await {

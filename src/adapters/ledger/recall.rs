@@ -17,11 +17,13 @@ use crate::{
         reason::Reason,
         trust::HighestRevision,
     },
-    ports::{Leaf, Store, StoreError},
+    ports::{Leaf, LeafIndex, Query, Store, StoreError},
 };
 
 /// How many settlings of one name are looked through for a revision that was set back.
 const LOOKED_THROUGH: u32 = 1000;
+/// Leaves that are read at once.
+const PAGE: u32 = 1000;
 
 impl Ledger {
     /// The highest revision of the Playbook with this name, `namespace/name`, as far as it is on record.
@@ -67,7 +69,29 @@ impl Ledger {
         .await
     }
 
-    fn reach(&self) -> Result<Arc<dyn Store>, Refusal> {
+    /// The newest record with one of these codes, in whichever log of this store.
+    pub async fn newest(&self, codes: &[Event]) -> Result<Option<Record>, Refusal> {
+        let store = self.reach()?;
+        answered(async {
+            let Some(leaf) = store.newest(codes).await? else {
+                return Ok(None);
+            };
+            let record = genuine(store.as_ref(), &leaf).await?;
+            if !codes.contains(&record.fact.code) {
+                return Err(misplaced(&leaf, "tell of another event"));
+            }
+            Ok(Some(record))
+        })
+        .await
+    }
+
+    /// Everything on record about the object with this uid, oldest first.
+    pub async fn history(&self, object: &str) -> Result<Vec<(LeafIndex, Record)>, Refusal> {
+        let store = self.reach()?;
+        answered(history(store.as_ref(), object)).await
+    }
+
+    pub(super) fn reach(&self) -> Result<Arc<dyn Store>, Refusal> {
         if let Some(refusal) = self.state().refusal() {
             return Err(refusal);
         }
@@ -106,7 +130,9 @@ async fn settling(
     })
 }
 
-async fn answered<T>(asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, Refusal> {
+pub(super) async fn answered<T>(
+    asked: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, Refusal> {
     match tokio::time::timeout(PATIENCE, asked).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(StoreError::Damaged(message))) => Err(Refusal {
@@ -121,13 +147,57 @@ async fn answered<T>(asked: impl Future<Output = Result<T, StoreError>>) -> Resu
     }
 }
 
+async fn history(store: &dyn Store, object: &str) -> Result<Vec<(LeafIndex, Record)>, StoreError> {
+    let mut found = Vec::new();
+    let mut query = Query {
+        object: Some(object.to_owned()),
+        limit: PAGE,
+        ..Query::default()
+    };
+    loop {
+        let page = store.query(query.clone()).await?;
+        for leaves in page.chunk_by(|one, other| one.at.log == other.at.log) {
+            let Some(first) = leaves.first() else {
+                continue;
+            };
+            let position = |leaf: &Leaf| tree::leaf_position(leaf.at.index);
+            let positions: Vec<_> = leaves.iter().map(position).collect();
+            let hashes = store.hashes(first.at.log, &positions).await?;
+            for (leaf, hash) in leaves.iter().zip(&hashes) {
+                let record = under(leaf, Some(hash))?;
+                let about = record.fact.object.as_ref();
+                if about.is_none_or(|about| about.uid.as_str() != object) {
+                    return Err(misplaced(leaf, "be about another object"));
+                }
+                found.push((leaf.at, record));
+            }
+        }
+        if (page.len() as u64) < u64::from(PAGE) {
+            return Ok(found);
+        }
+        query.after = page.last().map(|leaf| leaf.at);
+    }
+}
+
+/// The database says of a leaf what the leaf itself does not.
+fn misplaced(leaf: &Leaf, what: &str) -> StoreError {
+    StoreError::Damaged(format!(
+        "leaf {} of log {} is said to {what} than it says itself",
+        leaf.at.index, leaf.at.log.0
+    ))
+}
+
 /// The record of a leaf that is under the tree.
 pub(super) async fn genuine(store: &dyn Store, leaf: &Leaf) -> Result<Record, StoreError> {
     let position = [tree::leaf_position(leaf.at.index)];
     let hashes = store.hashes(leaf.at.log, &position).await?;
+    under(leaf, hashes.first())
+}
+
+fn under(leaf: &Leaf, hash: Option<&Hash>) -> Result<Record, StoreError> {
     let record = Record::parse(&leaf.body).ok();
     record
-        .filter(|_| hashes.first() == Some(&Hash::of_leaf(&leaf.body)))
+        .filter(|_| hash == Some(&Hash::of_leaf(&leaf.body)))
         .ok_or_else(|| {
             StoreError::Damaged(format!(
                 "leaf {} of log {} is not the one that was recorded",

@@ -16,6 +16,7 @@ use super::{
     anchoring::{Anchoring, AnchoringEnd},
     attendant::{self, AttendantEnd, Here},
     board::Board,
+    claims::{Clerk, Order},
     opening::{NotOpened, Opened, Opener},
     own::Replica,
     spool::Spool,
@@ -83,6 +84,7 @@ pub struct Scribe {
     opener: Opener,
     board: Arc<Board>,
     queue: mpsc::Receiver<Job>,
+    orders: mpsc::Receiver<Order>,
     ledger: Ledger,
     spool: Arc<Spool>,
     store: Option<Arc<dyn Store>>,
@@ -100,12 +102,14 @@ pub struct Scribe {
 /// A hold on the log for everybody, and the task that writes it.
 pub fn prepare(parts: Parts) -> (Ledger, Scribe) {
     let (sender, queue) = mpsc::channel(WAITING);
+    let (asked, orders) = mpsc::channel(WAITING);
     let (state, shown) = watch::channel(State::Following);
     let (open, opened) = watch::channel(false);
     let (reach, store) = watch::channel(None);
     let spool = Spool::new(&parts.directory);
     let ledger = Ledger {
         queue: sender,
+        orders: asked,
         state: shown,
         open: opened,
         spool: Arc::clone(&spool),
@@ -129,6 +133,7 @@ pub fn prepare(parts: Parts) -> (Ledger, Scribe) {
         replica,
         opener,
         queue,
+        orders,
         ledger: ledger.clone(),
         spool,
         store: None,
@@ -173,7 +178,8 @@ impl Scribe {
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = refuse(&mut self.queue, &self.board) => {}
+                () = refuse(&mut self.queue, &self.board, Job::refuse) => {}
+                () = refuse(&mut self.orders, &self.board, Order::refuse) => {}
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
             }
         }
@@ -296,6 +302,12 @@ impl Scribe {
                 metrics: Arc::clone(metrics),
                 retention: self.parts.retention,
             },
+            clerk: Clerk {
+                store: Arc::clone(store),
+                fence: Arc::clone(&self.parts.fence),
+                epoch,
+                board: Arc::clone(&self.board),
+            },
             anchoring: Anchoring {
                 store: Arc::clone(store),
                 fence: Arc::clone(&self.parts.fence),
@@ -344,6 +356,7 @@ impl Scribe {
                 AnchoringEnd::Altered(refusal) => End::Refused(refusal),
                 AnchoringEnd::Deposed(message) => End::Deposed(message),
             },
+            error = tools.clerk.work(&mut self.orders) => End::Store(error),
             ended = attending => match ended {
                 AttendantEnd::Follow => End::Follow,
                 AttendantEnd::Store(error) => End::Store(error),
@@ -356,6 +369,7 @@ impl Scribe {
 /// What one opening of the log is written with.
 struct Tools {
     writer: Writer,
+    clerk: Clerk,
     anchoring: Anchoring,
     epoch: Epoch,
     /// As it was opened.
@@ -374,11 +388,11 @@ enum End {
 }
 
 /// Answers whoever slipped in between two states.
-async fn refuse(queue: &mut mpsc::Receiver<Job>, board: &Board) {
-    while let Some(job) = queue.recv().await {
+async fn refuse<T>(queue: &mut mpsc::Receiver<T>, board: &Board, not: impl Fn(T, Refusal)) {
+    while let Some(asked) = queue.recv().await {
         let refusal = board.state().refusal();
         let refusal = refusal.unwrap_or_else(|| Refusal::unavailable("the log is being opened"));
-        let _ = job.answer.send(Err(refusal));
+        not(asked, refusal);
     }
     // Nobody is left to send; the pause that runs beside this is what counts.
     std::future::pending::<()>().await;

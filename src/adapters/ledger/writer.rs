@@ -183,8 +183,7 @@ impl Writer {
 
 fn refuse(jobs: Vec<Job>, refusal: &Refusal) {
     for job in jobs {
-        // Whoever gave up waiting has been told already.
-        let _ = job.answer.send(Err(refusal.clone()));
+        job.refuse(refusal.clone());
     }
 }
 

@@ -15,7 +15,10 @@ use crate::{
         },
         digest::Digest,
     },
-    ports::{Epoch, Leaf, LeafIndex, Log, LogNumber, Notice, Request, SavedCheckpoint, StoreError},
+    ports::{
+        Claimed, Epoch, Leaf, LeafIndex, Log, LogNumber, Notice, Request, RunKey, SavedCheckpoint,
+        StoreError,
+    },
 };
 
 pub(super) fn damaged(what: impl Into<String>) -> StoreError {
@@ -288,4 +291,38 @@ pub(super) fn payload(
         .map(|salt| Payload { salt, body })
         .filter(|payload| payload.digest() == *digest)
         .ok_or_else(|| damaged(format!("the text under {digest} is another one")))
+}
+
+#[derive(FromRow)]
+pub(super) struct RunKeyRow {
+    uid: String,
+    namespace: String,
+    name: String,
+}
+
+impl RunKeyRow {
+    pub(super) fn key(self) -> RunKey {
+        RunKey {
+            uid: self.uid,
+            namespace: self.namespace,
+            name: self.name,
+        }
+    }
+}
+
+/// Something that another run has.
+#[derive(FromRow)]
+pub(super) struct TakenRow {
+    key: String,
+    #[sqlx(flatten)]
+    by: RunKeyRow,
+}
+
+impl TakenRow {
+    pub(super) fn claimed(self) -> Claimed {
+        Claimed::Taken {
+            key: self.key,
+            by: self.by.key(),
+        }
+    }
 }

@@ -5,8 +5,10 @@ use jiff::Timestamp;
 use super::{super::CONTROLLER, Facts, status::SHOWN};
 use crate::{
     adapters::ledger::{self, Draft},
-    api::v1alpha1::PlaybookSpec,
-    controllers::verification::Examined,
+    controllers::{
+        rules::{self, Warnings},
+        verification::Examined,
+    },
     domain::{
         audit::{
             event::Event,
@@ -14,14 +16,11 @@ use crate::{
         },
         digest::Digest,
         document::{Document, Scope},
-        lint::{Finding, Severity, lint, lint_sourced},
+        lint::{lint, lint_sourced},
         reason::Reason,
-        trust::{Refusal, Signer, Verified},
+        trust::{Refusal, Runnable, Signer},
     },
 };
-
-/// What a message shows of many findings; the command `playbook lint` shows all.
-const FINDINGS_SHOWN: usize = 12;
 
 /// What is to be done about a Playbook.
 #[derive(Clone, Debug)]
@@ -42,13 +41,10 @@ pub struct Judgement {
     /// Whether it keeps all rules that can be checked without a cluster.
     pub rules: Result<Warnings, Refusal>,
     /// Whether it is trusted.
-    pub signatures: Result<Verified, Refusal>,
+    pub signatures: Result<Runnable, Refusal>,
     /// Its annotation forbids new runs.
     pub suspended: bool,
 }
-
-/// What the author should look at.
-pub type Warnings = Vec<String>;
 
 impl Judgement {
     /// Why it cannot be used, apart from its suspension.
@@ -139,7 +135,7 @@ fn digests(document: &Document) -> impl Iterator<Item = Digest> {
 
 /// Whether its acceptance says which revision is the highest from now on. A revision that was set back stands until
 /// another document comes: the one that is still there, accepted again for whatever reason, must not raise it.
-fn settles(examined: &Examined, verified: &Verified) -> bool {
+fn settles(examined: &Examined, verified: &Runnable) -> bool {
     match &examined.on_record {
         None => true,
         Some(highest) if highest.digest.is_none() => {
@@ -151,13 +147,13 @@ fn settles(examined: &Examined, verified: &Verified) -> bool {
 }
 
 /// As the status shows them.
-fn policies(verified: &Verified) -> Vec<String> {
+fn policies(verified: &Runnable) -> Vec<String> {
     let policies = verified.policies().iter().take(SHOWN);
     policies.map(|policy| policy.digest.to_string()).collect()
 }
 
 /// As the status shows them.
-fn signers(verified: &Verified) -> Vec<(String, String)> {
+fn signers(verified: &Runnable) -> Vec<(String, String)> {
     let signers = verified.policies().iter().flat_map(|policy| {
         let named = policy.signers.iter();
         named.map(|signer| (signer.name().to_owned(), policy.name.clone()))
@@ -165,7 +161,7 @@ fn signers(verified: &Verified) -> Vec<(String, String)> {
     signers.take(SHOWN).collect()
 }
 
-fn accepted(facts: &Facts, settles: bool, judgement: &Judgement, verified: &Verified) -> Draft {
+fn accepted(facts: &Facts, settles: bool, judgement: &Judgement, verified: &Runnable) -> Draft {
     let mut fact = fact(facts, Event::PlaybookAccepted, Reason::Verified, judgement);
     fact.policy_digest = Some(verified.policy_digest().clone());
     if settles {
@@ -216,10 +212,10 @@ fn judge(facts: &Facts, examined: &Examined) -> Judgement {
         (Err(_), Err(_)) => None,
     };
     let rules = facts.document.clone().and_then(|document| {
-        let kept = rules(&document, lint)?;
+        let kept = rules::keeps(&document, lint)?;
         let artifact = signatures.as_ref().ok();
         match artifact.filter(|verified| verified.artifact().is_some()) {
-            Some(verified) => rules(verified.document(), lint_sourced),
+            Some(verified) => rules::keeps(verified.document(), lint_sourced),
             None => Ok(kept),
         }
     });
@@ -229,41 +225,6 @@ fn judge(facts: &Facts, examined: &Examined) -> Judgement {
         signatures,
         suspended: facts.suspended,
     }
-}
-
-fn rules(document: &Document, lint: fn(&Document) -> Vec<Finding>) -> Result<Warnings, Refusal> {
-    let findings = lint(document);
-    let errors: Vec<&Finding> = findings
-        .iter()
-        .filter(|finding| finding.severity == Severity::Error)
-        .collect();
-    if let Some(first) = errors.first() {
-        return Err(Refusal::new(first.reason, summary(&errors)));
-    }
-    // The API server has checked the schema; what does not fit now was let in by an altered CRD.
-    if let Err(error) = serde_json::from_value::<PlaybookSpec>(document.spec.clone()) {
-        let message = format!("spec does not fit the kind Playbook: {error}; was the CRD altered?");
-        return Err(Refusal::new(Reason::Undecodable, message));
-    }
-    Ok(findings.iter().map(ToString::to_string).collect())
-}
-
-fn summary(errors: &[&Finding]) -> String {
-    let mut parts: Vec<String> = errors
-        .iter()
-        .take(FINDINGS_SHOWN)
-        .map(ToString::to_string)
-        .collect();
-    if let Some(more) = errors
-        .len()
-        .checked_sub(FINDINGS_SHOWN)
-        .filter(|more| *more > 0)
-    {
-        parts.push(format!(
-            "and {more} more: neuralops playbook lint shows all"
-        ));
-    }
-    parts.join("; ")
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::{
     domain::{
         document::Scope,
         reason::Reason,
-        trust::{Refusal, Signer, Verified},
+        trust::{Refusal, Runnable, Signer},
         verdict::ErrorClass,
     },
 };
@@ -102,7 +102,7 @@ fn told(judgement: &Judgement, status: PlaybookStatus) -> PlaybookStatus {
     }
 }
 
-fn signers(verified: &Verified) -> Vec<api::Signer> {
+fn signers(verified: &Runnable) -> Vec<api::Signer> {
     let each = verified.policies().iter().flat_map(|policy| {
         policy.signers.iter().map(|signer| api::Signer {
             kind: match signer {
@@ -116,7 +116,7 @@ fn signers(verified: &Verified) -> Vec<api::Signer> {
     each.take(SHOWN).collect()
 }
 
-fn policies(verified: &Verified) -> Vec<TrustPolicyRef> {
+fn policies(verified: &Runnable) -> Vec<TrustPolicyRef> {
     let each = verified.policies().iter().map(|policy| TrustPolicyRef {
         name: policy.name.clone(),
         generation: policy.generation.unwrap_or_default(),
@@ -192,7 +192,7 @@ fn valid(rules: &Result<Vec<String>, Refusal>) -> Draft {
     Draft::new(ConditionType::Valid, status, reason, message)
 }
 
-fn signed(signatures: &Result<Verified, Refusal>) -> Draft {
+fn signed(signatures: &Result<Runnable, Refusal>) -> Draft {
     let (status, reason, message) = match signatures {
         Ok(verified) => (ConditionStatus::True, Reason::Verified, by(verified)),
         Err(refusal) => (ConditionStatus::False, refusal.reason, refusal.told()),
@@ -201,7 +201,7 @@ fn signed(signatures: &Result<Verified, Refusal>) -> Draft {
 }
 
 /// Who signed, which form of the document, under which policies, and what nobody checked.
-fn by(verified: &Verified) -> String {
+fn by(verified: &Runnable) -> String {
     let policies = verified.policies().iter();
     let each: Vec<String> = policies
         .map(|policy| {

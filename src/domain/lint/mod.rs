@@ -3,7 +3,6 @@
 
 mod parameters;
 mod position;
-mod reference;
 mod steps;
 mod structure;
 mod substitution;

@@ -5,45 +5,17 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{
-    Findings, Position,
+use super::{Findings, Position};
+use crate::domain::{
+    parameters::{ParameterType, validator},
     reference::{is_incident_reference, is_name},
 };
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
-/// What one compiled pattern may take, in bytes; with the size of a spec it bounds all of them together.
-const LARGEST_PATTERN: usize = 64 * 1024;
 /// Patterns in one schema.
 const MOST_PATTERNS: usize = 64;
 /// Names that fit `$(params.NAME)` and an environment variable.
 const LONGEST_NAME: usize = 63;
-
-/// The types that a parameter can have. No number: floats are not exact, and no null: it means nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ParameterType {
-    String,
-    Integer,
-    Boolean,
-    Array,
-    Object,
-}
-
-impl ParameterType {
-    const ALL: [(&'static str, Self); 5] = [
-        ("string", Self::String),
-        ("integer", Self::Integer),
-        ("boolean", Self::Boolean),
-        ("array", Self::Array),
-        ("object", Self::Object),
-    ];
-
-    pub(super) fn as_str(self) -> &'static str {
-        Self::ALL
-            .iter()
-            .find(|(_, kind)| *kind == self)
-            .map_or("", |(word, _)| word)
-    }
-}
 
 /// The parameters that are declared, with their types.
 #[derive(Default)]
@@ -185,15 +157,6 @@ fn meta_schema(schema: &Value, position: &Position, findings: &mut Findings) {
     findings.error(&at, format!("not JSON Schema 2020-12: {error}"));
 }
 
-/// Patterns run on the engine that cannot be made slow by its input; it knows no look-around.
-fn validator(
-    schema: &Value,
-) -> Result<jsonschema::Validator, jsonschema::ValidationError<'static>> {
-    jsonschema::draft202012::options()
-        .with_pattern_options(jsonschema::PatternOptions::regex().size_limit(LARGEST_PATTERN))
-        .build(schema)
-}
-
 fn property_type(
     name: &str,
     property: &Value,
@@ -204,9 +167,7 @@ fn property_type(
         findings.error(position, format!("a parameter's name is a letter or _, then letters, digits or _, at most {LONGEST_NAME}: {name:?} is not"));
     }
     let word = property.get("type").and_then(Value::as_str);
-    let kind = word
-        .and_then(|word| ParameterType::ALL.iter().find(|(known, _)| *known == word))
-        .map(|(_, kind)| *kind);
+    let kind = word.and_then(ParameterType::parse);
     if kind.is_none() {
         let found = property
             .get("type")

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{
-    Findings, Position,
-    parameters::{Declared, ParameterType},
+use super::{Findings, Position, parameters::Declared};
+use crate::domain::{
+    parameters::ParameterType,
     reference::{is_incident_reference, parameter_name},
 };
 

@@ -26,7 +26,7 @@ pub use revision::HighestRevision;
 pub use signer::{Signer, distinct};
 pub use verified::Artifact;
 pub use verified::{
-    AppliedPolicy, ArtifactDocument, Verified, VerifiedImage, accepts_legacy, can_be_trusted,
-    images_to_verify, source_image, verify_image, verify_playbook, verify_sourced,
+    AppliedPolicy, ArtifactDocument, Runnable, Verified, VerifiedImage, accepts_legacy,
+    can_be_trusted, images_to_verify, source_image, verify_image, verify_playbook, verify_sourced,
 };
 pub use wildcard::matches;

@@ -3,6 +3,7 @@
 
 mod count;
 mod image;
+mod runnable;
 mod sourced;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 pub use image::{VerifiedImage, accepts_legacy, can_be_trusted, images_to_verify, verify_image};
+pub use runnable::Runnable;
 pub use sourced::{Artifact, ArtifactDocument, source_image, verify_sourced};
 
 use self::count::{Candidate, satisfy_all};

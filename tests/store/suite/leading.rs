@@ -9,6 +9,7 @@ use neuralops::{
 use crate::{
     entries::{entries, entry, lead, tree_of},
     place::Place,
+    suite::runs::claim,
 };
 
 /// Every method that names an epoch, with the answer of each.
@@ -48,6 +49,11 @@ async fn every_write(
         ("told", store.told(epoch, 1).await),
         ("answered", store.answered(epoch, 1).await),
         (
+            "claim",
+            store.claim(epoch, claim("two", &["b"])).await.map(drop),
+        ),
+        ("release", store.release(epoch, "uid-of-one").await),
+        (
             "restore_log",
             store.restore_log(epoch, "restored").await.map(drop),
         ),
@@ -68,19 +74,21 @@ async fn with_one_of_everything(store: &dyn Store) -> Epoch {
     first.notice = Some(vec![1]);
     store.append(epoch, vec![first]).await.unwrap();
     store.ask(vec![1]).await.unwrap();
+    store.claim(epoch, claim("one", &["a"])).await.unwrap();
     epoch
 }
 
 const EVERYTHING: &str = "SELECT (SELECT count(*) FROM log) + 10 * (SELECT count(*) FROM leaf)
     + 100 * (SELECT count(*) FROM node) + 1000 * (SELECT count(*) FROM checkpoint)
     + 10000 * (SELECT count(*) FROM payload) + 100000 * (SELECT count(*) FROM notice)
-    + 1000000 * (SELECT count(*) FROM request)";
+    + 1000000 * (SELECT count(*) FROM request) + 10000000 * (SELECT count(*) FROM run)
+    + 100000000 * (SELECT count(*) FROM lock)";
 
 pub async fn taking_over_fences_every_write_of_the_leader_before(place: &Place) {
     let store = place.open().await;
     let old = with_one_of_everything(&*store).await;
     let everything = place.number(EVERYTHING).await;
-    assert_eq!(everything, 1_110_111);
+    assert_eq!(everything, 111_110_111);
     let new = store.take_over().await.unwrap();
     assert_eq!((old, new), (Epoch(1), Epoch(2)));
     for (method, answer) in every_write(&*store, old).await {

@@ -5,13 +5,14 @@ use std::{collections::BTreeSet, time::Duration};
 use jiff::Timestamp;
 use neuralops::{
     domain::audit::{event::Event, tree},
-    ports::{Entry, Leaf, LogNumber, Query, Store},
+    ports::{Claimed, Entry, Leaf, LogNumber, Query, Store},
 };
 use tokio::time::Instant;
 
 use crate::{
     entries::{at, entries, entry, lead, second, tree_of},
     place::Place,
+    suite::runs::claim,
 };
 
 pub async fn runs_pages_and_single_leaves_agree(place: &Place) {
@@ -405,6 +406,8 @@ pub async fn tables_of_an_older_version_are_brought_up_to_date(place: &Place) {
     store.append(epoch, entries(0..3)).await.unwrap();
     let before = store.logs().await.unwrap();
     drop(store);
+    place.alter("DROP TABLE lock").await;
+    place.alter("DROP TABLE run").await;
     place.alter("DROP INDEX leaf_playbook").await;
     place.alter("ALTER TABLE leaf DROP COLUMN playbook").await;
     match place {
@@ -422,4 +425,74 @@ pub async fn tables_of_an_older_version_are_brought_up_to_date(place: &Place) {
     store.append(epoch, vec![settling]).await.unwrap();
     let found = store.settled("shop/restart", 1).await.unwrap();
     assert_eq!(found[0].id, entry(3).id);
+    let held = store.claim(epoch, claim("one", &["a"])).await.unwrap();
+    assert_eq!(held, Claimed::Held);
+    drop(store);
+
+    // As version 2 left them.
+    place.alter("DROP TABLE lock").await;
+    place.alter("DROP TABLE run").await;
+    match place {
+        Place::Sqlite { .. } => place.alter("PRAGMA user_version = 2").await,
+        Place::Postgres { .. } => place.alter("UPDATE schema SET version = 2").await,
+    }
+    let store = place.open().await;
+    assert_eq!(store.runs().await.unwrap(), []);
+    let held = store.claim(epoch, claim("one", &["a"])).await.unwrap();
+    assert_eq!(held, Claimed::Held);
+    assert_eq!(store.settled("shop/restart", 1).await.unwrap().len(), 1);
+}
+
+/// The newest is found also where the code is rare, or not there at all.
+pub async fn the_newest_leaf_of_some_events_is_found_by_an_index(place: &Place) {
+    let store = place.open().await;
+    let (epoch, first) = lead(&*store).await;
+    let coded = |number: u64, code| Entry {
+        code,
+        ..entry(number)
+    };
+    let guard = [Event::GuardWhole, Event::GuardBroken];
+    assert_eq!(store.newest(&guard).await.unwrap(), None);
+    let mut batch = entries(0..6000);
+    batch[3] = coded(3, Event::GuardBroken);
+    batch[70] = coded(70, Event::GuardWhole);
+    for chunk in batch.chunks(1000) {
+        store.append(epoch, chunk.to_vec()).await.unwrap();
+    }
+    let newest = async |codes: &[Event]| store.newest(codes).await.unwrap().map(|leaf| leaf.at);
+    assert_eq!(newest(&guard).await, Some(at(first, 70)));
+    assert_eq!(newest(&guard[1..]).await, Some(at(first, 3)));
+    assert_eq!(
+        newest(&[Event::PlaybookAccepted]).await,
+        Some(at(first, 5999))
+    );
+    assert_eq!(newest(&[Event::FreezePlaced]).await, None);
+    assert_eq!(newest(&[]).await, None);
+    let leaf = store.newest(&guard).await.unwrap().unwrap();
+    assert_eq!((leaf.id, leaf.body), (entry(70).id, entry(70).body));
+
+    // The log that follows goes before the other, however few leaves it has.
+    let next = store.begin_log(epoch, "log.example/next").await.unwrap();
+    store.promote(epoch, next.number).await.unwrap();
+    assert_eq!(newest(&guard).await, Some(at(first, 70)));
+    let batch = vec![coded(6000, Event::GuardBroken)];
+    store.append(epoch, batch).await.unwrap();
+    assert_eq!(newest(&guard).await, Some(at(next.number, 0)));
+
+    match place {
+        Place::Sqlite { .. } => {
+            place.alter("DROP INDEX leaf_code").await;
+            let error = store.newest(&guard).await.unwrap_err();
+            assert!(format!("{error}").contains("leaf_code"), "{error}");
+        }
+        Place::Postgres { .. } => {
+            let scans = "SELECT COALESCE(idx_scan, 0) FROM pg_stat_user_indexes WHERE indexrelname = 'leaf_code'";
+            let began = Instant::now();
+            let before = place.number(scans).await;
+            while place.number(scans).await == before {
+                assert!(began.elapsed() < Duration::from_secs(20), "it is not used");
+                newest(&guard).await;
+            }
+        }
+    }
 }

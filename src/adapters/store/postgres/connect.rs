@@ -15,9 +15,10 @@ use crate::{
 };
 
 /// Each brings the tables from the version before to its own, which it writes down; the first is version 1.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../migrations/postgres/0001.sql"),
     include_str!("../migrations/postgres/0002.sql"),
+    include_str!("../migrations/postgres/0003.sql"),
 ];
 /// How long a new connection is waited for.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -26,6 +27,8 @@ const ACQUIRE: Duration = Duration::from_secs(1);
 /// Connections that read.
 const READERS: u32 = 4;
 
+/// Statements are planned while the tables are small, and the plans are kept as long as the connection: without the last
+/// option they would go on reading whole tables, until the server happens to look at their sizes.
 fn options(options: &PgConnectOptions) -> PgConnectOptions {
     options
         .clone()
@@ -36,6 +39,7 @@ fn options(options: &PgConnectOptions) -> PgConnectOptions {
             ("statement_timeout", "10s"),
             // A leader that was stopped in the middle of a write must not keep the next one waiting.
             ("idle_in_transaction_session_timeout", "10s"),
+            ("enable_seqscan", "off"),
         ])
         .disable_statement_logging()
 }
@@ -48,12 +52,10 @@ pub(super) fn readers(server: &PgConnectOptions) -> PgPool {
         .connect_lazy_with(options(server).options([("default_transaction_read_only", "on")]))
 }
 
-/// The connection that writes. Its statements are planned while the tables are small, and the plans are kept: without
-/// this they would go on reading whole tables, until the server happens to look at their sizes.
+/// The connection that writes.
 pub(super) async fn writer(server: &PgConnectOptions) -> Result<PgConnection, StoreError> {
     let doing = "connecting";
-    let options = options(server).options([("enable_seqscan", "off")]);
-    let connecting = async { options.connect().await.map_err(failed(doing)) };
+    let connecting = async { options(server).connect().await.map_err(failed(doing)) };
     within(doing, CONNECT, connecting).await
 }
 

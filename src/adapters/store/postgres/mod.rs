@@ -4,6 +4,7 @@
 mod append;
 mod connect;
 mod read;
+mod runs;
 mod write;
 mod writer;
 
@@ -30,6 +31,7 @@ use super::{
 use crate::{
     domain::{
         audit::{
+            event::Event,
             hash::Hash,
             record::{Payload, RecordId},
             tree::Position,
@@ -37,8 +39,8 @@ use crate::{
         digest::Digest,
     },
     ports::{
-        Answer, Entry, Epoch, Grown, Leaf, Log, LogNumber, Notice, Query, Request, SavedCheckpoint,
-        Store, StoreError,
+        Answer, Claim, Claimed, Entry, Epoch, Grown, Leaf, Log, LogNumber, Notice, Query, Request,
+        RunKey, SavedCheckpoint, Store, StoreError,
     },
 };
 
@@ -185,6 +187,10 @@ impl Store for PostgresStore {
         Box::pin(async move { answer(read::settled(&self.base(), playbook, count)).await })
     }
 
+    fn newest<'a>(&'a self, codes: &'a [Event]) -> Answer<'a, Option<Leaf>> {
+        Box::pin(async move { answer(read::newest(&self.base(), codes)).await })
+    }
+
     fn query(&self, query: Query) -> Answer<'_, Vec<Leaf>> {
         Box::pin(async move { answer(read::query(&self.base(), Conditions::of(query)?)).await })
     }
@@ -275,6 +281,27 @@ impl Store for PostgresStore {
                 .await?;
             Ok(grown.log)
         })
+    }
+
+    fn claim(&self, epoch: Epoch, claim: Claim) -> Answer<'_, Claimed> {
+        Box::pin(self.write("claiming for a run", epoch, |base| {
+            Box::pin(async move { runs::claim(base, &claim).await })
+        }))
+    }
+
+    fn release<'a>(&'a self, epoch: Epoch, uid: &'a str) -> Answer<'a, ()> {
+        let uid = uid.to_owned();
+        Box::pin(self.write("releasing a run", epoch, |base| {
+            Box::pin(async move { runs::release(base, &uid).await })
+        }))
+    }
+
+    fn runs(&self) -> Answer<'_, Vec<RunKey>> {
+        Box::pin(async { answer(runs::runs(&self.base())).await })
+    }
+
+    fn plan_of<'a>(&'a self, uid: &'a str) -> Answer<'a, Option<Vec<u8>>> {
+        Box::pin(async move { answer(runs::plan_of(&self.base(), uid)).await })
     }
 
     fn check(&self) -> Answer<'_, Vec<String>> {

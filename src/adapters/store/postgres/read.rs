@@ -11,6 +11,7 @@ use crate::{
     },
     domain::{
         audit::{
+            event::Event,
             hash::Hash,
             record::{Payload, RecordId},
             tree::{Frontier, Position},
@@ -119,6 +120,25 @@ pub(super) async fn settled(
     .await
     .map_err(failed("looking for a Playbook's revision"))?;
     rows.into_iter().map(LeafRow::leaf).collect()
+}
+
+/// Between a code and itself: were it one code for the planner, the order of the places alone would seem to do, and a code
+/// that is rare or not there would have all of them read.
+pub(super) async fn newest(base: &PgPool, codes: &[Event]) -> Result<Option<Leaf>, StoreError> {
+    let codes: Vec<_> = codes.iter().map(|code| code.code()).collect();
+    let row: Option<LeafRow> = sqlx::query_as(
+        "SELECT newest.log, newest.idx, newest.id, newest.body
+         FROM unnest($1::text[]) AS wanted (code) CROSS JOIN LATERAL (
+             SELECT log, idx, id, body FROM neuralops.leaf
+             WHERE leaf.code >= wanted.code AND leaf.code <= wanted.code
+             ORDER BY leaf.code DESC, log DESC, idx DESC LIMIT 1) AS newest
+         ORDER BY newest.log DESC, newest.idx DESC LIMIT 1",
+    )
+    .bind(codes)
+    .fetch_optional(base)
+    .await
+    .map_err(failed("looking for the newest leaf"))?;
+    row.map(LeafRow::leaf).transpose()
 }
 
 macro_rules! page {
@@ -235,10 +255,16 @@ pub(super) async fn check(base: &PgPool) -> Result<Vec<String>, StoreError> {
         .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         .await
         .map_err(failed(doing))?;
-    sqlx::query("SET LOCAL statement_timeout = 0")
-        .execute(&mut *state)
-        .await
-        .map_err(failed(doing))?;
+    // Every row is read, which is done best from the table's first page to its last.
+    for setting in [
+        "SET LOCAL statement_timeout = 0",
+        "SET LOCAL enable_seqscan = on",
+    ] {
+        sqlx::query(setting)
+            .execute(&mut *state)
+            .await
+            .map_err(failed(doing))?;
+    }
     let mut findings = Vec::new();
     for log in logs(&mut *state).await? {
         let (leaves, hashes): (i64, i64) = sqlx::query_as(

@@ -4,6 +4,7 @@
 mod append;
 mod connect;
 mod read;
+mod runs;
 mod write;
 mod writer;
 
@@ -29,6 +30,7 @@ use super::{
 use crate::{
     domain::{
         audit::{
+            event::Event,
             hash::Hash,
             record::{Payload, RecordId},
             tree::Position,
@@ -36,8 +38,8 @@ use crate::{
         digest::Digest,
     },
     ports::{
-        Answer, Entry, Epoch, Grown, Leaf, Log, LogNumber, Notice, Query, Request, SavedCheckpoint,
-        Store, StoreError,
+        Answer, Claim, Claimed, Entry, Epoch, Grown, Leaf, Log, LogNumber, Notice, Query, Request,
+        RunKey, SavedCheckpoint, Store, StoreError,
     },
 };
 
@@ -181,6 +183,10 @@ impl Store for SqliteStore {
         Box::pin(async move { read::settled(&self.file(), playbook, count).await })
     }
 
+    fn newest<'a>(&'a self, codes: &'a [Event]) -> Answer<'a, Option<Leaf>> {
+        Box::pin(async move { read::newest(&self.file(), codes).await })
+    }
+
     fn query(&self, query: Query) -> Answer<'_, Vec<Leaf>> {
         Box::pin(async move { read::query(&self.file(), Conditions::of(query)?).await })
     }
@@ -271,6 +277,27 @@ impl Store for SqliteStore {
                 .await?;
             Ok(grown.log)
         })
+    }
+
+    fn claim(&self, epoch: Epoch, claim: Claim) -> Answer<'_, Claimed> {
+        Box::pin(self.write("claiming for a run", epoch, |file| {
+            Box::pin(async move { runs::claim(file, &claim).await })
+        }))
+    }
+
+    fn release<'a>(&'a self, epoch: Epoch, uid: &'a str) -> Answer<'a, ()> {
+        let uid = uid.to_owned();
+        Box::pin(self.write("releasing a run", epoch, |file| {
+            Box::pin(async move { runs::release(file, &uid).await })
+        }))
+    }
+
+    fn runs(&self) -> Answer<'_, Vec<RunKey>> {
+        Box::pin(async { runs::runs(&self.file()).await })
+    }
+
+    fn plan_of<'a>(&'a self, uid: &'a str) -> Answer<'a, Option<Vec<u8>>> {
+        Box::pin(async move { runs::plan_of(&self.file(), uid).await })
     }
 
     fn check(&self) -> Answer<'_, Vec<String>> {

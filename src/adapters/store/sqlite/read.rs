@@ -12,6 +12,7 @@ use crate::{
     },
     domain::{
         audit::{
+            event::Event,
             hash::Hash,
             record::{Payload, RecordId},
             tree::{Frontier, Position},
@@ -112,6 +113,22 @@ pub(super) async fn settled(
     .await
     .map_err(failed("looking for a Playbook's revision"))?;
     rows.into_iter().map(LeafRow::leaf).collect()
+}
+
+pub(super) async fn newest(file: &SqlitePool, codes: &[Event]) -> Result<Option<Leaf>, StoreError> {
+    let codes: Vec<_> = codes.iter().map(|code| code.code()).collect();
+    let row: Option<LeafRow> = sqlx::query_as(
+        "SELECT leaf.log, leaf.idx, leaf.id, leaf.body
+         FROM json_each(?1) AS wanted CROSS JOIN leaf ON leaf.rowid = (
+             SELECT newest.rowid FROM leaf AS newest INDEXED BY leaf_code
+             WHERE newest.code = wanted.value ORDER BY newest.log DESC, newest.idx DESC LIMIT 1)
+         ORDER BY leaf.log DESC, leaf.idx DESC LIMIT 1",
+    )
+    .bind(json!(codes).to_string())
+    .fetch_optional(file)
+    .await
+    .map_err(failed("looking for the newest leaf"))?;
+    row.map(LeafRow::leaf).transpose()
 }
 
 macro_rules! page {

@@ -1,0 +1,135 @@
+//! Floor 2: the step kinds, one file each, with how it is planned and how it is run side by side. Planning reads and asks
+//! for dry runs and never writes; running does what the plan says and nothing that is not in it. Adding a kind is a file
+//! and a line in `KINDS`; when a step may run is decided above.
+
+mod veil;
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+pub use veil::Veil;
+
+use crate::{
+    adapters::kube::account::{Account, AccountError},
+    api::v1alpha1::Step,
+    domain::{
+        digest::Digest,
+        plan::{Change, Coverage, Obstacle, Plan, PlannedStep, RunRef, Target, Undo},
+        reason::Reason,
+    },
+    ports::Leadership,
+};
+
+/// What a step kind supplies.
+pub trait StepKind: Send + Sync {
+    /// As it is named in the Playbook.
+    fn name(&self) -> &'static str;
+
+    /// Whether this is a step of the kind.
+    fn is(&self, step: &Step) -> bool;
+
+    /// What the step would do, found by reads and dry runs.
+    fn plan<'a>(
+        &'a self,
+        step: &'a Step,
+        planning: &'a Planning<'a>,
+    ) -> BoxFuture<'a, Result<Forecast, Obstacle>>;
+
+    /// Does what was planned, or goes on with it. It is asked again until the step has come to an end, also by another
+    /// process: it must find out by itself what has happened already, and never do it twice.
+    fn run<'a>(&'a self, running: &'a Running<'a>)
+    -> BoxFuture<'a, Result<Progress, AccountError>>;
+}
+
+/// Every kind that this version plans and runs.
+const KINDS: [&dyn StepKind; 0] = [];
+
+/// The kind of a step; none if this version does not know it.
+pub fn kind_of(step: &Step) -> Option<&'static dyn StepKind> {
+    KINDS.into_iter().find(|kind| kind.is(step))
+}
+
+/// The kind with this name.
+pub fn kind_named(name: &str) -> Option<&'static dyn StepKind> {
+    KINDS.into_iter().find(|kind| kind.name() == name)
+}
+
+/// What a step is planned with.
+pub struct Planning<'a> {
+    /// In whose name.
+    pub account: &'a Account,
+    /// For which run.
+    pub run: &'a RunRef,
+    /// From which Playbook.
+    pub playbook: &'a str,
+    /// The parameters, for expressions.
+    pub parameters: &'a Map<String, Value>,
+    /// Puts values out of sight that nobody may read in a plan.
+    pub veil: &'a Veil,
+}
+
+/// What a step would do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forecast {
+    /// How much of it is known.
+    pub coverage: Coverage,
+    /// What it acts on.
+    pub targets: Vec<Target>,
+    /// What the kind needs to do it.
+    pub effect: Value,
+    /// What becomes of the targets.
+    pub changes: Vec<Change>,
+    /// How it is taken back.
+    pub undo: Undo,
+}
+
+/// What a step is run with.
+pub struct Running<'a> {
+    /// In whose name.
+    pub account: &'a Account,
+    /// The plan that was approved.
+    pub plan: &'a Plan,
+    /// Its digest.
+    pub digest: &'a Digest,
+    /// The step of that plan.
+    pub step: &'a PlannedStep,
+    /// Which attempt, counted from 1.
+    pub attempt: u32,
+    /// When the attempt began: the time of its intent.
+    pub began: Timestamp,
+    /// Now.
+    pub now: Timestamp,
+    /// The step as the verified Playbook has it, where the plan does not hold all of it because it is secret.
+    pub rendered: Option<&'a Step>,
+    /// The same as when it was planned.
+    pub veil: &'a Veil,
+    /// Asked before each write.
+    pub fence: &'a dyn Leadership,
+}
+
+/// How far a step has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It did what it was to do.
+    Done {
+        /// In a sentence.
+        message: String,
+    },
+    /// Something outside must happen; look again after this time.
+    Pending {
+        /// When to look again.
+        after: Duration,
+        /// What is waited for.
+        message: String,
+    },
+    /// It failed, and trying the same attempt again does not help.
+    Failed {
+        /// In a word.
+        reason: Reason,
+        /// In a sentence: what, why, what to do.
+        message: String,
+    },
+}

@@ -1,0 +1,91 @@
+//! Floor 2: the runs that the SQLite file knows to be under way. What is written is written inside a transaction that its
+//! caller opened and that has compared the epoch.
+
+use serde_json::json;
+use sqlx::{SqliteConnection, SqlitePool};
+
+use crate::{
+    adapters::store::{
+        fault::failed,
+        rows::{RunKeyRow, TakenRow, nanoseconds},
+    },
+    ports::{Claim, Claimed, RunKey, StoreError},
+};
+
+pub(super) async fn claim(
+    file: &mut SqliteConnection,
+    claim: &Claim,
+) -> Result<Claimed, StoreError> {
+    let failed = || failed("claiming for a run");
+    let (run, keys) = (&claim.run, json!(claim.keys).to_string());
+    let taken: Option<TakenRow> = sqlx::query_as(
+        "SELECT lock.key, run.uid, run.namespace, run.name
+         FROM json_each(?1) AS wanted
+             CROSS JOIN lock ON lock.key = wanted.value
+             CROSS JOIN run ON run.uid = lock.run
+         WHERE lock.run <> ?2 ORDER BY lock.key LIMIT 1",
+    )
+    .bind(&keys)
+    .bind(&run.uid)
+    .fetch_optional(&mut *file)
+    .await
+    .map_err(failed())?;
+    if let Some(taken) = taken {
+        return Ok(taken.claimed());
+    }
+    sqlx::query(
+        "INSERT INTO run (uid, namespace, name, plan, since) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (uid) DO NOTHING",
+    )
+    .bind(&run.uid)
+    .bind(&run.namespace)
+    .bind(&run.name)
+    .bind(&claim.plan)
+    .bind(nanoseconds(claim.since))
+    .execute(&mut *file)
+    .await
+    .map_err(failed())?;
+    sqlx::query(
+        "INSERT INTO lock (key, run) SELECT wanted.value, ?2 FROM json_each(?1) AS wanted
+         WHERE true -- or the conflict would be read as part of a join
+         ON CONFLICT (key) DO NOTHING",
+    )
+    .bind(&keys)
+    .bind(&run.uid)
+    .execute(file)
+    .await
+    .map_err(failed())?;
+    Ok(Claimed::Held)
+}
+
+pub(super) async fn release(file: &mut SqliteConnection, uid: &str) -> Result<(), StoreError> {
+    for statement in [
+        "DELETE FROM lock WHERE run = ?1",
+        "DELETE FROM run WHERE uid = ?1",
+    ] {
+        sqlx::query(statement)
+            .bind(uid)
+            .execute(&mut *file)
+            .await
+            .map_err(failed("releasing a run"))?;
+    }
+    Ok(())
+}
+
+pub(super) async fn runs(file: &SqlitePool) -> Result<Vec<RunKey>, StoreError> {
+    let rows: Vec<RunKeyRow> =
+        sqlx::query_as("SELECT uid, namespace, name FROM run ORDER BY since, uid")
+            .fetch_all(file)
+            .await
+            .map_err(failed("reading the runs"))?;
+    Ok(rows.into_iter().map(RunKeyRow::key).collect())
+}
+
+pub(super) async fn plan_of(file: &SqlitePool, uid: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    let row: Option<(Vec<u8>,)> = sqlx::query_as("SELECT plan FROM run WHERE uid = ?1")
+        .bind(uid)
+        .fetch_optional(file)
+        .await
+        .map_err(failed("reading a plan"))?;
+    Ok(row.map(|(plan,)| plan))
+}

@@ -1,0 +1,349 @@
+//! Floor 3: from a run to its plan: the Playbook as the API server holds it now, verified; parameters typed; steps rendered
+//! and each dry-run as the playbook's own account. It is asked when a run is planned and again before it begins, and says
+//! the same both times if nothing changed. Nothing is written here.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use kube::{Client, ResourceExt as _};
+use serde_json::{Map, Value};
+use tokio::sync::OnceCell;
+
+use super::{
+    rules,
+    verification::{Unknown, Verification},
+};
+use crate::{
+    adapters::{
+        kube::{
+            account::Account,
+            error::{Classified as _, chain},
+            keys::Keys,
+            raw,
+        },
+        steps::{Forecast, Planning, Veil, kind_of},
+    },
+    api::v1alpha1::{ApprovalRules, GitOps, OrchestrationSpec, PlaybookSpec, RawPlaybook, Step},
+    domain::{
+        digest::Digest,
+        duration,
+        lint::{lint, lint_sourced},
+        parameters::{IncidentWords, resolve},
+        plan::{
+            LARGEST, Obstacle, Plan, PlannedStep, PlaybookRef, RunRef, Target, Undo, VERSION,
+            conflicts,
+        },
+        reason::Reason,
+        render,
+        trust::{Refusal, Runnable},
+        verdict::ErrorClass,
+    },
+};
+
+/// Not signed and can only restrict: no new runs.
+const SUSPEND: &str = "neuralops.io/suspend";
+/// Time for one attempt at a step that says none.
+const STEP_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+/// Time for an execution whose Playbook says none.
+const RUN_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
+/// A plan that may be asked about, and what goes with it.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// The plan.
+    pub plan: Plan,
+    /// Its canonical bytes.
+    pub bytes: Vec<u8>,
+    /// Their digest.
+    pub digest: Digest,
+    /// The steps as the verified Playbook has them: what a plan may not hold because it is secret.
+    pub steps: Vec<Step>,
+    /// Who is asked, first set first.
+    pub approval: Vec<ApprovalRules>,
+}
+
+/// Makes plans.
+pub struct Planner {
+    client: Client,
+    verification: Verification,
+    keys: Keys,
+    veil: OnceCell<Veil>,
+}
+
+impl Planner {
+    /// One that verifies in this way; the keys hide what a plan must not show.
+    pub fn new(client: Client, verification: Verification, keys: Keys) -> Self {
+        Self {
+            client,
+            verification,
+            keys,
+            veil: OnceCell::new(),
+        }
+    }
+
+    /// In whose name a run of this plan acts.
+    pub fn account(&self, namespace: &str, name: &str) -> Result<Account, Obstacle> {
+        Account::new(self.client.clone(), namespace, name)
+            .map_err(|error| Obstacle::fail(Reason::Invalid, chain(&error)))
+    }
+
+    /// What hides the values of Secrets in plans of this installation.
+    pub async fn veil(&self) -> Result<&Veil, Obstacle> {
+        let loaded = self.veil.get_or_try_init(|| async {
+            let keyring = self.keys.load().await?;
+            Ok::<_, crate::adapters::kube::keys::KeysError>(Veil::new(&keyring.spool))
+        });
+        loaded
+            .await
+            .map_err(|error| Obstacle::unknown(error.reason(), chain(&error)))
+    }
+
+    /// The plan of this run as of now; or everything that stands in its way.
+    pub async fn plan(
+        &self,
+        run: &RunRef,
+        spec: &OrchestrationSpec,
+    ) -> Result<Made, Vec<Obstacle>> {
+        let runnable = self.verified(run, spec).await.map_err(|one| vec![one])?;
+        let playbook = written(&runnable).map_err(|one| vec![one])?;
+        let parameters = parameters(&playbook, spec)?;
+        let steps = rendered(&runnable, &parameters).map_err(|one| vec![one])?;
+        let account = self
+            .account(&run.namespace, &playbook.service_account_name)
+            .map_err(|one| vec![one])?;
+        let planning = Planning {
+            account: &account,
+            run,
+            playbook: &runnable.document().name,
+            parameters: &parameters,
+            veil: self.veil().await.map_err(|one| vec![one])?,
+        };
+        let planned = forecasts(&steps, &planning, playbook.git_ops).await?;
+        let plan = Plan {
+            v: VERSION,
+            run: run.clone(),
+            playbook: PlaybookRef {
+                name: runnable.document().name.clone(),
+                digest: runnable.digest().clone(),
+                revision: runnable.revision(),
+            },
+            policy_digest: runnable.policy_digest().clone(),
+            service_account: playbook.service_account_name.clone(),
+            parameters,
+            timeout: milliseconds(playbook.timeout.as_deref(), RUN_TIMEOUT),
+            steps: planned,
+        };
+        made(plan, steps, playbook.approval.unwrap_or_default()).map_err(|one| vec![one])
+    }
+
+    /// The Playbook that the run names, if it is trusted and may be used now.
+    async fn verified(&self, run: &RunRef, spec: &OrchestrationSpec) -> Result<Runnable, Obstacle> {
+        let Some(playbook) = &spec.playbook_ref else {
+            return Err(Obstacle::unknown(
+                Reason::NoPlaybook,
+                "the run names no Playbook",
+            ));
+        };
+        let name = &playbook.name;
+        let text = raw::get::<RawPlaybook>(&self.client, Some(&run.namespace), name).await;
+        let text = text.map_err(|error| {
+            let message = format!("could not read Playbook {name}: {}", chain(&error));
+            Obstacle::unknown(Reason::ApiServerUnavailable, message)
+        })?;
+        let Some(text) = text else {
+            let message = format!(
+                "there is no Playbook {name} in namespace {}; is the name right, and was it applied?",
+                run.namespace
+            );
+            return Err(Obstacle::unknown(Reason::PlaybookNotFound, message));
+        };
+        let object = RawPlaybook::parse(&text)
+            .map_err(|error| Obstacle::fail(Reason::Undecodable, error.to_string()))?;
+        if object
+            .annotations()
+            .get(SUSPEND)
+            .is_some_and(|value| value == "true")
+        {
+            let message = format!("Playbook {name} carries the annotation {SUSPEND}: no new runs");
+            return Err(Obstacle::unknown(Reason::Suspended, message));
+        }
+        let examined = match self.verification.of(&object).await {
+            Ok(examined) => examined,
+            Err(unknown) => return Err(unverified(name, &unknown)),
+        };
+        examined.verified.map_err(|refusal| refused(name, &refusal))
+    }
+}
+
+/// It cannot be known now whether the Playbook is trusted.
+fn unverified(name: &str, unknown: &Unknown) -> Obstacle {
+    let reason = match unknown {
+        Unknown::Log(refusal) => refusal.reason,
+        Unknown::Policies => Reason::PolicyNotReady,
+        Unknown::Registry(error) if error.class() == ErrorClass::Permanent => {
+            return Obstacle::fail(
+                error.reason(),
+                format!("Playbook {name}: {}", chain(unknown)),
+            );
+        }
+        Unknown::Registry(error) => error.reason(),
+    };
+    Obstacle::unknown(reason, format!("Playbook {name}: {}", chain(unknown)))
+}
+
+fn refused(name: &str, refusal: &Refusal) -> Obstacle {
+    Obstacle::fail(refusal.reason, refusal.told()).at(&format!("Playbook {name}"))
+}
+
+/// The spec that runs, if it keeps the rules.
+fn written(runnable: &Runnable) -> Result<PlaybookSpec, Obstacle> {
+    let document = runnable.document();
+    let lint = if runnable.artifact().is_some() {
+        lint_sourced
+    } else {
+        lint
+    };
+    let refused = |refusal: Refusal| refused(&document.name, &refusal);
+    rules::keeps(document, lint).map_err(refused)?;
+    serde_json::from_value(document.spec.clone())
+        .map_err(|error| Obstacle::fail(Reason::Undecodable, error.to_string()))
+}
+
+fn parameters(
+    playbook: &PlaybookSpec,
+    spec: &OrchestrationSpec,
+) -> Result<Map<String, Value>, Vec<Obstacle>> {
+    let none = BTreeMap::new();
+    let incident = IncidentWords {
+        labels: spec.incident.labels.as_ref(),
+        annotations: spec.incident.annotations.as_ref(),
+    };
+    let given = spec.parameters.as_ref().unwrap_or(&none);
+    resolve(playbook.parameters.as_ref(), given, incident).map_err(|findings| {
+        let findings = findings.into_iter();
+        findings
+            .map(|finding| Obstacle::fail(Reason::ParametersInvalid, finding))
+            .collect()
+    })
+}
+
+fn rendered(runnable: &Runnable, parameters: &Map<String, Value>) -> Result<Vec<Step>, Obstacle> {
+    let steps = render::steps(&runnable.document().spec, parameters)
+        .map_err(|error| Obstacle::fail(Reason::ParametersInvalid, error.to_string()))?;
+    let typed = steps.into_iter().enumerate().map(|(index, step)| {
+        serde_json::from_value(step).map_err(|error| {
+            let message = format!("spec.steps[{index}] with its parameters: {error}");
+            Obstacle::fail(Reason::ParametersInvalid, message)
+        })
+    });
+    typed.collect()
+}
+
+/// Every step as it would be done now; or every obstacle, each with its step.
+async fn forecasts(
+    steps: &[Step],
+    planning: &Planning<'_>,
+    git_ops: Option<GitOps>,
+) -> Result<Vec<PlannedStep>, Vec<Obstacle>> {
+    let mut planned = Vec::with_capacity(steps.len());
+    let mut obstacles = Vec::new();
+    for step in steps {
+        let forecast = match kind_of(step) {
+            Some(kind) => kind
+                .plan(step, planning)
+                .await
+                .map(|found| (kind.name(), found)),
+            None => Err(Obstacle::unknown(
+                Reason::StepUnsupported,
+                "this version cannot plan such a step",
+            )),
+        };
+        let forecast = forecast.and_then(|(kind, found)| Ok((kind, owned(found, git_ops)?)));
+        match forecast {
+            Ok((kind, forecast)) => planned.push(of(step, kind, forecast)),
+            Err(obstacle) => obstacles.push(obstacle.at(&format!("step {}", step.name))),
+        }
+    }
+    if obstacles.is_empty() {
+        obstacles = conflicts(&planned);
+    }
+    if obstacles.is_empty() {
+        Ok(planned)
+    } else {
+        Err(obstacles)
+    }
+}
+
+/// What the Playbook says about targets that a GitOps tool owns.
+fn owned(mut forecast: Forecast, git_ops: Option<GitOps>) -> Result<Forecast, Obstacle> {
+    match git_ops.unwrap_or(GitOps::Warn) {
+        GitOps::Warn => {}
+        GitOps::Ignore => {
+            for target in &mut forecast.targets {
+                target.owner = None;
+            }
+        }
+        GitOps::Refuse => {
+            let owned = forecast.targets.iter().find_map(|target| {
+                let owner = target.owner.as_ref()?;
+                Some(format!(
+                    "{} is owned by {owner}, and the Playbook refuses such targets (gitOps: Refuse); change it there",
+                    Target::shown(target)
+                ))
+            });
+            if let Some(message) = owned {
+                return Err(Obstacle::fail(Reason::GitOpsOwned, message));
+            }
+        }
+    }
+    Ok(forecast)
+}
+
+fn of(step: &Step, kind: &str, forecast: Forecast) -> PlannedStep {
+    let undo = match step.undo {
+        Some(crate::api::v1alpha1::Undo::None) => Undo::Nothing {
+            why: "the Playbook says that this step is not undone".to_owned(),
+        },
+        Some(crate::api::v1alpha1::Undo::Auto) | None => forecast.undo,
+    };
+    PlannedStep {
+        name: step.name.clone(),
+        kind: kind.to_owned(),
+        coverage: forecast.coverage,
+        timeout: milliseconds(step.timeout.as_deref(), STEP_TIMEOUT),
+        retries: step
+            .retries
+            .and_then(|retries| retries.try_into().ok())
+            .unwrap_or_default(),
+        targets: forecast.targets,
+        effect: forecast.effect,
+        changes: forecast.changes,
+        undo,
+    }
+}
+
+/// The linter has read it already.
+fn milliseconds(text: Option<&str>, absent: Duration) -> u64 {
+    let parsed = text.and_then(|text| duration::parse(text).ok());
+    let duration = parsed.unwrap_or(absent);
+    duration.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+fn made(plan: Plan, steps: Vec<Step>, approval: Vec<ApprovalRules>) -> Result<Made, Obstacle> {
+    let bytes = plan
+        .to_bytes()
+        .map_err(|error| Obstacle::fail(Reason::InternalError, chain(&error)))?;
+    if bytes.len() > LARGEST {
+        let message = format!(
+            "the plan has {} bytes, {LARGEST} are allowed: make the Playbook smaller",
+            bytes.len()
+        );
+        return Err(Obstacle::fail(Reason::PlanTooLarge, message));
+    }
+    Ok(Made {
+        digest: Digest::of(&bytes),
+        plan,
+        bytes,
+        steps,
+        approval,
+    })
+}

@@ -1,0 +1,56 @@
+//! Floor 0: steps of one plan that stand in each other's way. Each was planned against the object as it is now, so two
+//! that write the same field would not do what was shown. Pure.
+
+use super::{Access, Obstacle, PlannedStep, Target};
+use crate::domain::reason::Reason;
+
+/// Two steps that write the same, each pair once.
+pub fn conflicts(steps: &[PlannedStep]) -> Vec<Obstacle> {
+    let mut found = Vec::new();
+    for (index, later) in steps.iter().enumerate() {
+        for earlier in steps.iter().take(index) {
+            if let Some(what) = overlap(earlier, later) {
+                let message = format!(
+                    "steps {} and {} {what}: each was planned against the object as it is now; make one step of them",
+                    earlier.name, later.name
+                );
+                found.push(Obstacle::fail(Reason::TargetTwice, message));
+            }
+        }
+    }
+    found
+}
+
+fn written(step: &PlannedStep) -> impl Iterator<Item = &Target> {
+    step.targets
+        .iter()
+        .filter(|target| target.access == Access::Writes)
+}
+
+fn overlap(earlier: &PlannedStep, later: &PlannedStep) -> Option<String> {
+    let shared =
+        written(earlier).find(|one| written(later).any(|other| one.key() == other.key()))?;
+    if earlier.kind == "apply" && later.kind == "apply" {
+        return Some(format!("both apply {}", shared.shown()));
+    }
+    let both = earlier.changes.iter().find_map(|one| {
+        let mut others = later.changes.iter();
+        let other = others.find(|other| covers(&one.path, &other.path))?;
+        Some(if one.path.len() > other.path.len() {
+            &one.path
+        } else {
+            &other.path
+        })
+    });
+    both.map(|path| format!("both write {path} of {}", shared.shown()))
+}
+
+/// Whether one place lies in the other, or is the same.
+fn covers(one: &str, other: &str) -> bool {
+    let within = |inner: &str, outer: &str| {
+        inner
+            .strip_prefix(outer)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    within(one, other) || within(other, one)
+}
