@@ -163,25 +163,26 @@ impl Bed {
             .expect("a status");
     }
 
-    /// A run that has this plan and waits for its Gate.
-    async fn waiting(&self, plan: &str, diff: &str) -> Waiting {
+    /// A run that has a plan and waits for its Gate.
+    async fn waiting(&self) -> Waiting {
         let run = self.ask(&["--summary", "checkout crash loops"]);
         let (map, gate) = (format!("{run}-plan"), format!("{run}-gate"));
+        let subject = self.get("Orchestration", &run).await.metadata;
+        let plan = plan(&run, subject.uid.as_deref(), self.ns.name());
         let digest = Digest::of(plan.as_bytes()).to_string();
         let object = json!({
             "apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": map, "namespace": self.ns.name()},
-            "data": {"plan.json": plan, "diff": diff},
+            "data": {"plan.json": plan, "diff": "what stands beside a plan is not shown"},
         });
         create(self.admin(), object).await.expect("a plan");
-        let subject = self.get("Orchestration", &run).await.metadata;
         let object = json!({
             "apiVersion": "neuralops.io/v1alpha1", "kind": "Gate",
             "metadata": {"name": gate, "namespace": self.ns.name()},
             "spec": {
                 "subject": {
                     "apiVersion": "neuralops.io/v1alpha1", "kind": "Orchestration", "name": run,
-                    "uid": subject.uid, "planDigest": digest, "diff": diff,
+                    "uid": subject.uid, "planDigest": digest, "diff": "in short",
                 },
                 "rules": [{"role": "oncall", "min": 2}],
                 "requestedBy": ["alice"],
@@ -242,6 +243,28 @@ struct Waiting {
     uid: String,
     map: String,
     digest: String,
+}
+
+/// A plan that changes one field of one Deployment.
+fn plan(run: &str, uid: Option<&str>, namespace: &str) -> String {
+    let digest = Digest::of(b"test");
+    let plan = json!({
+        "v": 1,
+        "run": {"namespace": namespace, "name": run, "uid": uid},
+        "playbook": {"name": "restart", "digest": digest, "revision": 1},
+        "policyDigest": digest,
+        "serviceAccount": "runbook",
+        "parameters": {"deployment": "check\u{202e}out"},
+        "timeout": 60000,
+        "steps": [{
+            "name": "restart", "kind": "rolloutRestart", "coverage": "ServerDryRun", "timeout": 60000, "retries": 0,
+            "targets": [{"apiVersion": "apps/v1", "kind": "Deployment", "resource": "deployments", "namespace": namespace, "name": "checkout", "uid": "d", "access": "Writes"}],
+            "effect": {},
+            "changes": [{"path": "/spec/replicas", "from": 1, "to": 2}],
+            "undo": {"by": "restore"},
+        }],
+    });
+    plan.to_string()
 }
 
 fn condition(kind: &str, status: &str) -> Value {

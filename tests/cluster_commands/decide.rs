@@ -3,13 +3,13 @@
 use super::*;
 
 pub async fn a_vote_names_the_plan_that_was_shown(bed: &Bed) {
-    let waiting = bed.waiting("{\"plan\":10}", "-a\n+b\n").await;
+    let waiting = bed.waiting().await;
     let approved = bed.here("bob", &["approve", &waiting.run, "--yes", "-m", "seen"]);
     approved.says(&["approved by bob", &waiting.gate, &waiting.digest]);
     for part in [
         "checkout crash loops",
         "Deployment/checkout",
-        "-a\n+b",
+        "~ /spec/replicas: 1 -> 2",
         &waiting.digest,
     ] {
         assert!(
@@ -59,7 +59,7 @@ pub async fn a_vote_names_the_plan_that_was_shown(bed: &Bed) {
 }
 
 pub async fn nobody_votes_unasked_unseen_or_for_others(bed: &Bed) {
-    let waiting = bed.waiting("{\"plan\":11}", "+x\n").await;
+    let waiting = bed.waiting().await;
     let run = waiting.run.as_str();
     bed.here("bob", &["approve", run])
         .fails(2, &["no terminal", "--yes"]);

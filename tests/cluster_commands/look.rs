@@ -86,7 +86,7 @@ pub async fn an_inbox_holds_what_waits_for_me_and_says_why_it_is_empty(cluster: 
     let bed = Bed::set(cluster, "inbox").await;
     bed.here("bob", &["inbox"])
         .says(&["Nothing waits for you, bob: no Gate is open in namespace t-inbox"]);
-    let waiting = bed.waiting("{\"plan\":1}", "-a\n+b\n").await;
+    let waiting = bed.waiting().await;
     bed.here("bob", &["inbox"]).says(&[
         "NAMESPACE",
         bed.ns.name(),
@@ -135,15 +135,19 @@ pub async fn a_plan_is_shown_only_with_its_digest(bed: &Bed) {
     let fresh = bed.ask(&[]);
     bed.here("bob", &["diff", &fresh])
         .fails(1, &["has no plan", "the operator has not looked at it yet"]);
-    let waiting = bed.waiting("{\"plan\":2}", "-a\n+b\u{1b}[2K\n").await;
+    let waiting = bed.waiting().await;
     let shown = bed.here("bob", &["diff", &waiting.run]);
-    let expected = format!("plan {}\n-a\n+b\\u{{1b}}[2K\n", waiting.digest);
-    assert_eq!(
-        (shown.code, shown.out.as_str()),
-        (Some(0), expected.as_str())
-    );
-    bed.here("bob", &["diff", &format!("gate/{}", waiting.gate)])
-        .says(&[&expected]);
+    shown.says(&[
+        &format!("plan {}", waiting.digest),
+        "Playbook restart revision 1",
+        "~ /spec/replicas: 1 -> 2",
+        "undo: put back as it was",
+        // Nothing steers the terminal.
+        "deployment = \"check\\u{202e}out\"",
+    ]);
+    assert!(!shown.out.contains("stands beside"), "{}", shown.out);
+    let by_gate = bed.here("bob", &["diff", &format!("gate/{}", waiting.gate)]);
+    assert_eq!(by_gate.out, shown.out);
 
     let maps = api(bed.admin(), "ConfigMap", bed.ns.name());
     let change = async |data: Value| {
@@ -152,16 +156,14 @@ pub async fn a_plan_is_shown_only_with_its_digest(bed: &Bed) {
             .await
             .expect("a change");
     };
-    change(json!({"diff": "+harmless\n"})).await;
-    bed.here("bob", &["diff", &waiting.run])
-        .says(&["WARNING: two diffs", "-a\n+b", "+harmless"]);
-    change(json!({"plan.json": "{\"plan\":3}"})).await;
+    let other = plan("another", Some("another"), bed.ns.name());
+    change(json!({ "plan.json": other })).await;
     let refused = bed.here("bob", &["diff", &waiting.run]);
     refused.fails(
         1,
         &["Somebody replaced it: do not approve", &waiting.digest],
     );
-    assert!(!refused.err.contains("harmless"), "{}", refused.err);
+    assert!(!refused.err.contains("/spec/replicas"), "{}", refused.err);
     bed.here("bob", &["approve", &waiting.run, "--yes"])
         .fails(1, &["Somebody replaced it"]);
     bed.delete("ConfigMap", &waiting.map).await;
@@ -178,7 +180,7 @@ pub async fn a_plan_is_shown_only_with_its_digest(bed: &Bed) {
 }
 
 pub async fn a_tree_shows_what_belongs_to_a_run(bed: &Bed) {
-    let waiting = bed.waiting("{\"plan\":4}", "+x\n").await;
+    let waiting = bed.waiting().await;
     bed.here("bob", &["approve", &waiting.run, "--yes", "-m", "seen"])
         .says(&[]);
     let status = json!({

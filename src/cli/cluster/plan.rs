@@ -1,6 +1,5 @@
-//! Floor 3: the plan as people may see it. Its ConfigMap is a copy that anybody with the right could have replaced, so
-//! nothing of it is shown before its bytes have the digest that is approved, and a diff that contradicts that of the
-//! Gate is never shown alone.
+//! Floor 3: the plan as people may see it. Its ConfigMap is a copy that anybody with the right could have replaced: what
+//! is shown is made anew from its bytes, once they have the digest that is approved, and never taken from the text beside.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt as _;
@@ -14,12 +13,14 @@ use super::{
 };
 use crate::{
     api::v1alpha1::{Gate, Orchestration, PlanSummary},
-    domain::digest::Digest,
+    domain::{
+        digest::Digest,
+        plan::{NoPlan, Plan, diff},
+    },
 };
 
-/// Keys of the ConfigMap.
+/// The key of the ConfigMap.
 const PLAN: &str = "plan.json";
-const DIFF: &str = "diff";
 
 /// What would change.
 pub struct Shown {
@@ -72,7 +73,7 @@ pub async fn of_run(
     let own = gate.and_then(|gate| gate.spec.subject.diff.as_deref());
     let tried = format!("read the plan of {name}, ConfigMap {map}");
     let text = match access.objects::<ConfigMap>().get_opt(map).await {
-        Ok(Some(found)) => checked(&found, digest, own)?,
+        Ok(Some(found)) => checked(&found, digest, run)?,
         Ok(None) => {
             return Err(CommandError::Negative(format!(
                 "the ConfigMap {map} with the plan of {name} is gone: nothing can be shown, so do not approve it; cancel the run and ask for a new one"
@@ -98,41 +99,32 @@ fn planned(run: &Orchestration) -> Option<(&str, &str)> {
     Some((digest.as_deref()?, config_map.as_deref()?))
 }
 
-/// The diff of a ConfigMap whose plan has the digest.
-fn checked(map: &ConfigMap, digest: &str, own: Option<&str>) -> Result<String, CommandError> {
+/// The diff that the ConfigMap's plan makes, if it is the one with the digest and of this run.
+fn checked(map: &ConfigMap, digest: &str, run: &Orchestration) -> Result<String, CommandError> {
     let name = map.name_any();
     let altered = |what: String| {
         CommandError::Negative(format!(
             "the ConfigMap {name} does not hold the plan that is asked about: {what}. Somebody replaced it: do not approve, and find out who wrote it (kubectl get configmap {name} -o yaml --show-managed-fields)"
         ))
     };
-    let plan = map.data.as_ref().and_then(|data| data.get(PLAN));
-    let plan = plan.ok_or_else(|| altered(format!("it has no {PLAN}")))?;
-    let found = Digest::of(plan.as_bytes());
-    if found.as_str() != digest {
+    let wanted = Digest::try_from(digest.to_owned())
+        .map_err(|error| altered(format!("the run's own status names no digest, {error}")))?;
+    let bytes = map.data.as_ref().and_then(|data| data.get(PLAN));
+    let bytes = bytes.ok_or_else(|| altered(format!("it has no {PLAN}")))?;
+    let plan = Plan::parse(bytes.as_bytes(), &wanted).map_err(|error| match error {
+        NoPlan::Other { .. } => altered(error.to_string()),
+        // These are the right bytes, so another version wrote them.
+        NoPlan::Unreadable(_) | NoPlan::Version(_) => CommandError::Negative(format!(
+            "this neuralops cannot read the plan {digest} ({error}): use the version that the operator has"
+        )),
+    })?;
+    if Some(&plan.run.uid) != run.metadata.uid.as_ref() {
         return Err(altered(format!(
-            "its {PLAN} has the digest {found}, and the plan has {digest}"
+            "the plan is that of the run {} with the uid {}",
+            plan.run.name, plan.run.uid
         )));
     }
-    let diff = map.data.as_ref().and_then(|data| data.get(DIFF));
-    Ok(match (diff, own) {
-        (Some(diff), Some(own)) if !begins(diff, own) => format!(
-            "WARNING: two diffs, and they differ. The Gate's cannot be altered; believe that one.\n--- the Gate says\n{}--- the ConfigMap {name} says\n{}",
-            ended(visible(own)),
-            ended(visible(diff))
-        ),
-        (Some(diff), _) => ended(visible(diff)),
-        (None, Some(own)) => ended(visible(own)),
-        // The plan itself is what the digest is of.
-        (None, None) => ended(visible(plan)),
-    })
-}
-
-/// Whether the Gate's diff, which may have been cut in its last line, is the beginning of this one.
-fn begins(diff: &str, own: &str) -> bool {
-    let own = own.trim_end();
-    let whole = own.rsplit_once('\n').map_or("", |(whole, _)| whole);
-    diff.trim_end() == own || (!whole.is_empty() && diff.starts_with(whole))
+    Ok(ended(visible(&diff(&plan))))
 }
 
 fn ended(mut text: String) -> String {
@@ -144,70 +136,84 @@ fn ended(mut text: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
-    fn map(plan: &str, diff: Option<&str>) -> ConfigMap {
-        let mut data = json!({ "plan.json": plan });
-        if let Some(diff) = diff {
-            data["diff"] = json!(diff);
+    fn map(plan: &str) -> ConfigMap {
+        let object =
+            json!({"metadata": {"name": "m"}, "data": {"plan.json": plan, "diff": "harmless"}});
+        serde_json::from_value(object).expect("a map")
+    }
+
+    fn run() -> Orchestration {
+        let object = json!({"apiVersion": "neuralops.io/v1alpha1", "kind": "Orchestration", "metadata": {"name": "r", "uid": "u"}, "spec": {"incident": {}}});
+        serde_json::from_value(object).expect("a run")
+    }
+
+    fn plan(change: Value) -> String {
+        let digest = Digest::of(b"x");
+        let mut plan = json!({
+            "v": 1,
+            "run": {"namespace": "shop", "name": "r", "uid": "u"},
+            "playbook": {"name": "restart", "digest": digest, "revision": 3},
+            "policyDigest": digest,
+            "serviceAccount": "runbook",
+            "parameters": {"deployment": "check\u{202e}out"},
+            "timeout": 1000,
+            "steps": [],
+        });
+        for (name, value) in change.as_object().expect("fields") {
+            plan[name] = value.clone();
         }
-        serde_json::from_value(json!({"metadata": {"name": "m"}, "data": data})).expect("a map")
+        plan.to_string()
     }
 
     fn digest(plan: &str) -> String {
         Digest::of(plan.as_bytes()).to_string()
     }
 
+    fn refusal(map: &ConfigMap, digest: &str) -> String {
+        let refused = checked(map, digest, &run());
+        refused.expect_err("refused").to_string()
+    }
+
     #[test]
-    fn a_plan_with_the_digest_is_shown() {
-        let text = checked(&map("{}", Some("-a\n+b")), &digest("{}"), Some("-a\n+b\n"));
-        assert_eq!(text.expect("shown"), "-a\n+b\n");
+    fn what_is_shown_is_made_from_the_bytes_with_the_digest() {
+        let plan = plan(json!({}));
+        let text = checked(&map(&plan), &digest(&plan), &run()).expect("shown");
+        assert!(text.contains("Playbook restart revision 3"), "{text}");
+        // Neither the text beside the plan nor what steers a terminal.
+        assert!(!text.contains("harmless"), "{text}");
+        assert!(text.contains("check\\u{202e}out"), "{text}");
     }
 
     #[test]
     fn a_plan_with_another_digest_is_refused() {
-        let refused = checked(&map("{ }", Some("-a\n+b")), &digest("{}"), None);
-        let text = refused.expect_err("refused").to_string();
+        let (approved, other) = (plan(json!({})), plan(json!({"timeout": 1001})));
+        let text = refusal(&map(&other), &digest(&approved));
         assert!(
-            text.contains("do not approve") && text.contains(&digest("{ }")),
+            text.contains("do not approve") && text.contains(&digest(&other)),
             "{text}"
         );
-        let nothing = checked(&ConfigMap::default(), &digest("{}"), None);
+        let text = refusal(&ConfigMap::default(), &digest(&approved));
+        assert!(text.contains("no plan.json"), "{text}");
+    }
+
+    #[test]
+    fn the_plan_of_another_run_is_refused() {
+        let other = plan(json!({"run": {"namespace": "shop", "name": "r", "uid": "earlier"}}));
+        let text = refusal(&map(&other), &digest(&other));
+        assert!(text.contains("with the uid earlier"), "{text}");
+    }
+
+    #[test]
+    fn a_plan_of_another_version_is_not_called_altered() {
+        let newer = plan(json!({"v": 2}));
+        let text = refusal(&map(&newer), &digest(&newer));
         assert!(
-            nothing
-                .expect_err("refused")
-                .to_string()
-                .contains("no plan.json")
-        );
-    }
-
-    #[test]
-    fn a_diff_that_contradicts_the_gate_is_never_shown_alone() {
-        let text = checked(
-            &map("{}", Some("+harmless")),
-            &digest("{}"),
-            Some("+evil\n+b"),
-        );
-        let text = text.expect("shown");
-        assert!(
-            text.starts_with("WARNING") && text.contains("+evil") && text.contains("+harmless")
-        );
-    }
-
-    #[test]
-    fn a_gates_diff_may_be_cut_in_its_last_line() {
-        assert!(begins("-a\n+b\n+c\n", "-a\n+b\n(2 more lines)"));
-        assert!(!begins("-a\n+b\n", "-x\n+b\n"));
-        assert!(!begins("anything", "cut"));
-    }
-
-    #[test]
-    fn a_plan_without_a_diff_is_shown_itself() {
-        assert_eq!(
-            checked(&map("{}", None), &digest("{}"), None).expect("shown"),
-            "{}\n"
+            text.contains("format 2") && !text.contains("replaced"),
+            "{text}"
         );
     }
 }
