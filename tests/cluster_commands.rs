@@ -2,6 +2,7 @@
 //! are written by hand as the operator writes them, in a control plane without an operator: what is tested here is what
 //! the commands make of them, and nothing settles a Gate meanwhile.
 
+use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -25,6 +26,10 @@ mod look;
 mod stop;
 
 const SOON: Duration = Duration::from_secs(20);
+
+/// Runs its arguments in a terminal of their own.
+const TERMINAL: &str =
+    "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
 
 /// What a command answered.
 struct Answer {
@@ -124,6 +129,26 @@ impl Bed {
     /// A command of somebody in this namespace.
     fn here(&self, person: &str, args: &[&str]) -> Answer {
         self.everywhere(person, &[args, &["-n", self.ns.name()]].concat())
+    }
+
+    /// The same by somebody in front of a terminal who types this.
+    fn typing(&self, person: &str, args: &[&str], typed: &str) -> Answer {
+        let command = self.command(person, &[args, &["-n", self.ns.name()]].concat());
+        let mut terminal = Command::new("python3");
+        terminal
+            .args(["-c", TERMINAL])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = terminal.spawn().expect("python3 runs");
+        let mut input = child.stdin.take().expect("its input");
+        input.write_all(typed.as_bytes()).expect("typed");
+        let answer = Answer::of(child.wait_with_output().expect("it ends"));
+        drop(input);
+        answer
     }
 
     /// A command of somebody, without a namespace.
@@ -278,7 +303,7 @@ async fn people_ask_look_decide_and_stop_with_their_own_rights() {
     let own = OwnCluster::start().await;
     let cluster = own.cluster();
     let bed = &Bed::set(cluster, "commands").await;
-    let parts: [(&str, LocalBoxFuture<'_, ()>); 13] = [
+    let parts: [(&str, LocalBoxFuture<'_, ()>); 14] = [
         (
             "run",
             look::a_run_is_asked_for_in_ones_own_name(bed).boxed_local(),
@@ -306,6 +331,10 @@ async fn people_ask_look_decide_and_stop_with_their_own_rights() {
         (
             "no vote",
             decide::nobody_votes_unasked_unseen_or_for_others(bed).boxed_local(),
+        ),
+        (
+            "terminal",
+            decide::a_person_at_a_terminal_is_asked(bed).boxed_local(),
         ),
         (
             "first",

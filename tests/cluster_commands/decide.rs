@@ -127,6 +127,35 @@ pub async fn nobody_votes_unasked_unseen_or_for_others(bed: &Bed) {
         .says(&["approved by bob", "--for=condition=Approved"]);
 }
 
+pub async fn a_person_at_a_terminal_is_asked(bed: &Bed) {
+    let waiting = bed.waiting().await;
+    let run = waiting.run.as_str();
+    let no = bed.typing("bob", &["approve", run], "y\n");
+    no.ended(
+        1,
+        &no.out,
+        &[
+            "1 -> 2",
+            "Approve exactly this, as bob?",
+            "nothing was done",
+        ],
+    );
+    assert!(bed.votes(&waiting.uid).await.is_empty());
+    let empty = bed.typing("bob", &["reject", run], "\n");
+    empty.ended(
+        2,
+        &empty.out,
+        &["Why do you reject it?", "a rejection says why"],
+    );
+    let yes = bed.typing("bob", &["reject", run], "not today\nyes\n");
+    yes.ended(0, &yes.out, &["rejected by bob"]);
+    let votes = bed.votes(&waiting.uid).await;
+    assert_eq!(
+        (votes.len(), &votes[0]["justification"]),
+        (1, &json!("not today"))
+    );
+}
+
 /// A Gate that is labelled as settled is one that the policies do not see, as they do not see one for a moment after it
 /// was made. The second is only waited for: a person must not notice it.
 pub async fn a_gate_that_the_policies_do_not_see_is_told_from_a_new_one(cluster: &'static Cluster) {

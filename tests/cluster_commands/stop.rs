@@ -1,7 +1,5 @@
 //! Stopping, waiting and granting: cancel, wait, freeze, unfreeze, role.
 
-use std::io::Write as _;
-
 use super::*;
 use crate::support::{allowed, core};
 

@@ -13,7 +13,7 @@ use super::{
     error::refused,
     terminal::show,
     text::OutputArgs,
-    wait::{Goal, until},
+    wait::{self, Goal, until},
 };
 use crate::api::v1alpha1::{
     Incident, Mode, Orchestration, OrchestrationSpec, Playbook, PlaybookRef, Start,
@@ -68,7 +68,7 @@ pub struct RunArgs {
     #[arg(long)]
     wait: bool,
     /// How long to wait
-    #[arg(long, value_name = "DURATION", default_value = super::wait::DEFAULT_TIMEOUT, value_parser = crate::domain::duration::parse, requires = "wait")]
+    #[arg(long, value_name = "DURATION", default_value = wait::DEFAULT_TIMEOUT, value_parser = crate::domain::duration::parse, requires = "wait")]
     timeout: std::time::Duration,
     #[command(flatten)]
     output: OutputArgs,
@@ -171,14 +171,13 @@ pub async fn run(args: &RunArgs) -> Result<String, CommandError> {
             ),
             "neuralops-engineer",
         ))?;
-    let text = args.output.print(&made, || told(&made, namespace))?;
     if !args.wait {
-        return Ok(text);
+        return args.output.print(&made, || told(&made, namespace));
     }
     // Whoever waits wants the name now.
-    show(&text)?;
+    show(&told(&made, namespace))?;
     let ended = until(&access, &made.name_any(), Goal::Well, args.timeout).await?;
-    Ok(ended)
+    args.output.print(&ended, || wait::told(&ended))
 }
 
 /// A name that is misspelt is told before there is a run that can only fail. Whoever may not look is told by the run.

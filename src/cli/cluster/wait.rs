@@ -3,7 +3,7 @@
 use std::{str::FromStr, time::Duration};
 
 use futures::{StreamExt as _, pin_mut};
-use kube::runtime::watcher;
+use kube::{ResourceExt as _, runtime::watcher};
 
 use super::{
     CommandError,
@@ -132,16 +132,22 @@ impl Goal {
 /// Runs the command; returns what is to be printed.
 pub async fn run(args: &WaitArgs) -> Result<String, CommandError> {
     let access = args.place.open().await?;
-    until(&access, &args.run, args.goal, args.timeout).await
+    let run = until(&access, &args.run, args.goal, args.timeout).await?;
+    Ok(told(&run))
 }
 
-/// Waits, and says how it came.
+/// Where a run stands that was waited for.
+pub fn told(run: &Orchestration) -> String {
+    format!("run {}: {}\n", run.name_any(), standing(run))
+}
+
+/// Waits; returns the run as it was then.
 pub async fn until(
     access: &Access,
     name: &str,
     goal: Goal,
     timeout: Duration,
-) -> Result<String, CommandError> {
+) -> Result<Orchestration, CommandError> {
     let mut last = None;
     match tokio::time::timeout(timeout, follow(access, name, goal, &mut last)).await {
         Ok(answer) => answer,
@@ -160,7 +166,7 @@ async fn follow(
     name: &str,
     goal: Goal,
     last: &mut Option<String>,
-) -> Result<String, CommandError> {
+) -> Result<Orchestration, CommandError> {
     let changes = watcher::watch_object(access.objects::<Orchestration>(), name);
     pin_mut!(changes);
     while let Some(change) = changes.next().await {
@@ -181,7 +187,7 @@ async fn follow(
         };
         let standing = standing(&run);
         match goal.progress(&run) {
-            Progress::Reached => return Ok(format!("run {name}: {standing}\n")),
+            Progress::Reached => return Ok(run),
             Progress::Missed => {
                 return Err(CommandError::Negative(format!("run {name}: {standing}")));
             }
