@@ -105,9 +105,9 @@ pub async fn nobody_votes_unasked_unseen_or_for_others(bed: &Bed) {
         .fails(1, &["is gone, or another one has its name"]);
 
     let late = json!({"uid": "u", "planDigest": other});
-    bed.alone_until("late", "mallory", late, "2020-01-01T00:00:00Z")
+    bed.alone_until("over", "mallory", late, "2020-01-01T00:00:00Z")
         .await;
-    bed.here("bob", &["approve", "late", "--yes"]).fails(
+    bed.here("bob", &["approve", "over", "--yes"]).fails(
         1,
         &["the deadline was 2020-01-01T00:00:00Z", "ask for a new run"],
     );
