@@ -1,8 +1,11 @@
 //! Floor 2: the metrics, all in one place. Labels come from closed enums and never from objects, so that a million
 //! objects make no more series than one.
 
+mod gates;
+
 use std::time::Duration;
 
+use gates::GateMetrics;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
@@ -76,6 +79,7 @@ pub struct Metrics {
     crds_missing: IntGauge,
     verifications: IntCounterVec,
     audit: AuditMetrics,
+    gates: GateMetrics,
 }
 
 /// What the transparency log tells.
@@ -207,6 +211,7 @@ impl Metrics {
             )?,
             pass_seconds: seconds,
             audit: AuditMetrics::new(&registry)?,
+            gates: GateMetrics::new(&registry)?,
             registry,
         })
     }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use futures::{future, stream};
 use kube::Api;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::{
     adapters::{kube::policies, ledger::Ledger, oci::Shelf},
     controllers::{
+        gate::{self, GateKind, Voted},
+        guard::GuardWatch,
         harness::{self, Kind, Shared},
         held::changes,
         playbook::PlaybookKind,
@@ -24,6 +26,7 @@ use crate::{
 pub(super) struct Pulses {
     trust_policies: Arc<Pulse>,
     playbooks: Arc<Pulse>,
+    gates: Arc<Pulse>,
 }
 
 impl Default for Pulses {
@@ -31,13 +34,14 @@ impl Default for Pulses {
         Self {
             trust_policies: Arc::new(Pulse::new(TrustPolicyKind::NAME)),
             playbooks: Arc::new(Pulse::new(PlaybookKind::NAME)),
+            gates: Arc::new(Pulse::new(GateKind::NAME)),
         }
     }
 }
 
 impl Pulses {
-    pub(super) fn all(&self) -> [Arc<Pulse>; 2] {
-        [&self.trust_policies, &self.playbooks].map(Arc::clone)
+    pub(super) fn all(&self) -> [Arc<Pulse>; 3] {
+        [&self.trust_policies, &self.playbooks, &self.gates].map(Arc::clone)
     }
 }
 
@@ -46,6 +50,8 @@ pub(super) struct Controllers {
     pub(super) shared: Shared,
     pub(super) pulses: Pulses,
     pub(super) ledger: Ledger,
+    /// Since when votes are trusted.
+    pub(super) guard: Arc<GuardWatch>,
     /// The operator's own, in which keys and roots lie.
     pub(super) namespace: String,
     /// Where artifacts come from.
@@ -82,6 +88,7 @@ impl Controllers {
             shared,
             pulses,
             ledger,
+            guard,
             namespace,
             shelf,
         } = self;
@@ -96,6 +103,9 @@ impl Controllers {
             changes(policies.changes()),
             stop.clone(),
         );
+        // Nobody waits for Gates yet.
+        let (runs, _) = mpsc::unbounded_channel();
+        let gates = gates(&shared, &ledger, guard, pulses.gates, runs, stop.clone());
         let playbooks = async {
             tokio::select! {
                 () = policies.settled() => {}
@@ -120,7 +130,24 @@ impl Controllers {
         // Passes under way are finished; a watch that ends by itself ends the process.
         tokio::select! {
             () = watching.run() => {}
-            _ = future::join(trust_policies, playbooks) => {}
+            _ = future::join3(trust_policies, playbooks, gates) => {}
         }
     }
+}
+
+/// The Gate controller, woken by votes.
+fn gates(
+    shared: &Shared,
+    ledger: &Ledger,
+    guard: Arc<GuardWatch>,
+    pulse: Arc<Pulse>,
+    runs: mpsc::UnboundedSender<gate::RunName>,
+    stop: watch::Receiver<bool>,
+) -> impl Future<Output = ()> + use<> {
+    let client = shared.client.clone();
+    let voted = Arc::new(Voted::default());
+    let wakes = gate::wakes(client.clone(), Arc::clone(&voted), guard.changes());
+    let metrics = Arc::clone(&shared.metrics);
+    let kind = GateKind::new(client.clone(), guard, ledger.clone(), metrics, voted, runs);
+    harness::run(kind, Api::all(client), shared.clone(), pulse, wakes, stop)
 }
