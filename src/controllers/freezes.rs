@@ -62,7 +62,10 @@ pub async fn keep(
                     for freeze in now.values() {
                         told(&ledger, freeze).await;
                     }
-                    for freeze in known.values().filter(|old| !now.contains_key(&old.uid().unwrap_or_default())) {
+                    for freeze in known
+                        .values()
+                        .filter(|old| !now.contains_key(&old.uid().unwrap_or_default()))
+                    {
                         removed(&ledger, freeze).await;
                     }
                     known = now;
@@ -98,7 +101,9 @@ async fn told(ledger: &Ledger, freeze: &Freeze) {
     // Letting go on is a step forward: it waits until it can be recorded.
     let record = || draft(freeze, Event::FreezeLifted, Some(by), Reason::Running);
     while let Err(refusal) = lift(ledger, record()).await {
-        tracing::warn!("a Freeze was lifted and acts on, because that cannot be recorded: {refusal}");
+        tracing::warn!(
+            "a Freeze was lifted and acts on, because that cannot be recorded: {refusal}"
+        );
         tokio::time::sleep(PAUSE).await;
     }
 }

@@ -136,7 +136,11 @@ impl Planner {
     }
 
     /// The steps of this run as the verified Playbook has them now: for what a plan does not hold because it is secret.
-    pub async fn steps(&self, run: &RunRef, spec: &OrchestrationSpec) -> Result<Vec<Step>, Obstacle> {
+    pub async fn steps(
+        &self,
+        run: &RunRef,
+        spec: &OrchestrationSpec,
+    ) -> Result<Vec<Step>, Obstacle> {
         let runnable = self.verified(run, spec).await?;
         let playbook = written(&runnable)?;
         let parameters = parameters(&playbook, spec).map_err(|mut findings| {

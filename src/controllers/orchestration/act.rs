@@ -41,8 +41,6 @@ pub struct Done {
     pub(super) recorded: Option<(u64, u64)>,
     /// What the steps said.
     pub(super) said: std::collections::BTreeMap<String, String>,
-    /// When this pass began to act.
-    pub(super) now: Timestamp,
     /// The facts that it began with.
     pub(super) facts: Arc<Facts>,
 }
@@ -59,12 +57,15 @@ pub(super) enum Told {
     /// It waits.
     Waiting(Wait),
     /// People are asked.
-    Asked { made: Box<Made>, config_map: String, gate: Box<Gate> },
+    Asked {
+        made: Box<Made>,
+        config_map: String,
+        gate: Box<Gate>,
+    },
     /// It goes on.
     Going { message: String },
     /// It has come to its end.
     Ended {
-        from: Stage,
         outcome: Outcome,
         reason: Reason,
         message: String,
@@ -110,7 +111,6 @@ pub(super) async fn act(
         fence,
         recorded: None,
     };
-    let now = facts.now;
     let acted = match decision {
         Decision::Settled => Ok((Told::Settled, Verdict::Settled)),
         Decision::Hold(refusal) => Err(Halt::Held(refusal)),
@@ -133,7 +133,6 @@ pub(super) async fn act(
         verdict,
         recorded: pass.recorded,
         said: kind.memory.said(&facts.run.uid),
-        now,
         facts,
     })
 }
@@ -166,6 +165,14 @@ const AT_ONCE: Verdict = Verdict::Waiting {
 };
 
 impl Pass<'_> {
+    /// Whatever decided it: no run goes a way that has no name.
+    fn legal(&self, from: Stage, to: Stage) -> Result<(), Halt> {
+        if from.may_become(to) {
+            return Ok(());
+        }
+        Err(OrchestrationError::Illegal { from, to }.into())
+    }
+
     fn run(&self) -> &RunRef {
         &self.facts.run
     }
@@ -203,6 +210,7 @@ impl Pass<'_> {
 
     /// The plan is on record before anybody can see it, and both before anybody is asked.
     async fn ask(&mut self, ask: Ask) -> Acted {
+        self.legal(self.facts.stage(), Stage::Approve)?;
         for draft in &ask.records {
             self.record(draft.clone(), Ack::Durable).await?;
         }
@@ -213,7 +221,6 @@ impl Pass<'_> {
             self.record(end, Ack::Durable).await?;
             self.ended(Stage::DryRun, Outcome::Planned);
             let told = Told::Ended {
-                from: Stage::DryRun,
                 outcome: Outcome::Planned,
                 reason: Reason::Planned,
                 message,
@@ -222,8 +229,12 @@ impl Pass<'_> {
             };
             return Ok((told, Verdict::Settled));
         }
-        let gate = self.kind.open_gate(&ask, self.facts.now, self.fence).await?;
-        self.kind.metrics.stage(Stage::DryRun.as_str(), Reason::Planned.as_str());
+        let gate = self
+            .kind
+            .open_gate(&ask, self.facts.now, self.fence)
+            .await?;
+        let took = clock::now().duration_since(self.facts.now);
+        self.kind.metrics.run_planned(took);
         let told = Told::Asked {
             made: Box::new(ask.made),
             config_map,
@@ -239,6 +250,7 @@ impl Pass<'_> {
 
     /// All locks or none, then the record, anchored; nothing has happened before that.
     async fn begin(&mut self, begin: Begin) -> Acted {
+        self.legal(self.facts.stage(), Stage::Execute)?;
         let made = begin.made;
         let run = self.run().clone();
         failpoint!("begin.before");
@@ -275,6 +287,9 @@ impl Pass<'_> {
         failpoint!("begin.claimed");
         self.record(begin.record, Ack::Anchored).await?;
         failpoint!("begin.after");
+        self.kind
+            .metrics
+            .stage_left(Stage::Approve, Reason::Approved.as_str());
         self.kind.memory.keep(&run.uid, Arc::new(made.plan));
         self.kind.memory.keep_steps(&run.uid, made.steps);
         Ok((Told::Same, AT_ONCE))
@@ -282,7 +297,13 @@ impl Pass<'_> {
 
     /// Intent, effect, outcome; each on its own if the process ends between them.
     async fn step(&mut self, stepping: Stepping) -> Acted {
-        let Stepping { plan, index, attempt, began, stopped } = stepping;
+        let Stepping {
+            plan,
+            index,
+            attempt,
+            began,
+            stopped,
+        } = stepping;
         let Some(step) = plan.steps.get(index) else {
             return Ok((Told::Same, Verdict::Settled));
         };
@@ -307,7 +328,10 @@ impl Pass<'_> {
             stopped: stopped.is_some(),
         };
         let rendered = self.rendered(&plan, index).await?;
-        let account = self.kind.planner.account(&run.namespace, &plan.service_account);
+        let account = self
+            .kind
+            .planner
+            .account(&run.namespace, &plan.service_account);
         let account = account.map_err(|obstacle| OrchestrationError::Account(obstacle.message))?;
         let veil = self.kind.planner.veil().await;
         let running = Running {
@@ -360,7 +384,10 @@ impl Pass<'_> {
                     reason: Reason::Running,
                     after: Some(after),
                 };
-                return Ok((self.going(started.at, format!("step {}: {message}", step.name)), verdict));
+                return Ok((
+                    self.going(started.at, format!("step {}: {message}", step.name)),
+                    verdict,
+                ));
             }
             Progress::Done { message } => (Ok(()), message),
             Progress::Failed { reason, message } => (Err(reason), message),
@@ -384,7 +411,11 @@ impl Pass<'_> {
             return Ok(steps.get(index).cloned());
         }
         // Another process began it: what is secret is in the Playbook alone, which is verified once more.
-        let rendered = self.kind.planner.steps(&self.facts.run, &self.facts.spec).await;
+        let rendered = self
+            .kind
+            .planner
+            .steps(&self.facts.run, &self.facts.spec)
+            .await;
         match rendered {
             Ok(steps) => {
                 let step = steps.get(index).cloned();
@@ -396,7 +427,11 @@ impl Pass<'_> {
     }
 
     fn going(&self, began: Timestamp, message: String) -> Told {
-        if self.kind.memory.paces(&self.facts.run.uid, began, clock::now()) {
+        if self
+            .kind
+            .memory
+            .paces(&self.facts.run.uid, began, clock::now())
+        {
             Told::Going { message }
         } else {
             Told::Same
@@ -404,6 +439,7 @@ impl Pass<'_> {
     }
 
     async fn finish(&mut self, finish: Finish) -> Acted {
+        self.legal(finish.from, Stage::Done(finish.outcome))?;
         failpoint!("finish.before");
         for draft in finish.records {
             if finish.stop {
@@ -413,9 +449,9 @@ impl Pass<'_> {
             }
         }
         failpoint!("finish.after");
-        if let Some((gate, state)) = finish.gate {
+        if let Some((gate, closing)) = finish.gate {
             self.kind
-                .settle(&gate, state, finish.reason, &finish.message, self.fence)
+                .settle(&gate, closing, finish.reason, &finish.message, self.fence)
                 .await?;
         }
         // A stop that cannot be recorded now leaves its locks to whoever looks again.
@@ -429,7 +465,6 @@ impl Pass<'_> {
         }
         self.ended(finish.from, finish.outcome);
         let told = Told::Ended {
-            from: finish.from,
             outcome: finish.outcome,
             reason: finish.reason,
             message: finish.message,
@@ -442,10 +477,10 @@ impl Pass<'_> {
     /// Metrics, and whoever waits for what this run had.
     fn ended(&self, from: Stage, outcome: Outcome) {
         let metrics = &self.kind.metrics;
-        metrics.stage(from.as_str(), outcome.as_str());
+        metrics.stage_left(from, outcome.as_str());
         let history = self.facts.history.as_ref().ok();
         if let Some(started) = history.and_then(|history| history.started.as_ref()) {
-            metrics.duration(Stage::Execute.as_str(), clock::now().duration_since(started.at));
+            metrics.stage_took(Stage::Execute, clock::now().duration_since(started.at));
         }
         self.kind.memory.forget(&self.facts.run.uid);
         self.kind.wake_waiting();

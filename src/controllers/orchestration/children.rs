@@ -18,8 +18,7 @@ use crate::{
     controllers::planner::Made,
     domain::{
         digest::Digest,
-        duration,
-        names,
+        duration, names,
         plan::{self, RunRef},
         stage::Stage,
     },
@@ -61,7 +60,10 @@ fn meta(run: &RunRef, kind: &str, digest: &Digest) -> ObjectMeta {
 fn is_of(found: &ObjectMeta, run: &RunRef, digest: &Digest) -> bool {
     let owners = found.owner_references.iter().flatten();
     let mut controllers = owners.filter(|owner| owner.controller == Some(true));
-    let said = found.annotations.as_ref().and_then(|all| all.get(PLAN_DIGEST));
+    let said = found
+        .annotations
+        .as_ref()
+        .and_then(|all| all.get(PLAN_DIGEST));
     controllers.any(|owner| owner.uid == run.uid)
         && said.is_some_and(|said| said == digest.as_str())
         && found.deletion_timestamp.is_none()
@@ -135,7 +137,10 @@ impl OrchestrationKind {
 
 fn spec(ask: &Ask, rules: &ApprovalRules, now: Timestamp) -> GateSpec {
     let run = &ask.made.plan.run;
-    let wait = rules.deadline.as_deref().and_then(|text| duration::parse(text).ok());
+    let wait = rules
+        .deadline
+        .as_deref()
+        .and_then(|text| duration::parse(text).ok());
     let deadline = now
         .checked_add(wait.unwrap_or(DEADLINE))
         .unwrap_or(Timestamp::MAX);

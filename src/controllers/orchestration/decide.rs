@@ -11,8 +11,10 @@ use super::{
 };
 use crate::{
     adapters::ledger::{self, Draft},
-    api::v1alpha1::{Gate, GateState, Mode, OrchestrationSpec, OrchestrationStatus, PlanVerdict, Start},
-    controllers::planner::Made,
+    api::v1alpha1::{
+        Gate, GateState, Mode, OrchestrationSpec, OrchestrationStatus, PlanVerdict, Start,
+    },
+    controllers::{planner::Made, settling::Closing},
     domain::{
         plan::{Obstacle, Plan, PlannedStep, Verdict},
         reason::Reason,
@@ -58,7 +60,8 @@ pub(super) fn standing(
         Standing::Cancelled
     } else if history.started.is_some() {
         Standing::Executing
-    } else if history.planned.is_some() && status.gates.as_ref().is_some_and(|gates| !gates.is_empty())
+    } else if history.planned.is_some()
+        && status.gates.as_ref().is_some_and(|gates| !gates.is_empty())
     {
         Standing::Asked
     } else {
@@ -86,7 +89,7 @@ pub(super) enum Decision {
 }
 
 /// What a run waits for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) struct Wait {
     pub(super) stage: Stage,
     pub(super) reason: Reason,
@@ -141,7 +144,7 @@ pub(super) struct Finish {
     /// A stop is done whatever can be recorded.
     pub(super) stop: bool,
     /// The Gate that nobody need decide any more.
-    pub(super) gate: Option<(Gate, GateState)>,
+    pub(super) gate: Option<(Gate, Closing)>,
     /// What the dry run came to, if it is the end because of that.
     pub(super) verdict: Option<PlanVerdict>,
 }
@@ -173,7 +176,10 @@ pub(super) fn decide(facts: &Facts) -> Decision {
 
 /// The records tell of the end; what they came to is all that is known of it.
 fn ended(facts: &Facts, history: &History) -> Decision {
-    let outcome = history.finished.as_ref().and_then(|finished| finished.outcome);
+    let outcome = history
+        .finished
+        .as_ref()
+        .and_then(|finished| finished.outcome);
     let outcome = outcome.unwrap_or(Outcome::Failed);
     Decision::Finish(Box::new(Finish {
         from: facts.stage(),
@@ -206,10 +212,10 @@ fn cancelled(facts: &Facts, history: &History, gate: Option<&Gate>) -> Decision 
     if !history.cancelled {
         records.push(records::cancelled(facts, by));
     }
-    records.extend(
-        open.iter()
-            .map(|(step, attempt)| records::step_cut_off(facts, step, *attempt, Reason::Cancelled)),
-    );
+    records
+        .extend(open.iter().map(|(step, attempt)| {
+            records::step_cut_off(facts, step, *attempt, Reason::Cancelled)
+        }));
     let from = facts.stage();
     records.push(records::finished(facts, from, Outcome::Cancelled, &message));
     Decision::Finish(Box::new(Finish {
@@ -219,7 +225,7 @@ fn cancelled(facts: &Facts, history: &History, gate: Option<&Gate>) -> Decision 
         message,
         records,
         stop: true,
-        gate: gate.map(|gate| (gate.clone(), GateState::Cancelled)),
+        gate: gate.map(|gate| (gate.clone(), Closing::Cancelled)),
         verdict: None,
     }))
 }
@@ -240,7 +246,10 @@ fn planning(facts: &Facts, opening: &Opening) -> Decision {
             Reason::RequesterUnknown,
             "spec.requestedBy does not say who asked for it: is the policy orchestration-requester installed?",
         ),
-        Opening::Distrusted { message, lasting: true } => finish(
+        Opening::Distrusted {
+            message,
+            lasting: true,
+        } => finish(
             facts,
             Stage::DryRun,
             Outcome::Failed,
@@ -304,7 +313,12 @@ fn no_playbook(facts: &Facts) -> Decision {
 fn obstructed(facts: &Facts, obstacles: &[Obstacle]) -> Decision {
     let worst = obstacles.iter().max_by_key(|obstacle| obstacle.verdict);
     let Some(worst) = worst else {
-        return wait(Stage::DryRun, Reason::InternalError, "nothing was planned", None);
+        return wait(
+            Stage::DryRun,
+            Reason::InternalError,
+            "nothing was planned",
+            None,
+        );
     };
     let message = told(obstacles, worst.verdict);
     let end = |verdict, message: &str| {
@@ -318,7 +332,10 @@ fn obstructed(facts: &Facts, obstacles: &[Obstacle]) -> Decision {
         return end(PlanVerdict::Fail, &message);
     }
     if facts.age() >= LONGEST_DOUBT {
-        return end(PlanVerdict::Unknown, &format!("not known for an hour: {message}"));
+        return end(
+            PlanVerdict::Unknown,
+            &format!("not known for an hour: {message}"),
+        );
     }
     waiting(Wait {
         stage: Stage::DryRun,
@@ -350,7 +367,8 @@ fn again(age: SignedDuration) -> Duration {
 }
 
 fn asked(facts: &Facts, gate: &Gate, beginning: Option<&super::gather::Beginning>) -> Decision {
-    let end = |outcome, reason, message: &str| finish(facts, Stage::Approve, outcome, reason, message);
+    let end =
+        |outcome, reason, message: &str| finish(facts, Stage::Approve, outcome, reason, message);
     let state = gate.status.as_ref().and_then(|status| status.state);
     match state.unwrap_or(GateState::Open) {
         GateState::Open => wait(
@@ -359,14 +377,26 @@ fn asked(facts: &Facts, gate: &Gate, beginning: Option<&super::gather::Beginning
             &super::status::waited_for(gate),
             None,
         ),
-        GateState::Rejected => end(Outcome::Rejected, Reason::Rejected, &verdict_of(gate, "rejected")),
+        GateState::Rejected => end(
+            Outcome::Rejected,
+            Reason::Rejected,
+            &verdict_of(gate, "rejected"),
+        ),
         GateState::Expired => end(
             Outcome::Expired,
             Reason::Expired,
             "not enough people approved before the deadline",
         ),
-        GateState::Superseded => end(Outcome::Superseded, Reason::Superseded, "the Gate was superseded"),
-        GateState::Cancelled => end(Outcome::Cancelled, Reason::Cancelled, "the Gate was cancelled"),
+        GateState::Superseded => end(
+            Outcome::Superseded,
+            Reason::Superseded,
+            "the Gate was superseded",
+        ),
+        GateState::Cancelled => end(
+            Outcome::Cancelled,
+            Reason::Cancelled,
+            "the Gate was cancelled",
+        ),
         GateState::Approved => match beginning {
             None => approved_but_waiting(facts),
             Some(beginning) => begin(facts, gate, beginning),
@@ -375,7 +405,10 @@ fn asked(facts: &Facts, gate: &Gate, beginning: Option<&super::gather::Beginning
 }
 
 fn verdict_of(gate: &Gate, word: &str) -> String {
-    let counted = gate.status.as_ref().and_then(|status| status.decisions.as_ref());
+    let counted = gate
+        .status
+        .as_ref()
+        .and_then(|status| status.decisions.as_ref());
     let users: Vec<&str> = counted
         .into_iter()
         .flatten()
@@ -406,7 +439,13 @@ fn approved_but_waiting(facts: &Facts) -> Decision {
             let age = facts.now.duration_since(since);
             if age >= LONGEST_WAIT {
                 let message = "approved, but nobody released it within a day";
-                return finish(facts, Stage::Approve, Outcome::Expired, Reason::AwaitingRelease, message);
+                return finish(
+                    facts,
+                    Stage::Approve,
+                    Outcome::Expired,
+                    Reason::AwaitingRelease,
+                    message,
+                );
             }
             left = Some(LONGEST_WAIT.saturating_sub(age).unsigned_abs() + Duration::from_secs(1));
             (
@@ -431,8 +470,15 @@ fn approved_but_waiting(facts: &Facts) -> Decision {
 }
 
 fn begin(facts: &Facts, gate: &Gate, beginning: &super::gather::Beginning) -> Decision {
-    let superseded =
-        |message: &str| finish(facts, Stage::Approve, Outcome::Superseded, Reason::Superseded, message);
+    let superseded = |message: &str| {
+        finish(
+            facts,
+            Stage::Approve,
+            Outcome::Superseded,
+            Reason::Superseded,
+            message,
+        )
+    };
     if let Some(freeze) = beginning.frozen.first() {
         return frozen(facts, Stage::Approve, freeze);
     }
@@ -444,7 +490,7 @@ fn begin(facts: &Facts, gate: &Gate, beginning: &super::gather::Beginning) -> De
             after: None,
             approved: true,
             record: None,
-        verdict: None,
+            verdict: None,
         });
     }
     match &beginning.recount {
@@ -455,23 +501,32 @@ fn begin(facts: &Facts, gate: &Gate, beginning: &super::gather::Beginning) -> De
         }
     }
     match &beginning.made {
-        None => wait(Stage::Approve, Reason::Running, "it is about to begin", Some(Duration::from_secs(1))),
+        None => wait(
+            Stage::Approve,
+            Reason::Running,
+            "it is about to begin",
+            Some(Duration::from_secs(1)),
+        ),
         Some(Err(obstacles)) => {
             let worst = obstacles.iter().max_by_key(|obstacle| obstacle.verdict);
             let verdict = worst.map_or(Verdict::Unknown, |worst| worst.verdict);
             let message = told(obstacles, verdict);
             let since = facts.now.duration_since(facts.status_since_approval());
             if verdict == Verdict::Fail || since >= LONGEST_DOUBT {
-                return superseded(&format!("it cannot be planned any more as it was approved: {message}"));
+                return superseded(&format!(
+                    "it cannot be planned any more as it was approved: {message}"
+                ));
             }
             waiting(Wait {
                 stage: Stage::Approve,
                 reason: worst.map_or(Reason::DryRunUnavailable, |worst| worst.reason),
-                message: format!("approved; planned again before it begins, and that is not possible now: {message}"),
+                message: format!(
+                    "approved; planned again before it begins, and that is not possible now: {message}"
+                ),
                 after: Some(again(since)),
                 approved: true,
                 record: None,
-        verdict: None,
+                verdict: None,
             })
         }
         Some(Ok(made)) if made.digest.as_str() != gate.spec.subject.plan_digest => superseded(
@@ -491,7 +546,12 @@ fn frozen(facts: &Facts, stage: Stage, freeze: &super::gather::Frozen) -> Decisi
         message: freeze.message(),
         after: None,
         approved: true,
-        record: Some(records::held(facts, Reason::Frozen, &freeze.uid, &freeze.message())),
+        record: Some(records::held(
+            facts,
+            Reason::Frozen,
+            &freeze.uid,
+            &freeze.message(),
+        )),
         verdict: None,
     })
 }
@@ -513,12 +573,25 @@ fn working_on(facts: &Facts, history: &History, working: &Working) -> Decision {
     });
     let Some((index, step, attempt)) = due else {
         let message = format!("all {} steps were done", plan.steps.len());
-        return finish(facts, Stage::Execute, Outcome::Succeeded, Reason::Succeeded, &message);
+        return finish(
+            facts,
+            Stage::Execute,
+            Outcome::Succeeded,
+            Reason::Succeeded,
+            &message,
+        );
     };
     match attempt {
-        Some(Attempt { ended: Some(ended), .. }) => {
+        Some(Attempt {
+            ended: Some(ended), ..
+        }) => {
             let message = format!("step {} failed ({})", step.name, ended.reason);
-            failed(facts, history, Reason::StepFailed, &working.told(&step.name, message))
+            failed(
+                facts,
+                history,
+                Reason::StepFailed,
+                &working.told(&step.name, message),
+            )
         }
         Some(attempt) => stepping(working, (index, attempt.number, Some(attempt.began))),
         None => fresh(facts, history, working, (index, step)),
@@ -543,11 +616,14 @@ fn fresh(
             after: None,
             approved: true,
             record: None,
-        verdict: None,
+            verdict: None,
         });
     }
     let timeout = working.plan.as_ref().map_or(0, |plan| plan.timeout);
-    let started = history.started.as_ref().map_or(facts.now, |started| started.at);
+    let started = history
+        .started
+        .as_ref()
+        .map_or(facts.now, |started| started.at);
     if passed(started, timeout, facts.now) {
         let message = format!("its time was over before step {}", step.name);
         return failed(facts, history, Reason::DeadlineExceeded, &message);
@@ -587,15 +663,13 @@ fn failed(facts: &Facts, history: &History, reason: Reason, message: &str) -> De
     finish(facts, Stage::Execute, Outcome::Failed, reason, &message)
 }
 
-fn finish(
-    facts: &Facts,
-    from: Stage,
-    outcome: Outcome,
-    reason: Reason,
-    message: &str,
-) -> Decision {
+fn finish(facts: &Facts, from: Stage, outcome: Outcome, reason: Reason, message: &str) -> Decision {
     let mut records = Vec::new();
-    if facts.history.as_ref().is_ok_and(|history| !history.requested) {
+    if facts
+        .history
+        .as_ref()
+        .is_ok_and(|history| !history.requested)
+    {
         records.push(records::requested(facts));
     }
     records.push(records::finished(facts, from, outcome, message));

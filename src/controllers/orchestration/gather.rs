@@ -18,10 +18,9 @@ use crate::{
         ledger::{self},
     },
     api::v1alpha1::{
-        self as api, Freeze, Gate, GateState, Orchestration, OrchestrationSpec,
-        OrchestrationStatus,
+        self as api, Freeze, Gate, GateState, Orchestration, OrchestrationSpec, OrchestrationStatus,
     },
-    controllers::{freezes, guard, planner::Made},
+    controllers::{freezes, guard, planner::Made, settling::is_open},
     domain::{
         gate::GUARD_MARGIN,
         plan::{Obstacle, Plan, RunRef},
@@ -149,7 +148,10 @@ impl Facts {
 
     /// Where its status and its records say that it is.
     pub(super) fn stage(&self) -> Stage {
-        let started = self.history.as_ref().is_ok_and(|history| history.started.is_some());
+        let started = self
+            .history
+            .as_ref()
+            .is_ok_and(|history| history.started.is_some());
         if started {
             return Stage::Execute;
         }
@@ -261,7 +263,10 @@ impl OrchestrationKind {
             return Ok(Opening::NoRequester);
         }
         // Once it is on record who asked, a gap of the guard that came later says nothing about it.
-        let known = facts.history.as_ref().is_ok_and(|history| history.requested);
+        let known = facts
+            .history
+            .as_ref()
+            .is_ok_and(|history| history.requested);
         if !known && let Some(distrusted) = self.distrusted(facts).await? {
             return Ok(distrusted);
         }
@@ -271,7 +276,11 @@ impl OrchestrationKind {
 
     /// Whether the names in the run were written while nobody proved them.
     async fn distrusted(&self, facts: &Facts) -> Result<Option<Opening>, OrchestrationError> {
-        let standing = self.guard.standing().await.map_err(OrchestrationError::Guard)?;
+        let standing = self
+            .guard
+            .standing()
+            .await
+            .map_err(OrchestrationError::Guard)?;
         let distrusted = |message: &str, lasting| Opening::Distrusted {
             message: message.to_owned(),
             lasting,
@@ -319,9 +328,20 @@ impl OrchestrationKind {
     }
 
     /// A release is written after the approval; the guard must have been whole since.
-    async fn release_distrusted(&self, facts: &Facts) -> Result<Option<String>, OrchestrationError> {
-        let standing = self.guard.standing().await.map_err(OrchestrationError::Guard)?;
-        let planned = facts.history.as_ref().ok().and_then(|history| history.planned.as_ref());
+    async fn release_distrusted(
+        &self,
+        facts: &Facts,
+    ) -> Result<Option<String>, OrchestrationError> {
+        let standing = self
+            .guard
+            .standing()
+            .await
+            .map_err(OrchestrationError::Guard)?;
+        let planned = facts
+            .history
+            .as_ref()
+            .ok()
+            .and_then(|history| history.planned.as_ref());
         let asked = planned.map_or(facts.created, |planned| planned.at);
         let whole = standing.whole().is_some_and(|since| since <= asked);
         Ok((!whole).then(|| {
@@ -342,7 +362,11 @@ impl OrchestrationKind {
         for freeze in all.items.iter().filter(|freeze| covers(freeze, namespace)) {
             let uid = freeze.uid().unwrap_or_default();
             if freeze.spec.lifted_by.is_some()
-                && self.ledger.has(freezes::lifted(&uid)).await.map_err(OrchestrationError::Log)?
+                && self
+                    .ledger
+                    .has(freezes::lifted(&uid))
+                    .await
+                    .map_err(OrchestrationError::Log)?
             {
                 continue;
             }
@@ -356,7 +380,11 @@ impl OrchestrationKind {
         Ok(frozen)
     }
 
-    async fn working(&self, facts: &Facts, history: &History) -> Result<Working, OrchestrationError> {
+    async fn working(
+        &self,
+        facts: &Facts,
+        history: &History,
+    ) -> Result<Working, OrchestrationError> {
         let uid = &facts.run.uid;
         let plan = match self.memory.plan(uid) {
             Some(plan) => Ok(plan),
@@ -375,7 +403,11 @@ impl OrchestrationKind {
         uid: &str,
         history: &History,
     ) -> Result<Result<Arc<Plan>, String>, OrchestrationError> {
-        let stored = self.ledger.plan_of(uid).await.map_err(OrchestrationError::Log)?;
+        let stored = self
+            .ledger
+            .plan_of(uid)
+            .await
+            .map_err(OrchestrationError::Log)?;
         let (Some(bytes), Some(started)) = (stored, &history.started) else {
             let message = "the plan that was approved is not in the store any more";
             return Ok(Err(message.to_owned()));
@@ -394,11 +426,6 @@ impl OrchestrationKind {
 fn covers(freeze: &Freeze, namespace: &str) -> bool {
     let named = freeze.spec.namespaces.as_ref();
     named.is_none_or(|named| named.iter().any(|one| one == namespace))
-}
-
-fn is_open(gate: &Gate) -> bool {
-    let state = gate.status.as_ref().and_then(|status| status.state);
-    state.unwrap_or(GateState::Open) == GateState::Open
 }
 
 /// Whether an approved run has nothing to wait for but what is looked at live.

@@ -99,7 +99,11 @@ impl Sweeper {
             let history = History::of(leaves.iter().map(|(at, record)| (at.index, record)));
             if history.requested && history.finished.is_none() {
                 self.ledger.record_stop(records::gone(run)).await;
-                tracing::info!(orchestration.namespace = run.namespace, orchestration.name = run.name, "a run was deleted before its end; nothing of it goes on");
+                tracing::info!(
+                    orchestration.namespace = run.namespace,
+                    orchestration.name = run.name,
+                    "a run was deleted before its end; nothing of it goes on"
+                );
             }
         }
         self.ledger.release(&run.uid).await?;

@@ -8,7 +8,10 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{api::v1alpha1::Step, domain::plan::{Plan, RunRef}};
+use crate::{
+    api::v1alpha1::Step,
+    domain::plan::{Plan, RunRef},
+};
 
 /// Progress is told at most so often.
 const PACE: SignedDuration = SignedDuration::from_secs(1);
@@ -60,7 +63,10 @@ impl Memory {
 
     /// What the steps of a run said.
     pub(super) fn said(&self, uid: &str) -> BTreeMap<String, String> {
-        self.runs().get(uid).map(|run| run.said.clone()).unwrap_or_default()
+        self.runs()
+            .get(uid)
+            .map(|run| run.said.clone())
+            .unwrap_or_default()
     }
 
     /// Whether progress is to be told now: a run that is shorter than the pace is told once, at its end.

@@ -27,6 +27,7 @@ use super::{
     guard::{self, GuardWatch},
     harness::{Failure, Kind},
     planner::Planner,
+    settling::{Closing, Settling},
 };
 use crate::{
     adapters::{
@@ -34,12 +35,18 @@ use crate::{
         kube::{
             account::AccountError,
             error::{Classified, classify},
+            status::StatusError,
         },
         ledger::{self, Ledger},
         metrics::Metrics,
     },
-    api::v1alpha1::{Gate, GateState, Orchestration, OrchestrationStatus},
-    domain::{plan::RunRef, reason::Reason, verdict::{ErrorClass, Verdict}},
+    api::v1alpha1::{Gate, Orchestration, OrchestrationStatus},
+    domain::{
+        plan::RunRef,
+        reason::Reason,
+        stage::Stage,
+        verdict::{ErrorClass, Verdict},
+    },
     ports::{Leadership, NotLeader},
 };
 
@@ -73,6 +80,7 @@ pub struct OrchestrationKind {
     metrics: Arc<Metrics>,
     wakes: mpsc::UnboundedSender<RunRef>,
     loose: mpsc::UnboundedSender<Loose>,
+    settling: Settling,
     memory: Arc<Memory>,
 }
 
@@ -90,6 +98,7 @@ impl OrchestrationKind {
             loose,
         } = parts;
         Self {
+            settling: Settling::new(client.clone(), ledger.clone(), Arc::clone(&metrics)),
             client,
             ledger,
             planner,
@@ -104,7 +113,12 @@ impl OrchestrationKind {
 
     /// What is done about runs that are gone.
     pub fn sweeper(&self, loose: mpsc::UnboundedReceiver<Loose>) -> Sweeper {
-        Sweeper::new(self.ledger.clone(), self.client.clone(), loose, self.waker())
+        Sweeper::new(
+            self.ledger.clone(),
+            self.client.clone(),
+            loose,
+            self.waker(),
+        )
     }
 
     /// Has everybody look again who waits for a lock or for the end of a Freeze.
@@ -129,16 +143,21 @@ impl OrchestrationKind {
     async fn settle(
         &self,
         gate: &Gate,
-        state: GateState,
+        closing: Closing,
         reason: Reason,
         message: &str,
         fence: &dyn Leadership,
     ) -> Result<(), OrchestrationError> {
         fence.holds().map_err(OrchestrationError::Deposed)?;
-        super::gate::settle(&self.client, &self.ledger, gate, state, reason, message)
-            .await
-            .map_err(OrchestrationError::Settle)
+        let settled = self.settling.settle(gate, closing, reason, message).await;
+        settled.map_err(OrchestrationError::Settle)
     }
+}
+
+/// What is to be done about a run, and what it was decided by.
+pub struct Decided {
+    facts: Arc<Facts>,
+    decision: decide::Decision,
 }
 
 /// What can go wrong with a run; what cannot be recorded is waited for.
@@ -163,7 +182,9 @@ pub enum OrchestrationError {
         source: Box<kube::Error>,
     },
     /// Something bears the name of what the run makes, and is not the run's.
-    #[error("{what} {name} is there already and is not this run's, or not about its plan; delete it")]
+    #[error(
+        "{what} {name} is there already and is not this run's, or not about its plan; delete it"
+    )]
     NotOurs {
         /// Its kind.
         what: &'static str,
@@ -184,13 +205,21 @@ pub enum OrchestrationError {
     Counting(#[source] CountingError),
     /// The Gate was not settled.
     #[error("could not settle its Gate")]
-    Settle(#[source] super::gate::GateError),
+    Settle(#[source] StatusError),
     /// A step was not done and may be done when it is tried again.
     #[error("a step is not done yet")]
     Step(#[source] AccountError),
     /// There is no way to act as the playbook's account.
     #[error("could not act as the playbook's account: {0}")]
     Account(String),
+    /// A way that no run goes; a defect.
+    #[error("a run in stage {from:?} was to go to {to:?}")]
+    Illegal {
+        /// Where it is.
+        from: Stage,
+        /// Where it was to go.
+        to: Stage,
+    },
     /// This process may not write now.
     #[error("this replica does not lead any more")]
     Deposed(#[source] NotLeader),
@@ -201,6 +230,7 @@ impl Classified for OrchestrationError {
         match self {
             Self::Read { source, .. } | Self::Make { source, .. } => classify(source).0,
             Self::NotOurs { .. } | Self::NobodyToAsk => ErrorClass::Permanent,
+            Self::Illegal { .. } => ErrorClass::Bug,
             Self::Log(_) | Self::Account(_) | Self::Deposed(_) | Self::Guard(_) => {
                 ErrorClass::Transient
             }
@@ -215,6 +245,7 @@ impl Classified for OrchestrationError {
             Self::Read { source, .. } | Self::Make { source, .. } => classify(source).1,
             Self::NotOurs { .. } => Reason::Conflict,
             Self::NobodyToAsk => Reason::Invalid,
+            Self::Illegal { .. } => Reason::InternalError,
             Self::Log(refusal) => refusal.reason,
             Self::Guard(_) => Reason::AdmissionGuardMissing,
             Self::Counting(error) => error.reason(),
@@ -230,7 +261,7 @@ impl Kind for OrchestrationKind {
     type Object = Orchestration;
     type Status = OrchestrationStatus;
     type Facts = Arc<Facts>;
-    type Decision = (Arc<Facts>, decide::Decision);
+    type Decision = Decided;
     type Done = Done;
     type Error = OrchestrationError;
 
@@ -244,16 +275,19 @@ impl Kind for OrchestrationKind {
         self.look(object).await.map(Arc::new)
     }
 
-    fn decide(&self, facts: &Arc<Facts>) -> Self::Decision {
-        (Arc::clone(facts), decide::decide(facts))
+    fn decide(&self, facts: &Arc<Facts>) -> Decided {
+        Decided {
+            facts: Arc::clone(facts),
+            decision: decide::decide(facts),
+        }
     }
 
     async fn act(
         &self,
-        (facts, decision): Self::Decision,
+        decided: Decided,
         fence: &dyn Leadership,
     ) -> Result<Done, OrchestrationError> {
-        act::act(self, facts, decision, fence).await
+        act::act(self, decided.facts, decided.decision, fence).await
     }
 
     fn status(&self, object: &Orchestration, pass: Result<&Done, &Failure>) -> OrchestrationStatus {

@@ -87,7 +87,10 @@ pub(super) fn started(facts: &Facts, made: &Made, gate: &Gate) -> Draft {
     fact.stage = Some(Stage::Execute.as_str().into());
     about_plan(&mut fact, made);
     fact.gate = gate.metadata.uid.as_deref().map(Into::into);
-    let counted = gate.status.as_ref().and_then(|status| status.decisions.as_ref());
+    let counted = gate
+        .status
+        .as_ref()
+        .and_then(|status| status.decisions.as_ref());
     fact.decisions = counted
         .into_iter()
         .flatten()
@@ -168,5 +171,7 @@ pub(super) fn finished(facts: &Facts, from: Stage, outcome: Outcome, message: &s
 
 /// Its object is gone, and nothing of it goes on.
 pub(super) fn gone(run: &RunRef) -> Draft {
-    fact(run, Event::RunGone, &[]).outcome(Reason::RunDeleted).into()
+    fact(run, Event::RunGone, &[])
+        .outcome(Reason::RunDeleted)
+        .into()
 }

@@ -295,7 +295,10 @@ fn cut(text: &str, longest: usize) -> String {
 }
 
 fn drafts(before: &OrchestrationStatus, told: &Told, history: Option<&History>) -> Vec<Draft> {
-    let planned = before.plan.as_ref().is_some_and(|plan| plan.digest.is_some());
+    let planned = before
+        .plan
+        .as_ref()
+        .is_some_and(|plan| plan.digest.is_some());
     match told {
         Told::Same | Told::Settled | Told::Held(_) => Vec::new(),
         Told::Waiting(wait) => waits(wait),
