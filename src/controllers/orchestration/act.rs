@@ -342,6 +342,7 @@ impl Pass<'_> {
             attempt,
             began,
             now: clock::now(),
+            memory: self.kind.memory.held_since(&run.uid, &step.name),
             rendered: rendered.as_ref(),
             veil: veil.map_err(|obstacle| OrchestrationError::Account(obstacle.message))?,
             fence: &gatekeeper,
@@ -361,6 +362,7 @@ impl Pass<'_> {
                 Progress::Pending {
                     after: Duration::from_secs(2),
                     message: stopped.map(|(_, message)| message).unwrap_or_default(),
+                    memory: None,
                 }
             }
             Err(error) if late => Progress::Failed {
@@ -378,8 +380,13 @@ impl Pass<'_> {
             progress => progress,
         };
         let (ended, message) = match progress {
-            Progress::Pending { after, message } => {
+            Progress::Pending {
+                after,
+                message,
+                memory,
+            } => {
                 self.kind.memory.say(&run.uid, &step.name, &message);
+                self.kind.memory.holds(&run.uid, &step.name, memory);
                 let verdict = Verdict::Waiting {
                     reason: Reason::Running,
                     after: Some(after),

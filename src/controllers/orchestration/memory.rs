@@ -30,6 +30,7 @@ struct Remembered {
     /// The steps as the verified Playbook has them.
     steps: Option<Arc<Vec<Step>>>,
     said: BTreeMap<String, String>,
+    held: BTreeMap<String, Timestamp>,
     told: Option<Timestamp>,
 }
 
@@ -67,6 +68,23 @@ impl Memory {
             .get(uid)
             .map(|run| run.said.clone())
             .unwrap_or_default()
+    }
+
+    /// Since when what a step looks at has been as it should be; a new process begins to watch anew.
+    pub(super) fn holds(&self, uid: &str, step: &str, since: Option<Timestamp>) {
+        let mut runs = self.runs();
+        let held = &mut runs.entry(uid.to_owned()).or_default().held;
+        match since {
+            Some(since) => held.insert(step.to_owned(), since),
+            None => held.remove(step),
+        };
+    }
+
+    /// The same, as it was remembered.
+    pub(super) fn held_since(&self, uid: &str, step: &str) -> Option<Timestamp> {
+        self.runs()
+            .get(uid)
+            .and_then(|run| run.held.get(step).copied())
     }
 
     /// Whether progress is to be told now: a run that is shorter than the pace is told once, at its end.
