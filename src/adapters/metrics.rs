@@ -1,12 +1,17 @@
 //! Floor 2: the metrics, all in one place. Labels come from closed enums and never from objects, so that a million
 //! objects make no more series than one.
 
+mod gates;
+mod runs;
+
 use std::time::Duration;
 
+use gates::GateMetrics;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
+use runs::RunMetrics;
 
 use crate::domain::reason::Reason;
 
@@ -76,6 +81,8 @@ pub struct Metrics {
     crds_missing: IntGauge,
     verifications: IntCounterVec,
     audit: AuditMetrics,
+    gates: GateMetrics,
+    runs: RunMetrics,
 }
 
 /// What the transparency log tells.
@@ -207,6 +214,8 @@ impl Metrics {
             )?,
             pass_seconds: seconds,
             audit: AuditMetrics::new(&registry)?,
+            gates: GateMetrics::new(&registry)?,
+            runs: RunMetrics::new(&registry)?,
             registry,
         })
     }

@@ -14,12 +14,11 @@ use crate::{
         kube::{
             discovery,
             error::{Classified as _, chain},
-            guard::{self, Guarded},
         },
         ledger::State,
         metrics::Metrics,
     },
-    controllers::pulse::Pulse,
+    controllers::{guard::GuardWatch, pulse::Pulse},
     domain::reason::Reason,
     http::probes::Complaint,
 };
@@ -83,20 +82,24 @@ impl Surroundings {
     }
 }
 
-/// Looks around until `stop` turns true.
+/// Looks around until `stop` turns true; also whenever the transparency log begins to take records.
 pub async fn look(
     client: Client,
-    shipped: Vec<Guarded>,
+    guard: Arc<GuardWatch>,
     surroundings: Arc<Surroundings>,
     metrics: Arc<Metrics>,
+    mut recording: watch::Receiver<bool>,
     mut stop: watch::Receiver<bool>,
 ) {
     loop {
-        let complaints = complaints(&client, &shipped, &surroundings, &metrics).await;
+        recording.mark_unchanged();
+        let complaints = complaints(&client, &guard, &surroundings, &metrics).await;
         let pause = if complaints.is_empty() { LATER } else { SOON };
         surroundings.set(complaints);
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
+            // Votes are trusted only from when on it is on record that the guard is whole.
+            Ok(()) = recording.changed() => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
     }
@@ -104,7 +107,7 @@ pub async fn look(
 
 async fn complaints(
     client: &Client,
-    shipped: &[Guarded],
+    guard: &GuardWatch,
     surroundings: &Surroundings,
     metrics: &Metrics,
 ) -> Vec<Complaint> {
@@ -132,9 +135,8 @@ async fn complaints(
             return complaints;
         }
     }
-    match guard::problems(client, shipped).await {
+    match guard.problems().await {
         Ok(problems) => {
-            metrics.guard_whole(problems.is_empty());
             if !problems.is_empty() {
                 let message = format!(
                     "{}; install config/admission and crds/",
@@ -147,7 +149,6 @@ async fn complaints(
             }
         }
         Err(error) => {
-            metrics.guard_whole(false);
             // Not seen is not missing: the runbook treats the two differently.
             complaints.push(Complaint {
                 reason: error.reason(),

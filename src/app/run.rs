@@ -31,7 +31,7 @@ use crate::{
             client::{self, ClientError},
             error::chain,
             events::Events,
-            guard::{self, GuardError},
+            guard::{Guard, GuardError},
             keys::Keys,
             lease::{self, LeaseError, LeaseFence, LeaseSettings},
         },
@@ -40,7 +40,7 @@ use crate::{
         oci::Shelf,
         store::StoreUrl,
     },
-    controllers::harness::Shared,
+    controllers::{guard::GuardWatch, harness::Shared},
     domain::reason::Reason,
     http::probes::{self, Complaint, Probes, ProbesError},
     ports::Leadership,
@@ -203,8 +203,8 @@ const AUDIT: &str = "audit";
 /// Starts every task. Nothing else in the crate starts one.
 async fn start(config: &OperatorConfig, stops: &Stops) -> Result<(Tasks, AbortHandle), RunError> {
     let metrics = Arc::new(Metrics::new().map_err(|error| RunError::Metrics(Box::new(error)))?);
-    let shipped = guard::shipped().map_err(RunError::Guard)?;
     let (client, impatient) = connect(config).await.map_err(RunError::Client)?;
+    let guard = Guard::new(client.clone()).map_err(RunError::Guard)?;
     let settings = lease_settings(config);
     let surroundings = Arc::new(Surroundings::default());
     let fence = Arc::new(LeaseFence::default());
@@ -216,6 +216,7 @@ async fn start(config: &OperatorConfig, stops: &Stops) -> Result<(Tasks, AbortHa
     let leads = Arc::clone(&fence) as Arc<dyn Leadership>;
     let parts = parts(config, &settings, &impatient, &events, &metrics, leads);
     let (ledger, scribe) = ledger::prepare(parts);
+    let guard = Arc::new(GuardWatch::new(guard, ledger.clone(), Arc::clone(&metrics)));
 
     let mut tasks = Tasks::new();
     let probes = answers(config, &surroundings, &fence, &pulses, &ledger, &metrics);
@@ -223,9 +224,10 @@ async fn start(config: &OperatorConfig, stops: &Stops) -> Result<(Tasks, AbortHa
     tasks.spawn(serve.map(|ended| ("probes", ended.map_err(RunError::Probes))));
     let look = readiness::look(
         client.clone(),
-        shipped,
+        Arc::clone(&guard),
         Arc::clone(&surroundings),
         Arc::clone(&metrics),
+        ledger.open(),
         stops.rest.subscribe(),
     );
     tasks.spawn(look.map(|()| ("surroundings", Ok(()))));
@@ -239,7 +241,7 @@ async fn start(config: &OperatorConfig, stops: &Stops) -> Result<(Tasks, AbortHa
     };
     let scribe = scribe.run(leading.subscribe(), stops.audit.subscribe());
     let scribe = tasks.spawn(scribe.map(|ended| (AUDIT, ended.map_err(RunError::Audit))));
-    let work = controllers(config, shared, pulses, ledger).work(
+    let work = controllers(config, shared, pulses, ledger, guard).work(
         leading.subscribe(),
         surroundings.kinds_served(),
         stops.work.subscribe(),
@@ -263,15 +265,19 @@ fn controllers(
     shared: Shared,
     pulses: Pulses,
     ledger: Ledger,
+    guard: Arc<GuardWatch>,
 ) -> Controllers {
     let login = Some(&config.registry_config).filter(|path| !path.as_os_str().is_empty());
     let plain_http = config.plain_http.clone();
+    let keys = Keys::new(shared.client.clone(), &config.namespace, &config.audit_keys);
     Controllers {
         shared,
         pulses,
         ledger,
+        guard,
         namespace: config.namespace.clone(),
         shelf: Arc::new(Shelf::new(&config.data_dir, login.cloned(), plain_http)),
+        keys,
     }
 }
 

@@ -1,12 +1,15 @@
 //! Floor 2: the admission guard. Identities are only proven while the policies, bindings and kinds that we ship are
-//! installed unaltered; this compares them with what the API server holds. It reports; what follows is decided above.
+//! installed unaltered; this compares them with what the API server holds. It looks; what follows is decided above.
 
+use futures::future::try_join_all;
+use jiff::Timestamp;
 use k8s_openapi::{
     api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
-    Api, Client, Resource,
+    Api, Client,
     api::{ApiResource, DynamicObject},
 };
 use serde_json::{Value, json};
@@ -14,7 +17,7 @@ use serde_json::{Value, json};
 use super::error::{Classified, classify};
 use crate::{
     api::crds,
-    domain::{reason::Reason, verdict::ErrorClass},
+    domain::{digest::Digest, reason::Reason, verdict::ErrorClass},
 };
 
 /// The policies as they are installed: the very files of `config/admission`.
@@ -65,7 +68,7 @@ impl Classified for GuardError {
 
 /// One object that must be installed as it is here.
 #[derive(Clone, Debug)]
-pub struct Guarded {
+struct Guarded {
     resource: ApiResource,
     name: String,
     spec: Value,
@@ -73,13 +76,34 @@ pub struct Guarded {
 
 impl Guarded {
     /// `ValidatingAdmissionPolicy/keep.neuralops.io`
-    pub fn describe(&self) -> String {
+    fn describe(&self) -> String {
         format!("{}/{}", self.resource.kind, self.name)
+    }
+
+    fn unread(&self, source: kube::Error) -> GuardError {
+        GuardError::Read {
+            what: self.describe(),
+            source: Box::new(source),
+        }
+    }
+
+    /// What is wrong with the live object, in a sentence.
+    fn problem(&self, live: Option<&DynamicObject>) -> Option<String> {
+        let name = self.describe();
+        let Some(live) = live else {
+            return Some(format!("{name} is missing"));
+        };
+        if live.metadata.deletion_timestamp.is_some() {
+            return Some(format!("{name} is being deleted"));
+        }
+        let spec = live.data.get("spec").unwrap_or(&Value::Null);
+        let place = altered(&self.spec, spec, "spec")?;
+        Some(format!("{name} is altered at {place}"))
     }
 }
 
 /// Everything that must be installed.
-pub fn shipped() -> Result<Vec<Guarded>, GuardError> {
+fn shipped() -> Result<Vec<Guarded>, GuardError> {
     let mut all = Vec::new();
     for crd in crds::all() {
         all.push(guarded(
@@ -122,33 +146,120 @@ fn guarded(object: &Value) -> Result<Guarded, GuardError> {
     }
 }
 
-/// What is missing or altered, each in a sentence; empty: the guard is whole.
-pub async fn problems(client: &Client, shipped: &[Guarded]) -> Result<Vec<String>, GuardError> {
-    let mut problems = Vec::new();
-    for guarded in shipped {
-        let api: Api<DynamicObject> = Api::all_with(client.clone(), &guarded.resource);
-        match api.get_opt(&guarded.name).await {
-            Ok(None) => problems.push(format!("{} is missing", guarded.describe())),
-            Ok(Some(live)) => {
-                if live.meta().deletion_timestamp.is_some() {
-                    problems.push(format!("{} is being deleted", guarded.describe()));
-                } else if let Some(place) = altered(
-                    &guarded.spec,
-                    live.data.get("spec").unwrap_or(&Value::Null),
-                    "spec",
-                ) {
-                    problems.push(format!("{} is altered at {place}", guarded.describe()));
-                }
-            }
-            Err(source) => {
-                return Err(GuardError::Read {
-                    what: guarded.describe(),
-                    source: Box::new(source),
-                });
-            }
+/// What tells an object from every other and from itself before any change of its spec: a change raises the generation, and
+/// what is made again has another uid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Mark {
+    uid: String,
+    generation: i64,
+    created: Option<Timestamp>,
+    leaving: bool,
+}
+
+impl Mark {
+    fn of(meta: &ObjectMeta) -> Self {
+        Self {
+            uid: meta.uid.clone().unwrap_or_default(),
+            generation: meta.generation.unwrap_or_default(),
+            created: meta.creation_timestamp.as_ref().map(|time| time.0),
+            leaving: meta.deletion_timestamp.is_some(),
         }
     }
-    Ok(problems)
+}
+
+/// The guard as it was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Of each object of the guard, in the order in which they are shipped; none: it is missing.
+    marks: Vec<Option<Mark>>,
+    /// What is missing or altered, each in a sentence; empty: the guard is whole.
+    pub problems: Vec<String>,
+    /// Stands for exactly these objects with exactly these specs: as long as it is the same, nothing was altered, not even
+    /// for a moment.
+    pub digest: Digest,
+}
+
+impl Seen {
+    /// Since when all of it has been as it is, by what the objects themselves tell: the first generation of a spec is the
+    /// only one that there ever was. Nothing, if one of them was changed since it was made.
+    pub fn untouched_since(&self) -> Option<Timestamp> {
+        if !self.problems.is_empty() {
+            return None;
+        }
+        let first = |mark: &Option<Mark>| {
+            let mark = mark.as_ref().filter(|mark| mark.generation == 1)?;
+            mark.created
+        };
+        let made: Option<Vec<Timestamp>> = self.marks.iter().map(first).collect();
+        made?.into_iter().max()
+    }
+}
+
+/// The guard of one cluster.
+pub struct Guard {
+    client: Client,
+    shipped: Vec<Guarded>,
+}
+
+impl Guard {
+    /// Must be whole by what this binary ships.
+    pub fn new(client: Client) -> Result<Self, GuardError> {
+        let shipped = shipped()?;
+        Ok(Self { client, shipped })
+    }
+
+    /// Looks at the guard now. Specs are compared only if something changed since `before`; else the metadata of each object
+    /// is read, by its name. A list by label would be fewer requests, and needs the right to list everybody's policies; a
+    /// label also comes and goes without raising the generation, and then hides what it was on.
+    pub async fn look(&self, before: Option<&Seen>) -> Result<Seen, GuardError> {
+        if let Some(before) = before
+            && self.marks().await? == before.marks
+        {
+            return Ok(before.clone());
+        }
+        let live = self.shipped.iter().map(async |guarded| {
+            let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &guarded.resource);
+            let live = api.get_opt(&guarded.name).await;
+            live.map_err(|source| guarded.unread(source))
+        });
+        let live = try_join_all(live).await?;
+        let pairs = self.shipped.iter().zip(&live);
+        let problems = pairs
+            .filter_map(|(guarded, live)| guarded.problem(live.as_ref()))
+            .collect();
+        let marks: Vec<_> = live
+            .iter()
+            .map(|live| live.as_ref().map(|live| Mark::of(&live.metadata)))
+            .collect();
+        let digest = self.digest(&marks);
+        Ok(Seen {
+            marks,
+            problems,
+            digest,
+        })
+    }
+
+    async fn marks(&self) -> Result<Vec<Option<Mark>>, GuardError> {
+        try_join_all(self.shipped.iter().map(async |guarded| {
+            let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &guarded.resource);
+            match api.get_metadata_opt(&guarded.name).await {
+                Ok(live) => Ok(live.map(|live| Mark::of(&live.metadata))),
+                Err(source) => Err(guarded.unread(source)),
+            }
+        }))
+        .await
+    }
+
+    fn digest(&self, marks: &[Option<Mark>]) -> Digest {
+        let lines = self.shipped.iter().zip(marks).map(|(guarded, mark)| {
+            let name = guarded.describe();
+            match mark {
+                Some(mark) => format!("{name} {} {} {}\n", mark.uid, mark.generation, mark.leaving),
+                None => format!("{name} -\n"),
+            }
+        });
+        Digest::of(lines.collect::<String>().as_bytes())
+    }
 }
 
 /// Where the live object differs from ours. What the API server fills in by itself and changes nothing is no difference.

@@ -1,5 +1,6 @@
 //! Floor 2: the API server. How to reach it, how its errors are to be read, and the few forms in which we write.
 
+pub mod access;
 pub mod account;
 pub mod anchor;
 pub mod client;
