@@ -13,6 +13,7 @@ mod cluster_applied;
 mod cluster_audit;
 mod cluster_crds;
 mod cluster_faults;
+mod cluster_gates;
 mod cluster_harness;
 mod cluster_idle;
 mod cluster_install;

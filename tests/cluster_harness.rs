@@ -204,7 +204,7 @@ impl Running {
             api,
             shared,
             Arc::clone(&pulse),
-            futures::stream::pending(),
+            futures::stream::pending::<()>(),
             stop.subscribe(),
         );
         #[expect(
