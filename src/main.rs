@@ -11,6 +11,7 @@ use neuralops::{
     },
     cli::{
         audit::{self, AuditError},
+        cluster::{self, CommandError},
         crds, playbook, reference, trust,
     },
 };
@@ -27,6 +28,8 @@ struct Cli {
 enum Command {
     /// Run the operator
     Operator(Box<OperatorArgs>),
+    #[command(flatten)]
+    Cluster(Box<cluster::ClusterCommand>),
     /// Print the CustomResourceDefinitions, or write one file for each
     Crds(crds::CrdsArgs),
     /// Work on a Playbook file: lint, digest, canonicalize, sign, attach, verify, push, pull
@@ -48,11 +51,16 @@ fn main() -> ExitCode {
         Err(error) => {
             // The whole chain once, in one line, where people and log collectors look.
             eprintln!("error: {}", format!("{error:#}").trim_end());
-            // Auditors tell by the code whether the log is wrong or the command was.
-            let audit = error.downcast_ref::<AuditError>();
-            audit.map_or(ExitCode::FAILURE, |error| error.exit_code().into())
+            exit_code(&error)
         }
     }
+}
+
+/// Auditors and scripts tell by the code whether the answer was no or the question was wrong.
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let audit = error.downcast_ref().map(AuditError::exit_code);
+    let code = audit.or_else(|| error.downcast_ref().map(CommandError::exit_code));
+    code.map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 fn execute() -> anyhow::Result<()> {
@@ -63,6 +71,7 @@ fn execute() -> anyhow::Result<()> {
             let (_, inner) = matches.subcommand().context("no subcommand")?;
             operator(&args, inner)
         }
+        Command::Cluster(command) => wait(cluster::run(&command)),
         Command::Crds(args) => say(&crds::run(&args)?),
         Command::Playbook(command) => wait(playbook::run(&command)),
         Command::Trust(command) => say(&trust::run(&command)?),

@@ -240,9 +240,6 @@ pub struct Claim {
     pub since: Timestamp,
 }
 
-/// A plan is never longer, in bytes.
-pub const LONGEST_PLAN: usize = 512 * 1024;
-
 /// What became of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claimed {

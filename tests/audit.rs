@@ -25,6 +25,8 @@ mod drill;
 mod evil_backup;
 #[path = "audit/go.rs"]
 mod go;
+#[path = "audit/history.rs"]
+mod history;
 #[path = "audit/log.rs"]
 mod log;
 #[path = "store/place.rs"]
@@ -32,6 +34,8 @@ mod log;
 mod place;
 #[path = "audit/run.rs"]
 mod run;
+#[path = "audit/semantic.rs"]
+mod semantic;
 #[path = "support/skipping.rs"]
 mod skipping;
 #[path = "audit/web.rs"]
@@ -87,6 +91,10 @@ on_both! {
         the_whole_log_rewritten_and_signed,
         a_log_that_was_followed,
         a_log_that_was_followed_rewritten;
+    semantic:
+        sound_runs_are_counted,
+        a_run_that_nobody_approved_is_found_everywhere,
+        every_leaf_that_cannot_be_is_named;
     drill:
         backup_destroy_restore_verify_append,
         a_backup_is_only_what_was_verified,

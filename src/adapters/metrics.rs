@@ -2,6 +2,7 @@
 //! objects make no more series than one.
 
 mod gates;
+mod runs;
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
+use runs::RunMetrics;
 
 use crate::domain::reason::Reason;
 
@@ -80,6 +82,7 @@ pub struct Metrics {
     verifications: IntCounterVec,
     audit: AuditMetrics,
     gates: GateMetrics,
+    runs: RunMetrics,
 }
 
 /// What the transparency log tells.
@@ -212,6 +215,7 @@ impl Metrics {
             pass_seconds: seconds,
             audit: AuditMetrics::new(&registry)?,
             gates: GateMetrics::new(&registry)?,
+            runs: RunMetrics::new(&registry)?,
             registry,
         })
     }

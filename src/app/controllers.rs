@@ -3,17 +3,25 @@
 
 use std::sync::Arc;
 
-use futures::{future, stream};
-use kube::Api;
+use futures::{Stream, StreamExt as _, future, stream};
+use kube::{Api, runtime::reflector::ObjectRef};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    adapters::{kube::policies, ledger::Ledger, oci::Shelf},
+    adapters::{
+        kube::{keys::Keys, policies},
+        ledger::Ledger,
+        oci::Shelf,
+    },
     controllers::{
+        counting::Counting,
+        freezes,
         gate::{self, GateKind, Voted},
         guard::GuardWatch,
-        harness::{self, Kind, Shared},
+        harness::{self, Kind, Shared, Wake},
         held::changes,
+        orchestration::{self, OrchestrationKind},
+        planner::Planner,
         playbook::PlaybookKind,
         pulse::Pulse,
         trust_policy::TrustPolicyKind,
@@ -27,6 +35,7 @@ pub(super) struct Pulses {
     trust_policies: Arc<Pulse>,
     playbooks: Arc<Pulse>,
     gates: Arc<Pulse>,
+    orchestrations: Arc<Pulse>,
 }
 
 impl Default for Pulses {
@@ -35,13 +44,20 @@ impl Default for Pulses {
             trust_policies: Arc::new(Pulse::new(TrustPolicyKind::NAME)),
             playbooks: Arc::new(Pulse::new(PlaybookKind::NAME)),
             gates: Arc::new(Pulse::new(GateKind::NAME)),
+            orchestrations: Arc::new(Pulse::new(OrchestrationKind::NAME)),
         }
     }
 }
 
 impl Pulses {
-    pub(super) fn all(&self) -> [Arc<Pulse>; 3] {
-        [&self.trust_policies, &self.playbooks, &self.gates].map(Arc::clone)
+    pub(super) fn all(&self) -> [Arc<Pulse>; 4] {
+        [
+            &self.trust_policies,
+            &self.playbooks,
+            &self.gates,
+            &self.orchestrations,
+        ]
+        .map(Arc::clone)
     }
 }
 
@@ -56,6 +72,8 @@ pub(super) struct Controllers {
     pub(super) namespace: String,
     /// Where artifacts come from.
     pub(super) shelf: Arc<Shelf>,
+    /// The operator's own keys, which hide in plans what nobody may read.
+    pub(super) keys: Keys,
 }
 
 impl Controllers {
@@ -91,6 +109,7 @@ impl Controllers {
             guard,
             namespace,
             shelf,
+            keys,
         } = self;
         let client = shared.client.clone();
         let (policies, watching) = policies::prepare(client.clone(), namespace);
@@ -103,36 +122,108 @@ impl Controllers {
             changes(policies.changes()),
             stop.clone(),
         );
-        // Nobody waits for Gates yet.
-        let (runs, _) = mpsc::unbounded_channel();
-        let gates = gates(&shared, &ledger, guard, pulses.gates, runs, stop.clone());
-        let playbooks = async {
+        let (runs, settled) = mpsc::unbounded_channel();
+        let gates = gates(
+            &shared,
+            &ledger,
+            Arc::clone(&guard),
+            pulses.gates,
+            runs,
+            stop.clone(),
+        );
+        let verification = Verification::new(
+            policies.clone(),
+            ledger.clone(),
+            shelf,
+            Arc::clone(&shared.metrics),
+        );
+        let orchestrations = Runs {
+            shared: shared.clone(),
+            ledger: ledger.clone(),
+            guard,
+            planner: Planner::new(client.clone(), verification.clone(), keys),
+            pulse: pulses.orchestrations,
+            settled,
+        };
+        let judged = async {
+            // Judged without its policies, a Playbook would be called untrusted that is not.
             tokio::select! {
                 () = policies.settled() => {}
                 _ = stop.wait_for(|stop| *stop) => {}
             }
-            let verification = Verification::new(
-                policies.clone(),
-                ledger.clone(),
-                shelf,
-                Arc::clone(&shared.metrics),
-            );
-            harness::run(
+            let playbooks = harness::run(
                 PlaybookKind::new(ledger, verification),
                 Api::all(client),
                 shared,
                 pulses.playbooks,
                 stream::select(changes(policies.changes()), changes(set_backs)),
-                stop,
-            )
-            .await;
+                stop.clone(),
+            );
+            future::join(playbooks, orchestrations.work(stop.clone())).await;
         };
         // Passes under way are finished; a watch that ends by itself ends the process.
         tokio::select! {
             () = watching.run() => {}
-            _ = future::join3(trust_policies, playbooks, gates) => {}
+            _ = future::join3(trust_policies, judged, gates) => {}
         }
     }
+}
+
+/// What the runs need.
+struct Runs {
+    shared: Shared,
+    ledger: Ledger,
+    guard: Arc<GuardWatch>,
+    planner: Planner,
+    pulse: Arc<Pulse>,
+    /// Runs whose Gate the watch spoke of.
+    settled: mpsc::UnboundedReceiver<gate::RunName>,
+}
+
+impl Runs {
+    /// The Orchestration controller, woken by Gates, Freezes and released locks; and what ends runs that are gone.
+    async fn work(self, stop: watch::Receiver<bool>) {
+        let client = self.shared.client.clone();
+        let (wakes, woken) = mpsc::unbounded_channel();
+        let (loose, found_loose) = mpsc::unbounded_channel();
+        let kind = OrchestrationKind::new(orchestration::Parts {
+            client: client.clone(),
+            ledger: self.ledger.clone(),
+            planner: self.planner,
+            counting: Counting::new(client.clone(), Arc::clone(&self.guard)),
+            guard: self.guard,
+            metrics: Arc::clone(&self.shared.metrics),
+            wakes,
+            loose,
+        });
+        let sweeper = kind.sweeper(found_loose).run(stop.clone());
+        let freezes = freezes::keep(client.clone(), self.ledger, kind.waker(), stop.clone());
+        let by_gate = listened(self.settled).map(|(namespace, name)| run_named(&namespace, &name));
+        let by_name = listened(woken).map(|run| run_named(&run.namespace, &run.name));
+        let runs = harness::run(
+            kind,
+            Api::all(client),
+            self.shared,
+            self.pulse,
+            stream::select(by_gate, by_name),
+            stop,
+        );
+        future::join3(runs, sweeper, freezes).await;
+    }
+}
+
+fn run_named(namespace: &str, name: &str) -> Wake<OrchestrationKind> {
+    Wake::One(ObjectRef::new(name).within(namespace))
+}
+
+/// What comes through a channel, as a stream.
+fn listened<T: Send + 'static>(
+    channel: mpsc::UnboundedReceiver<T>,
+) -> impl Stream<Item = T> + Send + 'static {
+    stream::unfold(channel, |mut channel| async move {
+        let item = channel.recv().await?;
+        Some((item, channel))
+    })
 }
 
 /// The Gate controller, woken by votes.

@@ -269,6 +269,7 @@ fn controllers(
 ) -> Controllers {
     let login = Some(&config.registry_config).filter(|path| !path.as_os_str().is_empty());
     let plain_http = config.plain_http.clone();
+    let keys = Keys::new(shared.client.clone(), &config.namespace, &config.audit_keys);
     Controllers {
         shared,
         pulses,
@@ -276,6 +277,7 @@ fn controllers(
         guard,
         namespace: config.namespace.clone(),
         shelf: Arc::new(Shelf::new(&config.data_dir, login.cloned(), plain_http)),
+        keys,
     }
 }
 

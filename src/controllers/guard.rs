@@ -145,7 +145,10 @@ impl GuardWatch {
         if !seen.problems.is_empty() {
             return Ok(Standing::Broken);
         }
-        let since = told.map_err(Unknown::Log)?;
+        let told = told.map_err(Unknown::Log)?;
+        // Whoever installs the operator and uses it at once has been guarded since the guard was made, not since we looked.
+        let untouched = seen.untouched_since();
+        let since = untouched.map_or(told, |untouched| untouched.min(told));
         Ok(Standing::Whole { since })
     }
 

@@ -6,10 +6,12 @@ const CONTROLLER: &str = "neuralops-controller";
 
 pub mod backoff;
 pub mod counting;
+pub mod freezes;
 pub mod gate;
 pub mod guard;
 pub mod harness;
 pub mod held;
+pub mod orchestration;
 pub mod planner;
 pub mod playbook;
 pub mod pulse;

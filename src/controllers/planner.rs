@@ -135,6 +135,21 @@ impl Planner {
         made(plan, steps, playbook.approval.unwrap_or_default()).map_err(|one| vec![one])
     }
 
+    /// The steps of this run as the verified Playbook has them now: for what a plan does not hold because it is secret.
+    pub async fn steps(
+        &self,
+        run: &RunRef,
+        spec: &OrchestrationSpec,
+    ) -> Result<Vec<Step>, Obstacle> {
+        let runnable = self.verified(run, spec).await?;
+        let playbook = written(&runnable)?;
+        let parameters = parameters(&playbook, spec).map_err(|mut findings| {
+            let nothing = || Obstacle::fail(Reason::ParametersInvalid, "the parameters do not fit");
+            findings.pop().unwrap_or_else(nothing)
+        })?;
+        rendered(&runnable, &parameters)
+    }
+
     /// The Playbook that the run names, if it is trusted and may be used now.
     async fn verified(&self, run: &RunRef, spec: &OrchestrationSpec) -> Result<Runnable, Obstacle> {
         let Some(playbook) = &spec.playbook_ref else {

@@ -4,6 +4,7 @@
 
 mod change;
 mod conflict;
+mod owner;
 mod show;
 
 use std::collections::BTreeSet;
@@ -11,8 +12,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use change::{Change, Stands, changes, comparable, exact, pointer, stands};
+pub use change::{Change, Stands, changes, comparable, exact, left, pointer, stands, unplannable};
 pub use conflict::conflicts;
+pub use owner::owner;
 pub use show::{diff, short_diff, summary};
 
 use super::{digest::Digest, reason::Reason};

@@ -64,6 +64,8 @@ pub struct Attempt {
     pub number: u32,
     /// When its intent was recorded.
     pub began: Timestamp,
+    /// What was intended.
+    pub effect: Option<Digest>,
     /// What it came to, if it has.
     pub ended: Option<Ended>,
 }
@@ -148,6 +150,7 @@ impl History {
             attempts.push(Attempt {
                 number,
                 began: at,
+                effect: fact.effect.clone(),
                 ended: None,
             });
             return;

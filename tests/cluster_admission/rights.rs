@@ -81,6 +81,14 @@ async fn each_role_may_do_its_work_and_no_more() {
             );
         }
         table.check_that(
+            &format!("{role}: get configmaps"),
+            may(core("get", "configmaps")).await == (column < 3),
+        );
+        table.check_that(
+            &format!("{role} lists no configmaps"),
+            !may(core("list", "configmaps")).await,
+        );
+        table.check_that(
             &format!("{role} uses no account"),
             !may(core("use", "serviceaccounts")).await,
         );

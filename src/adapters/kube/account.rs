@@ -2,84 +2,26 @@
 //! here and is impersonated, so that the operator lends nobody its own rights; people are never impersonated. A write
 //! that is none of a dry run asks the fence first.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResource;
+mod error;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIResource, APIResourceList};
 use kube::{
     Client,
-    api::{ApiResource, GetParams, Patch, PatchParams, PostParams, ValidationDirective},
+    api::{
+        ApiResource, GetParams, ListParams, Patch, PatchParams, PostParams, ValidationDirective,
+    },
     core::{DynamicObject, Request},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::error::{Classified, classify};
+pub use error::{AccountError, Answer};
+
 use crate::{
     adapters::failpoint::failpoint,
-    domain::{names::is_dns_name, reason::Reason, verdict::ErrorClass},
-    ports::{Leadership, NotLeader},
+    domain::{names::is_dns_name, plan::Target},
+    ports::Leadership,
 };
-
-/// Something was asked of the API server in the account's name, and did not come about.
-#[derive(Debug, thiserror::Error)]
-pub enum AccountError {
-    /// The name of the account, or its namespace, is none: without it a request would be the operator's own.
-    #[error("{0:?} is no name of a ServiceAccount")]
-    NoAccount(String),
-    /// The name would lead to another place than its own.
-    #[error("{0:?} is no name of an object, or no apiVersion")]
-    NoName(String),
-    /// The request cannot be made from what the Playbook says.
-    #[error("could not make a request of it: {doing}")]
-    Build {
-        /// What was to be done.
-        doing: String,
-        /// Why not.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The API server said no, or nothing.
-    #[error("{doing}")]
-    Ask {
-        /// What was asked.
-        doing: String,
-        /// Its answer.
-        #[source]
-        source: Box<kube::Error>,
-    },
-    /// This process may not write now.
-    #[error("this replica does not lead any more")]
-    Deposed(#[source] NotLeader),
-}
-
-impl AccountError {
-    /// The API server's own answer, if it gave one: its code, and its message.
-    pub fn answer(&self) -> Option<(u16, &str)> {
-        match self {
-            Self::Ask { source, .. } => match source.as_ref() {
-                kube::Error::Api(status) => Some((status.code, &status.message)),
-                _ => None,
-            },
-            Self::NoAccount(_) | Self::NoName(_) | Self::Build { .. } | Self::Deposed(_) => None,
-        }
-    }
-}
-
-impl Classified for AccountError {
-    fn class(&self) -> ErrorClass {
-        match self {
-            Self::NoAccount(_) | Self::NoName(_) | Self::Build { .. } => ErrorClass::Permanent,
-            Self::Ask { source, .. } => classify(source).0,
-            Self::Deposed(_) => ErrorClass::Transient,
-        }
-    }
-
-    fn reason(&self) -> Reason {
-        match self {
-            Self::NoAccount(_) | Self::NoName(_) | Self::Build { .. } => Reason::Invalid,
-            Self::Ask { source, .. } => classify(source).1,
-            Self::Deposed(_) => Reason::Conflict,
-        }
-    }
-}
 
 /// A kind as the API server serves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +32,21 @@ pub struct Served {
 }
 
 impl Served {
+    /// The kind of a target whose plan was made: it was asked for then.
+    pub fn of(target: &Target) -> Self {
+        let (group, version) = parts(&target.api_version);
+        Self {
+            resource: ApiResource {
+                group: group.to_owned(),
+                version: version.to_owned(),
+                api_version: target.api_version.clone(),
+                kind: target.kind.clone(),
+                plural: target.resource.clone(),
+            },
+            namespaced: target.namespace.is_some(),
+        }
+    }
+
     /// The plural in paths, rights and locks.
     pub fn plural(&self) -> &str {
         &self.resource.plural
@@ -181,20 +138,23 @@ impl Account {
         api_version: &str,
         kind: &str,
     ) -> Result<Option<Served>, AccountError> {
-        let doing = || format!("could not ask which kinds there are in {api_version}");
-        // A parameter may say it, and it becomes a part of a path.
-        if !api_version.split('/').all(is_dns_name) || api_version.matches('/').count() > 1 {
-            return Err(AccountError::NoName(api_version.to_owned()));
+        let (group, version) = parts(api_version);
+        // Both become parts of a path.
+        if !is_dns_name(version) || !(group.is_empty() || is_dns_name(group)) {
+            return Ok(None);
         }
-        let list = if api_version.contains('/') {
-            self.client.list_api_group_resources(api_version).await
+        let doing = || format!("could not ask which kinds there are in {api_version}");
+        let path = if group.is_empty() {
+            format!("/api/{version}")
         } else {
-            self.client.list_core_api_resources(api_version).await
+            format!("/apis/{group}/{version}")
         };
-        let list = match list {
+        let request = http::Request::get(path).body(Vec::new());
+        let request = request.map_err(|error| built(doing(), error))?;
+        let list: APIResourceList = match self.send(doing(), request).await {
             Ok(list) => list,
-            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
-            Err(source) => return Err(asked(doing(), source)),
+            Err(error) if error.code() == Some(404) => return Ok(None),
+            Err(error) => return Err(error),
         };
         // A subresource is served under the kind of its parent too.
         let mut found = list.resources.into_iter();
@@ -202,18 +162,37 @@ impl Account {
         Ok(found.map(|found| served(api_version, found)))
     }
 
-    /// The object, or none.
-    pub async fn get(&self, kind: &Served, name: &str) -> Result<Option<Value>, AccountError> {
+    /// The object, or one of its subresources; none if it is not there.
+    pub async fn get(
+        &self,
+        kind: &Served,
+        (name, subresource): (&str, Option<&str>),
+    ) -> Result<Option<Value>, AccountError> {
         let doing = || format!("could not read {} {name}", kind.plural());
-        let request = self.path(kind).get(segment(name)?, &GetParams::default());
+        let path = self.path(kind);
+        let request = match subresource {
+            None => path.get(segment(name)?, &GetParams::default()),
+            Some(subresource) => path.get_subresource(subresource, segment(name)?),
+        };
         let request = request.map_err(|error| built(doing(), error))?;
         match self.send(doing(), request).await {
             Ok(object) => Ok(Some(object)),
-            Err(AccountError::Ask { source, .. }) if matches!(source.as_ref(), kube::Error::Api(status) if status.is_not_found()) => {
-                Ok(None)
-            }
+            Err(error) if error.code() == Some(404) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The objects with these labels, a handful at most.
+    pub async fn list(&self, kind: &Served, labels: &str) -> Result<Vec<Value>, AccountError> {
+        let doing = || format!("could not list {} with {labels}", kind.plural());
+        let params = ListParams::default().labels(labels).limit(8);
+        let request = self.path(kind).list(&params);
+        let request = request.map_err(|error| built(doing(), error))?;
+        let mut list: Value = self.send(doing(), request).await?;
+        Ok(match list.pointer_mut("/items").map(Value::take) {
+            Some(Value::Array(items)) => items,
+            _ => Vec::new(),
+        })
     }
 
     /// Patches an object, or one of its subresources, and brings what the API server makes of it.
@@ -334,6 +313,11 @@ impl Account {
     }
 }
 
+/// Group and version; the group of the core is empty.
+fn parts(api_version: &str) -> (&str, &str) {
+    api_version.split_once('/').unwrap_or(("", api_version))
+}
+
 /// A name that is one part of a path and nothing more: a parameter may say it.
 fn segment(name: &str) -> Result<&str, AccountError> {
     if is_dns_name(name) {
@@ -344,7 +328,7 @@ fn segment(name: &str) -> Result<&str, AccountError> {
 }
 
 fn served(api_version: &str, found: APIResource) -> Served {
-    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let (group, version) = parts(api_version);
     Served {
         resource: ApiResource {
             group: group.to_owned(),

@@ -24,6 +24,15 @@ pub enum ClientError {
         #[source]
         source: Box<kube::config::KubeconfigError>,
     },
+    /// The context that was asked for cannot be used.
+    #[error("could not use the context {context:?} of KUBECONFIG or ~/.kube/config")]
+    Context {
+        /// Its name.
+        context: String,
+        /// Why.
+        #[source]
+        source: Box<kube::config::KubeconfigError>,
+    },
     /// Neither a kubeconfig nor a pod.
     #[error("found no way to a cluster: neither --kubeconfig nor KUBECONFIG, and this is no pod")]
     Infer(#[source] Box<kube::config::InferConfigError>),
@@ -40,18 +49,38 @@ pub enum ClientError {
 
 /// Where the API server is and who we are there.
 pub async fn configure(kubeconfig: Option<&PathBuf>) -> Result<Config, ClientError> {
-    let mut config = match kubeconfig {
-        Some(path) => {
+    configure_context(kubeconfig, None).await
+}
+
+/// The same for one context of the kubeconfig; none: the current one.
+pub async fn configure_context(
+    kubeconfig: Option<&PathBuf>,
+    context: Option<&str>,
+) -> Result<Config, ClientError> {
+    let options = KubeConfigOptions {
+        context: context.map(ToOwned::to_owned),
+        ..KubeConfigOptions::default()
+    };
+    let mut config = match (kubeconfig, context) {
+        (Some(path), _) => {
             let failed = |source| ClientError::Kubeconfig {
                 path: path.clone(),
                 source: Box::new(source),
             };
             let file = Kubeconfig::read_from(path).map_err(failed)?;
-            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+            Config::from_custom_kubeconfig(file, &options)
                 .await
                 .map_err(failed)?
         }
-        None => Config::infer()
+        (None, Some(context)) => {
+            Config::from_kubeconfig(&options)
+                .await
+                .map_err(|source| ClientError::Context {
+                    context: context.to_owned(),
+                    source: Box::new(source),
+                })?
+        }
+        (None, None) => Config::infer()
             .await
             .map_err(|source| ClientError::Infer(Box::new(source)))?,
     };

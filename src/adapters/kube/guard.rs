@@ -2,6 +2,7 @@
 //! installed unaltered; this compares them with what the API server holds. It looks; what follows is decided above.
 
 use futures::future::try_join_all;
+use jiff::Timestamp;
 use k8s_openapi::{
     api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
@@ -151,6 +152,7 @@ fn guarded(object: &Value) -> Result<Guarded, GuardError> {
 struct Mark {
     uid: String,
     generation: i64,
+    created: Option<Timestamp>,
     leaving: bool,
 }
 
@@ -159,6 +161,7 @@ impl Mark {
         Self {
             uid: meta.uid.clone().unwrap_or_default(),
             generation: meta.generation.unwrap_or_default(),
+            created: meta.creation_timestamp.as_ref().map(|time| time.0),
             leaving: meta.deletion_timestamp.is_some(),
         }
     }
@@ -174,6 +177,22 @@ pub struct Seen {
     /// Stands for exactly these objects with exactly these specs: as long as it is the same, nothing was altered, not even
     /// for a moment.
     pub digest: Digest,
+}
+
+impl Seen {
+    /// Since when all of it has been as it is, by what the objects themselves tell: the first generation of a spec is the
+    /// only one that there ever was. Nothing, if one of them was changed since it was made.
+    pub fn untouched_since(&self) -> Option<Timestamp> {
+        if !self.problems.is_empty() {
+            return None;
+        }
+        let first = |mark: &Option<Mark>| {
+            let mark = mark.as_ref().filter(|mark| mark.generation == 1)?;
+            mark.created
+        };
+        let made: Option<Vec<Timestamp>> = self.marks.iter().map(first).collect();
+        made?.into_iter().max()
+    }
 }
 
 /// The guard of one cluster.

@@ -12,8 +12,8 @@ use tokio::{
 use super::{Ledger, Refusal, board::Board, recall::answered};
 use crate::{
     adapters::{failpoint::failpoint, kube::error::chain},
-    domain::reason::Reason,
-    ports::{Claim, Claimed, Epoch, LONGEST_PLAN, Leadership, RunKey, Store, StoreError},
+    domain::{plan::LARGEST, reason::Reason},
+    ports::{Claim, Claimed, Epoch, Leadership, RunKey, Store, StoreError},
 };
 
 /// A store that is silent for longer is unavailable, whatever it answers in the end.
@@ -43,10 +43,10 @@ impl Ledger {
     /// refusal says nothing about what was taken: the claim is repeated, or the run released.
     pub async fn claim(&self, claim: Claim) -> Result<Claimed, Refusal> {
         let length = claim.plan.len();
-        if length > LONGEST_PLAN {
+        if length > LARGEST {
             return Err(Refusal {
                 reason: Reason::PlanTooLarge,
-                message: format!("the plan has {length} bytes; {LONGEST_PLAN} are allowed"),
+                message: format!("the plan has {length} bytes; {LARGEST} are allowed"),
             });
         }
         let order = |answer| Order::Claim(claim, answer);

@@ -2,7 +2,13 @@
 //! for dry runs and never writes; running does what the plan says and nothing that is not in it. Adding a kind is a file
 //! and a line in `KINDS`; when a step may run is decided above.
 
+mod apply;
+mod landing;
+mod patch;
+mod rollout_restart;
+mod scale;
 mod veil;
+mod write;
 
 use std::time::Duration;
 
@@ -45,7 +51,12 @@ pub trait StepKind: Send + Sync {
 }
 
 /// Every kind that this version plans and runs.
-const KINDS: [&dyn StepKind; 0] = [];
+const KINDS: [&dyn StepKind; 4] = [
+    &apply::Apply,
+    &patch::Patch,
+    &scale::Scale,
+    &rollout_restart::RolloutRestart,
+];
 
 /// The kind of a step; none if this version does not know it.
 pub fn kind_of(step: &Step) -> Option<&'static dyn StepKind> {
@@ -102,6 +113,8 @@ pub struct Running<'a> {
     pub began: Timestamp,
     /// Now.
     pub now: Timestamp,
+    /// What the last pass over this attempt asked to be remembered; nothing in the first, and in another process.
+    pub memory: Option<Timestamp>,
     /// The step as the verified Playbook has it, where the plan does not hold all of it because it is secret.
     pub rendered: Option<&'a Step>,
     /// The same as when it was planned.
@@ -124,6 +137,8 @@ pub enum Progress {
         after: Duration,
         /// What is waited for.
         message: String,
+        /// What is to be remembered until then, as long as the process lives: losing it costs time and nothing else.
+        memory: Option<Timestamp>,
     },
     /// It failed, and trying the same attempt again does not help.
     Failed {
@@ -132,4 +147,31 @@ pub enum Progress {
         /// In a sentence: what, why, what to do.
         message: String,
     },
+}
+
+impl Progress {
+    fn done(message: impl Into<String>) -> Self {
+        Self::Done {
+            message: message.into(),
+        }
+    }
+
+    fn failed(reason: Reason, message: impl Into<String>) -> Self {
+        Self::Failed {
+            reason,
+            message: message.into(),
+        }
+    }
+}
+
+/// The name under which the fields are owned that a Playbook's steps write.
+fn manager(playbook: &str) -> String {
+    format!("neuralops/{playbook}")
+}
+
+/// The undo of a step whose author wants none.
+fn not_wanted() -> Undo {
+    Undo::Nothing {
+        why: "the Playbook says undo: None".to_owned(),
+    }
 }

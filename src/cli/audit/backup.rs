@@ -126,7 +126,7 @@ async fn make(
     write(opened, path, trust).await?;
     let what = path.display().to_string();
     let reader = Reader::open(path).map_err(AuditError::archive(&what))?;
-    let verified = verify::archive(reader, &what, trust).await?;
+    let verified = verify::archive(reader, &what, trust, verify::Reading::default()).await?;
     let newest = verified.sound.logs.last().map(|log| &log.examined);
     let (size, root) = newest
         .map(|examined| (examined.size, examined.root))

@@ -1,12 +1,12 @@
 //! Floor 3: why an audit command failed, and the exit code that says which kind of failure it is.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 use crate::{
     adapters::{archive::ArchiveError, random::NoRandomness, store::NoStoreUrl},
     domain::audit::{
         checkpoint::CheckpointError, examine::Finding, note::KeyError, proof::TlogProofError,
-        record::NoRecord, request::NoRequest,
+        record::NoRecord, request::NoRequest, semantics::Misstep,
     },
     ports::StoreError,
 };
@@ -17,6 +17,8 @@ const NOT_DONE: u8 = 1;
 const USAGE: u8 = 2;
 /// The log is not what it claims to be.
 const REFUTED: u8 = 3;
+/// Findings about runs that are shown.
+const SHOWN: usize = 50;
 
 /// Why an audit command failed.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +31,14 @@ pub enum AuditError {
         /// What is wrong.
         #[source]
         finding: Box<Finding>,
+    },
+    /// The log is whole, and what it tells of runs makes no sense.
+    #[error("what {what} tells of runs cannot have been so:\n{missteps}")]
+    Senseless {
+        /// Which source.
+        what: String,
+        /// What is wrong.
+        missteps: Missteps,
     },
     /// The proof does not prove.
     #[error("{} proves nothing", path.display())]
@@ -152,11 +162,34 @@ pub enum AuditError {
     Usage(String),
 }
 
+/// What is wrong with the records of runs, one a line.
+#[derive(Debug)]
+pub struct Missteps(pub Vec<Misstep>);
+
+impl fmt::Display for Missteps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut lines = self.0.iter();
+        if let Some(first) = lines.next() {
+            write!(f, "  {first}")?;
+        }
+        for misstep in lines.by_ref().take(SHOWN - 1) {
+            write!(f, "\n  {misstep}")?;
+        }
+        match lines.count() {
+            0 => Ok(()),
+            more => write!(f, "\n  and {more} more"),
+        }
+    }
+}
+
 impl AuditError {
     /// What the process exits with.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Refuted { .. } | Self::Proof { .. } | Self::Behind(_) => REFUTED,
+            Self::Refuted { .. }
+            | Self::Senseless { .. }
+            | Self::Proof { .. }
+            | Self::Behind(_) => REFUTED,
             Self::Archive { source, .. } if source.is_refusal() => REFUTED,
             Self::Store {
                 source: StoreError::Damaged(_),

@@ -17,7 +17,7 @@ mod store;
 mod trust;
 mod verify;
 
-pub use error::AuditError;
+pub use error::{AuditError, Missteps};
 
 /// Work with the transparency log.
 #[derive(clap::Subcommand, Debug)]

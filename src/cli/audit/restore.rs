@@ -71,7 +71,7 @@ pub async fn run(args: &RestoreArgs) -> Result<String, AuditError> {
     if !args.new_origin {
         trust.kept.push(anchor);
     }
-    let verified = verify::archive(reader, &what, &trust)
+    let verified = verify::archive(reader, &what, &trust, verify::Reading::default())
         .await
         .map_err(older)?;
     let opened = args.store.create().await?;
@@ -98,7 +98,7 @@ pub async fn run(args: &RestoreArgs) -> Result<String, AuditError> {
     if let Some(last) = putting.last {
         opened.ask(|store| store.promote(epoch, last)).await?;
     }
-    let restored = verify::tables_of(&opened, &trust).await?;
+    let restored = verify::tables_of(&opened, &trust, verify::Reading::default()).await?;
     let asked = ask(args, &opened, &restored, archive).await?;
     Ok(format!("{}{asked}", verify::report(&restored)))
 }

@@ -7,6 +7,7 @@ use crate::domain::audit::{
     examine::{Claim, Claimant, Examined, Finding},
     hash::Hash,
     note::VerifierKey,
+    semantics::Verdict,
 };
 
 /// What the caller knows already.
@@ -42,12 +43,14 @@ pub struct SoundLog {
 }
 
 /// Logs that are what they claim to be, oldest first.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Sound {
     /// The logs.
     pub logs: Vec<SoundLog>,
     /// What a reader should know besides.
     pub notes: Vec<String>,
+    /// What the records of runs came to, if that was asked for.
+    pub runs: Option<Verdict>,
 }
 
 /// A checkpoint beside a log.

@@ -4,12 +4,13 @@
 mod backup;
 mod files;
 mod proof;
+mod reading;
 mod tables;
 
 use std::path::PathBuf;
 
 use super::{
-    AuditError,
+    AuditError, Missteps,
     keys::{KeyArgs, read_text},
     source::Source,
     store::Opened,
@@ -23,7 +24,8 @@ use crate::{
     domain::{
         audit::{
             checkpoint::Checkpoint,
-            examine::{Claimant, Ids},
+            examine::Claimant,
+            semantics::{Semantics, Verdict},
         },
         digest::Digest,
     },
@@ -31,6 +33,7 @@ use crate::{
 
 pub use backup::{Nobody, Receiver, Taken};
 pub use files::above_leaves;
+pub use reading::Reading;
 
 /// What `--help` ends with.
 pub const HELP: &str = "\
@@ -44,7 +47,8 @@ Exit codes
   0  verified
   1  it could not be carried out: a file is missing, a server does not answer
   2  usage
-  3  the log is not what it claims to be; the first bad leaf is named
+  3  the log is not what it claims to be; the first bad leaf is named. With --semantic also: what is recorded of a run
+     makes no sense; every leaf is named that cannot stand where it stands
 
 Examples
   neuralops audit verify ./export --key @keys
@@ -64,6 +68,9 @@ pub struct VerifyArgs {
     /// The record that a proof is about, if the proof does not carry it
     #[arg(long, value_name = "FILE")]
     leaf: Option<PathBuf>,
+    /// Also whether what is recorded of runs makes sense: nothing began unplanned or unapproved, what ended is complete
+    #[arg(long)]
+    semantic: bool,
 }
 
 /// Runs the command; returns what is to be printed.
@@ -78,16 +85,30 @@ pub async fn run(args: &VerifyArgs) -> Result<String, AuditError> {
             "--leaf belongs to a proof, and SOURCE is none".to_owned(),
         ));
     }
-    let sound = match source {
+    if args.semantic && matches!(source, Source::Proof(_)) {
+        return Err(AuditError::Usage(
+            "--semantic is about whole logs, and a proof is about one record".to_owned(),
+        ));
+    }
+    let reading = match args.semantic {
+        true => Reading::semantic(),
+        false => Reading::default(),
+    };
+    let mut sound = match source {
         Source::Proof(path) => return proof::verify(&path, args.leaf.as_deref(), &trust),
-        Source::Files(files) => files_of(&files, &args.source, &trust).await?,
+        Source::Files(files) => files_of(&files, &args.source, &trust, reading).await?,
         Source::Backup(path) => {
             let reader = Reader::open(&path).map_err(AuditError::archive(path.display()))?;
-            archive(reader, &args.source, &trust).await?.sound
+            archive(reader, &args.source, &trust, reading).await?.sound
         }
-        Source::Store(url) => tables_of(&Opened::open(&url, Mode::Reader).await?, &trust).await?,
+        Source::Store(url) => {
+            let opened = Opened::open(&url, Mode::Reader).await?;
+            tables_of(&opened, &trust, reading).await?
+        }
     };
-    Ok(report(&sound))
+    let runs = sound.runs.take();
+    let told = runs.map(|runs| told(&args.source, runs)).transpose()?;
+    Ok(report(&sound) + &told.unwrap_or_default())
 }
 
 fn kept(path: &std::path::Path, trust: &Trust) -> Result<Kept, AuditError> {
@@ -105,13 +126,19 @@ fn kept(path: &std::path::Path, trust: &Trust) -> Result<Kept, AuditError> {
 }
 
 /// Verifies an export.
-async fn files_of(files: &Files, what: &str, trust: &Trust) -> Result<Sound, AuditError> {
-    let mut ids = Ids::default();
-    let sound = files::pass(files, what, trust, &mut ids).await?;
-    match ids.again() {
-        Some(mut again) => files::pass(files, what, trust, &mut again).await,
-        None => Ok(sound),
+async fn files_of(
+    files: &Files,
+    what: &str,
+    trust: &Trust,
+    mut reading: Reading,
+) -> Result<Sound, AuditError> {
+    let mut sound = files::pass(files, what, trust, &mut reading).await?;
+    let runs = reading.semantics.take();
+    if let Some(mut again) = reading.again() {
+        sound = files::pass(files, what, trust, &mut again).await?;
     }
+    sound.runs = runs.map(Semantics::finish);
+    Ok(sound)
 }
 
 /// A backup that was verified.
@@ -129,15 +156,17 @@ pub async fn archive(
     mut reader: Reader,
     what: &str,
     trust: &Trust,
+    mut reading: Reading,
 ) -> Result<VerifiedBackup, AuditError> {
-    let mut ids = Ids::default();
     let (mut sound, mut digest) =
-        backup::pass(&mut reader, what, trust, &mut ids, &mut Nobody).await?;
+        backup::pass(&mut reader, what, trust, &mut reading, &mut Nobody).await?;
+    let runs = reading.semantics.take();
     reader = reader.again().map_err(AuditError::archive(what))?;
-    if let Some(mut again) = ids.again() {
+    if let Some(mut again) = reading.again() {
         (sound, digest) = backup::pass(&mut reader, what, trust, &mut again, &mut Nobody).await?;
         reader = reader.again().map_err(AuditError::archive(what))?;
     }
+    sound.runs = runs.map(Semantics::finish);
     Ok(VerifiedBackup {
         sound,
         digest,
@@ -152,18 +181,43 @@ pub async fn hand_on(
     trust: &Trust,
     receiver: &mut impl Receiver,
 ) -> Result<Digest, AuditError> {
-    let passed = backup::pass(reader, what, trust, &mut Ids::default(), receiver).await?;
+    let passed = backup::pass(reader, what, trust, &mut Reading::default(), receiver).await?;
     Ok(passed.1)
 }
 
 /// Verifies a store.
-pub async fn tables_of(opened: &Opened, trust: &Trust) -> Result<Sound, AuditError> {
-    let mut ids = Ids::default();
-    let sound = tables::pass(opened, trust, &mut ids).await?;
-    match ids.again() {
-        Some(mut again) => tables::pass(opened, trust, &mut again).await,
-        None => Ok(sound),
+pub async fn tables_of(
+    opened: &Opened,
+    trust: &Trust,
+    mut reading: Reading,
+) -> Result<Sound, AuditError> {
+    let mut sound = tables::pass(opened, trust, &mut reading).await?;
+    let runs = reading.semantics.take();
+    if let Some(mut again) = reading.again() {
+        sound = tables::pass(opened, trust, &mut again).await?;
     }
+    sound.runs = runs.map(Semantics::finish);
+    Ok(sound)
+}
+
+/// What the records say of runs, if it makes sense.
+fn told(what: &str, runs: Verdict) -> Result<String, AuditError> {
+    if !runs.missteps.is_empty() {
+        return Err(AuditError::Senseless {
+            what: what.to_owned(),
+            missteps: Missteps(runs.missteps),
+        });
+    }
+    let (ended, going_on) = (runs.ended, runs.going_on);
+    let mut text =
+        format!("runs: {ended} ended, {going_on} go on; nothing began unplanned or unapproved\n");
+    if runs.doubtful > 0 {
+        let doubtful = runs.doubtful;
+        text.push_str(&format!(
+            "note: of {doubtful} more runs records were lost with a log that is not here whole: nothing is said of them\n"
+        ));
+    }
+    Ok(text)
 }
 
 /// What was verified, in words.

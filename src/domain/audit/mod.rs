@@ -11,6 +11,7 @@ pub mod opening;
 pub mod proof;
 pub mod record;
 pub mod request;
+pub mod semantics;
 pub mod tile;
 pub mod tree;
 

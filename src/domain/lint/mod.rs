@@ -12,6 +12,7 @@ mod values;
 use serde_json::Value;
 
 pub use position::Position;
+pub use targets::forbidden;
 
 use super::{
     document::{Document, LARGEST_SOURCED_SPEC, LARGEST_SPEC},

@@ -46,6 +46,14 @@ const CLUSTER_SCOPED: [(&str, &str); 13] = [
     ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"),
 ];
 
+/// Why objects of this group are never targets; nothing, if they may be.
+pub fn forbidden(group: &str) -> Option<&'static str> {
+    let found = FORBIDDEN
+        .iter()
+        .find(|(forbidden, _)| group == *forbidden || group.ends_with(&format!(".{forbidden}")));
+    found.map(|(_, why)| *why)
+}
+
 /// Checks `{apiVersion, kind, name}`, each of which may still be a parameter.
 pub(super) fn check(target: &Value, position: &Position, findings: &mut Findings) {
     let api_version = target
@@ -57,10 +65,7 @@ pub(super) fn check(target: &Value, position: &Position, findings: &mut Findings
         .and_then(Value::as_str)
         .unwrap_or_default();
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    if let Some((_, why)) = FORBIDDEN
-        .iter()
-        .find(|(forbidden, _)| group == *forbidden || group.ends_with(&format!(".{forbidden}")))
-    {
+    if let Some(why) = forbidden(group) {
         findings.error(
             &position.key("apiVersion"),
             format!("{api_version} is no target: {why}"),

@@ -145,3 +145,24 @@ pub fn stands(object: Option<&Value>, changes: &[Change]) -> Stands {
     }
     Stands::Elsewhere
 }
+
+/// The first place that is not as it was before these changes.
+pub fn left<'a>(object: Option<&Value>, changes: &'a [Change]) -> Option<&'a str> {
+    let mut places = changes.iter();
+    let found = places.find(|change| {
+        let there = object.and_then(|object| object.pointer(&change.path));
+        there != change.from.as_ref()
+    });
+    found.map(|change| change.path.as_str())
+}
+
+/// The first field that this part of an object sets and no step may: it is not an author's to set, and a change of it
+/// could not be seen.
+pub fn unplannable(part: &Value) -> Option<String> {
+    if part.get("status").is_some() {
+        return Some("status".to_owned());
+    }
+    let metadata = part.get("metadata")?;
+    let noise = NOISE.iter().find(|name| metadata.get(**name).is_some());
+    noise.map(|name| format!("metadata.{name}"))
+}

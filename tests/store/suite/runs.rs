@@ -1,6 +1,9 @@
 //! What the store knows of runs that are under way.
 
-use neuralops::ports::{Claim, Claimed, Epoch, LONGEST_PLAN, RunKey, Store, StoreError};
+use neuralops::{
+    domain::plan::LARGEST,
+    ports::{Claim, Claimed, Epoch, RunKey, Store, StoreError},
+};
 
 use crate::{
     entries::{entries, entry, lead, second},
@@ -132,7 +135,7 @@ pub async fn a_plan_has_its_limit(place: &Place) {
     let store = place.open().await;
     let (epoch, _) = lead(&*store).await;
     let mut large = claim("large", &["a"]);
-    large.plan = vec![7; LONGEST_PLAN];
+    large.plan = vec![7; LARGEST];
     assert_eq!(
         store.claim(epoch, large.clone()).await.unwrap(),
         Claimed::Held
@@ -142,7 +145,7 @@ pub async fn a_plan_has_its_limit(place: &Place) {
         Some(large.plan)
     );
     let mut larger = claim("larger", &["b"]);
-    larger.plan = vec![7; LONGEST_PLAN + 1];
+    larger.plan = vec![7; LARGEST + 1];
     let refused = store.claim(epoch, larger).await.unwrap_err();
     assert!(matches!(refused, StoreError::Damaged(_)), "{refused:?}");
     assert_eq!(store.runs().await.unwrap(), [run("large")]);

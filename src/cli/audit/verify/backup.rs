@@ -10,11 +10,12 @@ use crate::{
     cli::audit::{
         AuditError,
         trust::{Beside, Sound, SoundLog, Trust},
+        verify::reading::Reading,
     },
     domain::{
         audit::{
             checkpoint::Checkpoint,
-            examine::{Claim, Claimant, Examiner, Finding, Ids, Medium},
+            examine::{Claim, Claimant, Examiner, Finding, Medium},
             hash::Hash,
             record::{Payload, Record},
             tile::{Bundle, Tile, WIDTH, bundles, decode_entries, decode_hashes},
@@ -65,7 +66,7 @@ pub async fn pass(
     reader: &mut Reader,
     what: &str,
     trust: &Trust,
-    ids: &mut Ids,
+    reading: &mut Reading,
     receiver: &mut impl Receiver,
 ) -> Result<(Sound, Digest), AuditError> {
     let refuted = AuditError::refuted::<&str>;
@@ -99,6 +100,7 @@ pub async fn pass(
             None => None,
         };
         receiver.begin(log).await?;
+        reading.begin(&log.origin);
         let mut feed = Feed {
             reader,
             what,
@@ -112,7 +114,7 @@ pub async fn pass(
                 claims(log, checkpoint.as_ref(), trust),
             ),
         };
-        feed.all(ids, receiver).await?;
+        feed.all(reading, receiver).await?;
         sound.logs.push(SoundLog {
             origin: log.origin.clone(),
             examined: feed.examiner.finish().map_err(refuted(what))?,
@@ -149,7 +151,11 @@ struct Feed<'a> {
 }
 
 impl Feed<'_> {
-    async fn all(&mut self, ids: &mut Ids, receiver: &mut impl Receiver) -> Result<(), AuditError> {
+    async fn all(
+        &mut self,
+        reading: &mut Reading,
+        receiver: &mut impl Receiver,
+    ) -> Result<(), AuditError> {
         let size = self.log.size;
         let mut upper = Upper::new();
         for tile in above_leaves(size) {
@@ -162,7 +168,7 @@ impl Feed<'_> {
                 n: bundle.n,
                 width: bundle.width,
             })?;
-            let taken = self.bundle(ids, bundle, &hashes, &upper)?;
+            let taken = self.bundle(reading, bundle, &hashes, &upper)?;
             if self.examiner.is_settled() {
                 // What is behind it is of no use any more, and may be made to take for ever.
                 return Ok(());
@@ -191,7 +197,7 @@ impl Feed<'_> {
 
     fn bundle(
         &mut self,
-        ids: &mut Ids,
+        reading: &mut Reading,
         bundle: Bundle,
         hashes: &[Hash],
         upper: &Upper,
@@ -209,9 +215,9 @@ impl Feed<'_> {
         };
         let mut taken = Vec::new();
         for (leaf, entry) in (bundle.n * u64::from(WIDTH)..).zip(entries) {
-            let record = self
-                .examiner
-                .leaf(ids, entry, |level, n| stored(hashes, upper, level, n));
+            let record = reading.leaf(&mut self.examiner, entry, |level, n| {
+                stored(hashes, upper, level, n)
+            });
             let text = texts.next_if(|(of, _)| *of == leaf).map(|(_, text)| text);
             let Some(record) = record else { continue };
             if let Some(text) = &text {

@@ -10,10 +10,11 @@ use crate::{
     cli::audit::{
         AuditError,
         trust::{Beside, Sound, SoundLog, Trust},
+        verify::reading::Reading,
     },
     domain::audit::{
         checkpoint::Checkpoint,
-        examine::{Claim, Claimant, Examiner, Finding, Ids, Leaves, Medium},
+        examine::{Claim, Claimant, Examiner, Finding, Leaves, Medium},
         hash::Hash,
         record::{Record, Standing},
         tile::{Bundle, Tile, TileError, WIDTH, bundles, decode_entries, decode_hashes, tiles},
@@ -34,7 +35,7 @@ pub async fn pass(
     files: &Files,
     what: &str,
     trust: &Trust,
-    ids: &mut Ids,
+    reading: &mut Reading,
 ) -> Result<Sound, AuditError> {
     let logs = survey(files, what, trust).await?;
     let origins: Vec<&str> = logs.iter().map(|log| log.origin.as_str()).collect();
@@ -48,12 +49,13 @@ pub async fn pass(
             size: log.size,
         };
         let mut examiner = Examiner::new(medium, log.claims);
+        reading.begin(&log.origin);
         let feed = Feed {
             files,
             below: &log.below,
             size: log.size,
         };
-        feed.all(&mut examiner, ids)
+        feed.all(&mut examiner, reading)
             .await
             .map_err(AuditError::archive(what))?;
         sound.logs.push(SoundLog {
@@ -227,7 +229,7 @@ impl Feed<'_> {
     async fn all(
         &self,
         examiner: &mut Examiner,
-        ids: &mut Ids,
+        reading: &mut Reading,
     ) -> Result<(), crate::adapters::archive::ArchiveError> {
         let mut upper = Upper::new();
         for tile in above_leaves(self.size) {
@@ -260,7 +262,7 @@ impl Feed<'_> {
                     return Ok(());
                 };
                 let hashes = self.hashes(examiner, tile, hashes);
-                self.entries(examiner, ids, bundle, entries, |level, n| {
+                self.entries(examiner, reading, bundle, entries, |level, n| {
                     stored(&hashes, &upper, level, n)
                 });
                 if examiner.is_settled() {
@@ -294,7 +296,7 @@ impl Feed<'_> {
     fn entries(
         &self,
         examiner: &mut Examiner,
-        ids: &mut Ids,
+        reading: &mut Reading,
         bundle: Bundle,
         found: Found,
         stored: impl Fn(u32, u64) -> Option<Hash>,
@@ -302,7 +304,7 @@ impl Feed<'_> {
         match decode_entries(&found.bytes, found.width) {
             Ok(entries) => {
                 for entry in entries.into_iter().take(bundle.width.into()) {
-                    examiner.leaf(ids, entry, &stored);
+                    reading.leaf(examiner, entry, &stored);
                 }
             }
             Err(source) => examiner.fail(bad_bundle(self.below, bundle, found.width, source)),

@@ -6,9 +6,10 @@ use crate::{
         AuditError,
         store::Opened,
         trust::{Beside, Sound, SoundLog, Trust},
+        verify::reading::Reading,
     },
     domain::audit::{
-        examine::{Claim, Claimant, Examiner, Finding, Ids, Medium},
+        examine::{Claim, Claimant, Examiner, Finding, Medium},
         hash::Hash,
         record::Record,
         tree::{leaf_position, stored},
@@ -22,7 +23,11 @@ const PAGE: u32 = 2048;
 const CHECKPOINTS: u32 = 1000;
 
 /// Examines every log of the store once.
-pub async fn pass(opened: &Opened, trust: &Trust, ids: &mut Ids) -> Result<Sound, AuditError> {
+pub async fn pass(
+    opened: &Opened,
+    trust: &Trust,
+    reading: &mut Reading,
+) -> Result<Sound, AuditError> {
     let refuted = AuditError::refuted::<&str>;
     let what = opened.name.as_str();
     let logs = opened.logs().await?;
@@ -61,7 +66,8 @@ pub async fn pass(opened: &Opened, trust: &Trust, ids: &mut Ids) -> Result<Sound
             log,
             examiner: Examiner::new(Medium::Store { log: number.0 }, claims),
         };
-        feed.all(ids).await?;
+        reading.begin(&log.origin);
+        feed.all(reading).await?;
         sound.logs.push(SoundLog {
             origin: log.origin.clone(),
             examined: feed.examiner.finish().map_err(refuted(what))?,
@@ -126,7 +132,7 @@ struct Feed<'a> {
 }
 
 impl Feed<'_> {
-    async fn all(&mut self, ids: &mut Ids) -> Result<(), AuditError> {
+    async fn all(&mut self, reading: &mut Reading) -> Result<(), AuditError> {
         let size = self.log.size;
         while self.examiner.size() < size && !self.examiner.is_settled() {
             let from = self.examiner.size();
@@ -146,7 +152,7 @@ impl Feed<'_> {
             if page.0.is_empty() {
                 return Ok(());
             }
-            self.examine(ids, page).await?;
+            self.examine(reading, page).await?;
         }
         // Nothing stands behind the end, unless the log has grown since.
         let beyond = self.opened.store.leaves(self.log.number, size, 1).await;
@@ -190,14 +196,14 @@ impl Feed<'_> {
 
     async fn examine(
         &mut self,
-        ids: &mut Ids,
+        reading: &mut Reading,
         (leaves, hashes): (Vec<Leaf>, Vec<Hash>),
     ) -> Result<(), AuditError> {
         let first = stored(self.examiner.size());
         for leaf in leaves {
             let index = self.examiner.size();
             let at = leaf_position(index) - first;
-            let record = self.examiner.leaf(ids, &leaf.body, |level, _| {
+            let record = reading.leaf(&mut self.examiner, &leaf.body, |level, _| {
                 let at = usize::try_from(at + u64::from(level)).ok()?;
                 hashes.get(at).copied()
             });

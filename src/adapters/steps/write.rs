@@ -1,0 +1,322 @@
+//! Floor 2: one write on one object, as most step kinds are: planned here by a dry run against the object as it is. What is
+//! written is the kind's business; this file knows no kind, and writes nothing that stays.
+
+mod run;
+
+use serde_json::{Value, json};
+
+pub(super) use run::run;
+
+use super::{
+    Forecast, Planning,
+    landing::{Words, granted, obstacle, served},
+    manager, not_wanted,
+    veil::{Cover, veiled},
+};
+use crate::{
+    adapters::kube::account::{AccountError, Body, Served, Writing},
+    api::v1alpha1::{Step, Target as Aim, Undo as WantedUndo},
+    domain::{
+        plan::{
+            Access, Change, Coverage, Obstacle, RunRef, Target, Undo, changes, comparable, exact,
+            owner,
+        },
+        reason::Reason,
+    },
+};
+
+/// How often an object is read again that others write meanwhile.
+const LOOKS: u32 = 5;
+/// A Secret of the core: its values are never seen.
+const SECRET: (&str, &str) = ("v1", "Secret");
+
+/// What a step wants, before anything is asked.
+pub(super) struct Wish {
+    /// Of which object.
+    pub(super) aim: Aim,
+    /// What the kind needs to do it.
+    pub(super) effect: Value,
+}
+
+/// A step kind that writes one object.
+pub(super) trait Write: Sync {
+    /// What this step wants; everything that needs no cluster is checked here.
+    fn wish(&self, step: &Step, run: &RunRef) -> Result<Wish, Obstacle>;
+
+    /// What is sent for an effect; nothing, if it is none of this kind.
+    fn body(&self, effect: &Value) -> Option<Body>;
+
+    /// The effect on a Secret with its values out of sight.
+    fn hidden(&self, effect: &Value, cover: Cover<'_>) -> Value;
+
+    /// The part of the object that is read and written.
+    fn subresource(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Whether an object that is not there is made.
+    fn makes(&self) -> bool {
+        false
+    }
+
+    /// Whether the object is one on which the kind has an effect.
+    fn fits(&self, _aim: &Aim, _live: &Value) -> Result<(), Obstacle> {
+        Ok(())
+    }
+}
+
+/// How an object is looked at: without noise, and without values that nobody may see.
+#[derive(Clone, Copy)]
+struct Eyes<'a>(Option<Cover<'a>>);
+
+impl Eyes<'_> {
+    fn see(self, object: &Value) -> Value {
+        let mut seen = comparable(object);
+        // The API server leaves a zero out.
+        if seen.get("kind").and_then(Value::as_str) == Some("Scale")
+            && let Some(spec) = seen.get_mut("spec").and_then(Value::as_object_mut)
+        {
+            spec.entry("replicas").or_insert_with(|| json!(0));
+        }
+        self.0.map_or(seen.clone(), |cover| cover.object(&seen))
+    }
+
+    fn words(self) -> Words {
+        if self.0.is_some() {
+            Words::Hidden
+        } else {
+            Words::Shown
+        }
+    }
+}
+
+fn secret(api_version: &str, kind: &str) -> bool {
+    (api_version, kind) == SECRET
+}
+
+/// Plans a write.
+pub(super) async fn plan(
+    kind: &dyn Write,
+    step: &Step,
+    planning: &Planning<'_>,
+) -> Result<Forecast, Obstacle> {
+    let Wish { aim, effect } = kind.wish(step, planning.run)?;
+    let account = planning.account;
+    let served = served(account, (&aim.api_version, &aim.kind, &aim.name)).await?;
+    let cover = secret(&aim.api_version, &aim.kind)
+        .then(|| planning.veil.over(account.namespace(), &aim.name));
+    let eyes = Eyes(cover);
+    let hidden = cover.map_or_else(|| effect.clone(), |cover| kind.hidden(&effect, cover));
+    if exact(&hidden) != hidden {
+        let message =
+            "a number in it is no integer that every reader reads alike: write it as text";
+        return Err(Obstacle::fail(Reason::ParametersInvalid, message));
+    }
+    let Some(body) = kind.body(&effect) else {
+        return Err(not_readable());
+    };
+    let mut rights = vec![("get", None), ("patch", kind.subresource())];
+    if kind.subresource().is_some() {
+        rights.push(("get", kind.subresource()));
+    }
+    granted(account, &served, &aim.name, &rights).await?;
+    let outlook = outlook(kind, planning, (&aim, &served), &body, eyes).await?;
+    let target = Target {
+        api_version: aim.api_version.clone(),
+        kind: aim.kind.clone(),
+        resource: served.plural().to_owned(),
+        namespace: Some(account.namespace().to_owned()),
+        name: aim.name.clone(),
+        uid: outlook.uid,
+        access: Access::Writes,
+        owner: outlook.owner,
+    };
+    let changes = if target.uid.is_some() {
+        outlook.changes
+    } else {
+        made(&hidden)
+    };
+    Ok(Forecast {
+        coverage: Coverage::ServerDryRun,
+        undo: undo(step, &target, &changes),
+        targets: vec![target],
+        effect: hidden,
+        changes,
+    })
+}
+
+/// What an object that is made is in a plan: what its author wrote of it, since the rest is the API server's.
+fn made(effect: &Value) -> Vec<Change> {
+    vec![Change {
+        path: String::new(),
+        from: None,
+        to: Some(effect.get("manifest").unwrap_or(effect).clone()),
+    }]
+}
+
+fn undo(step: &Step, target: &Target, changes: &[Change]) -> Undo {
+    if step.undo == Some(WantedUndo::None) {
+        return not_wanted();
+    }
+    if target.uid.is_none() {
+        return Undo::Delete;
+    }
+    let values = |change: &Change| [&change.from, &change.to].into_iter().flatten().any(veiled);
+    if changes.iter().any(values) {
+        return Undo::Nothing {
+            why: "values of a Secret are kept nowhere, so they cannot be put back".to_owned(),
+        };
+    }
+    Undo::Restore
+}
+
+fn not_readable() -> Obstacle {
+    Obstacle::fail(
+        Reason::Invalid,
+        "the step says nothing that its kind can do",
+    )
+}
+
+/// What the API server says would come of it.
+struct Outlook {
+    uid: Option<String>,
+    owner: Option<String>,
+    changes: Vec<Change>,
+}
+
+async fn outlook(
+    kind: &dyn Write,
+    planning: &Planning<'_>,
+    (aim, served): (&Aim, &Served),
+    body: &Body,
+    eyes: Eyes<'_>,
+) -> Result<Outlook, Obstacle> {
+    let account = planning.account;
+    let refused = |error: &AccountError| obstacle(account, error, eyes.words());
+    let manager = manager(planning.playbook);
+    let mut last: Option<(Option<String>, AccountError)> = None;
+    for _ in 0..LOOKS {
+        let live = account.get(served, (&aim.name, None)).await;
+        let live = live.map_err(|error| refused(&error))?;
+        let part = part(kind, planning, (aim, served), live.as_ref()).await?;
+        let version = part.as_ref().and_then(version).map(str::to_owned);
+        // Refused on this very object: nobody wrote between the two requests.
+        if last.as_ref().is_some_and(|(at, _)| *at == version) {
+            break;
+        }
+        let bound = part.as_ref().map_or(body.clone(), |part| bound(body, part));
+        let name = (aim.name.as_str(), kind.subresource());
+        let written = account.patch(served, name, &bound, &manager, Writing::DryRun);
+        match written.await {
+            Ok(after) => {
+                let before = part.as_ref().map_or(json!({}), |part| eyes.see(part));
+                return Ok(Outlook {
+                    uid: live.as_ref().and_then(uid).map(str::to_owned),
+                    owner: live.as_ref().and_then(owner),
+                    changes: changes(&before, &eyes.see(&after)),
+                });
+            }
+            Err(error) if crossed(&error) => last = Some((version, error)),
+            Err(error) => return Err(refused(&error)),
+        }
+    }
+    Err(match last {
+        Some((_, error)) => refused(&error),
+        None => absent(aim),
+    })
+}
+
+/// What of the object is written, as it is; nothing, if it is to be made.
+async fn part(
+    kind: &dyn Write,
+    planning: &Planning<'_>,
+    (aim, served): (&Aim, &Served),
+    live: Option<&Value>,
+) -> Result<Option<Value>, Obstacle> {
+    let account = planning.account;
+    let Some(live) = live else {
+        if !kind.makes() {
+            return Err(absent(aim));
+        }
+        granted(account, served, &aim.name, &[("create", None)]).await?;
+        return Ok(None);
+    };
+    present(aim, live)?;
+    kind.fits(aim, live)?;
+    let Some(subresource) = kind.subresource() else {
+        return Ok(Some(live.clone()));
+    };
+    let part = account.get(served, (&aim.name, Some(subresource))).await;
+    let part = part.map_err(|error| obstacle(account, &error, Words::Shown))?;
+    part.map(Some).ok_or_else(|| cannot(aim, subresource))
+}
+
+fn present(aim: &Aim, live: &Value) -> Result<(), Obstacle> {
+    if live.pointer("/metadata/deletionTimestamp").is_some() {
+        let message = format!("{}/{} is being deleted", aim.kind, aim.name);
+        return Err(Obstacle::fail(Reason::TargetNotFound, message));
+    }
+    Ok(())
+}
+
+fn absent(aim: &Aim) -> Obstacle {
+    let message = format!(
+        "there is no {}/{} in the Playbook's namespace",
+        aim.kind, aim.name
+    );
+    Obstacle::fail(Reason::TargetNotFound, message)
+}
+
+fn cannot(aim: &Aim, subresource: &str) -> Obstacle {
+    let message = format!("a {} has no {subresource}", aim.kind);
+    Obstacle::fail(Reason::TargetNotAllowed, message)
+}
+
+fn uid(object: &Value) -> Option<&str> {
+    object.pointer("/metadata/uid").and_then(Value::as_str)
+}
+
+fn version(object: &Value) -> Option<&str> {
+    let version = object.pointer("/metadata/resourceVersion");
+    version.and_then(Value::as_str)
+}
+
+/// The write, bound to exactly the object that was read.
+fn bound(body: &Body, live: &Value) -> Body {
+    let (uid, version) = (uid(live), version(live));
+    let with = |patch: &Value| {
+        let mut patch = patch.clone();
+        if let Some(fields) = patch.as_object_mut() {
+            let metadata = fields.entry("metadata").or_insert_with(|| json!({}));
+            if let Some(metadata) = metadata.as_object_mut() {
+                metadata.insert("uid".to_owned(), json!(uid));
+                metadata.insert("resourceVersion".to_owned(), json!(version));
+            }
+        }
+        patch
+    };
+    match body {
+        Body::Merge(patch) => Body::Merge(with(patch)),
+        Body::Strategic(patch) => Body::Strategic(with(patch)),
+        Body::Apply { manifest, force } => Body::Apply {
+            manifest: with(manifest),
+            force: *force,
+        },
+        Body::Json(operations) => {
+            let mut bound = vec![
+                json!({"op": "test", "path": "/metadata/uid", "value": uid}),
+                json!({"op": "test", "path": "/metadata/resourceVersion", "value": version}),
+            ];
+            bound.extend(operations.as_array().cloned().unwrap_or_default());
+            Body::Json(Value::Array(bound))
+        }
+    }
+}
+
+/// Whether a refusal may only mean that the object is not any more what was read: a `test` that fails is a 422.
+fn crossed(error: &AccountError) -> bool {
+    matches!(error.code(), Some(404 | 409 | 422))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,495 @@
+//! Floor 3: what is done about a run: records first, then what they are about. Each pass does one thing, and each thing can
+//! be repeated: ids of records, names of objects and locks are the same for whoever goes on.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+
+use super::{
+    OrchestrationError, OrchestrationKind,
+    decide::{Ask, Begin, Decision, Finish, Stepping, Wait, passed},
+    gather::Facts,
+    records,
+};
+use crate::{
+    adapters::{
+        clock,
+        failpoint::failpoint,
+        kube::error::chain,
+        ledger::{Ack, Draft, Refusal, Stop},
+        steps::{Progress, Running, kind_named},
+    },
+    api::v1alpha1::{Gate, PlanVerdict, Step},
+    controllers::planner::Made,
+    domain::{
+        plan::{Plan, RunRef},
+        reason::Reason,
+        stage::{Outcome, Stage},
+        verdict::Verdict,
+    },
+    ports::{Claim, Claimed, Leadership, NotLeader, RunKey},
+};
+
+/// What really happened.
+#[derive(Debug)]
+pub struct Done {
+    /// What the status has to say.
+    pub(super) told: Told,
+    /// When to look again.
+    pub(super) verdict: Verdict,
+    /// The indexes of the first and the last record that were written.
+    pub(super) recorded: Option<(u64, u64)>,
+    /// What the steps said.
+    pub(super) said: std::collections::BTreeMap<String, String>,
+    /// The facts that it began with.
+    pub(super) facts: Arc<Facts>,
+}
+
+/// What the status has to say.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// What it says already.
+    Same,
+    /// The same, about this version of the spec too.
+    Settled,
+    /// It cannot be recorded now.
+    Held(Refusal),
+    /// It waits.
+    Waiting(Wait),
+    /// People are asked.
+    Asked {
+        made: Box<Made>,
+        config_map: String,
+        gate: Box<Gate>,
+    },
+    /// It goes on.
+    Going { message: String },
+    /// It has come to its end.
+    Ended {
+        outcome: Outcome,
+        reason: Reason,
+        message: String,
+        /// What the dry run came to, if it is the end because of that.
+        verdict: Option<PlanVerdict>,
+        /// The plan of a run that was only to be planned, and where it lies.
+        planned: Option<(Box<Made>, String)>,
+    },
+}
+
+/// Refuses every write while something stops the run, and else asks whether this process leads.
+struct Gatekeeper<'a> {
+    fence: &'a dyn Leadership,
+    stopped: bool,
+}
+
+impl Leadership for Gatekeeper<'_> {
+    fn holds(&self) -> Result<(), NotLeader> {
+        if self.stopped {
+            return Err(NotLeader);
+        }
+        self.fence.holds()
+    }
+}
+
+/// One pass over one run.
+struct Pass<'a> {
+    kind: &'a OrchestrationKind,
+    facts: Arc<Facts>,
+    fence: &'a dyn Leadership,
+    recorded: Option<(u64, u64)>,
+}
+
+pub(super) async fn act(
+    kind: &OrchestrationKind,
+    facts: Arc<Facts>,
+    decision: Decision,
+    fence: &dyn Leadership,
+) -> Result<Done, OrchestrationError> {
+    let mut pass = Pass {
+        kind,
+        facts: Arc::clone(&facts),
+        fence,
+        recorded: None,
+    };
+    let acted = match decision {
+        Decision::Settled => Ok((Told::Settled, Verdict::Settled)),
+        Decision::Hold(refusal) => Err(Halt::Held(refusal)),
+        Decision::Wait(wait) => Ok(pass.wait(wait).await),
+        Decision::Ask(ask) => pass.ask(*ask).await,
+        Decision::Begin(begin) => pass.begin(*begin).await,
+        Decision::Step(stepping) => pass.step(*stepping).await,
+        Decision::Finish(finish) => pass.finish(*finish).await,
+    };
+    let (told, verdict) = match acted {
+        Ok(acted) => acted,
+        Err(Halt::Held(refusal)) => {
+            let reason = refusal.reason;
+            (Told::Held(refusal), Verdict::Held { reason })
+        }
+        Err(Halt::Failed(error)) => return Err(error),
+    };
+    Ok(Done {
+        told,
+        verdict,
+        recorded: pass.recorded,
+        said: kind.memory.said(&facts.run.uid),
+        facts,
+    })
+}
+
+/// Why a pass went no further.
+enum Halt {
+    /// It cannot be recorded, and so it did not happen.
+    Held(Refusal),
+    /// Something failed.
+    Failed(OrchestrationError),
+}
+
+impl From<Refusal> for Halt {
+    fn from(refusal: Refusal) -> Self {
+        Self::Held(refusal)
+    }
+}
+
+impl From<OrchestrationError> for Halt {
+    fn from(error: OrchestrationError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+type Acted = Result<(Told, Verdict), Halt>;
+
+const AT_ONCE: Verdict = Verdict::Waiting {
+    reason: Reason::Running,
+    after: Some(Duration::ZERO),
+};
+
+impl Pass<'_> {
+    /// Whatever decided it: no run goes a way that has no name.
+    fn legal(&self, from: Stage, to: Stage) -> Result<(), Halt> {
+        if from.may_become(to) {
+            return Ok(());
+        }
+        Err(OrchestrationError::Illegal { from, to }.into())
+    }
+
+    fn run(&self) -> &RunRef {
+        &self.facts.run
+    }
+
+    async fn record(&mut self, draft: Draft, ack: Ack) -> Result<(), Halt> {
+        let at = self.kind.ledger.record(draft, ack).await?;
+        self.wrote(at.index);
+        Ok(())
+    }
+
+    async fn record_stop(&mut self, draft: Draft) {
+        if let Stop::Recorded(at) = self.kind.ledger.record_stop(draft).await {
+            self.wrote(at.index);
+        }
+    }
+
+    fn wrote(&mut self, index: u64) {
+        let first = self.recorded.map_or(index, |(first, _)| first);
+        self.recorded = Some((first, index));
+    }
+
+    async fn wait(&mut self, mut wait: Wait) -> (Told, Verdict) {
+        if let Some(record) = wait.record.take() {
+            self.record_stop(record).await;
+        }
+        if matches!(wait.reason, Reason::Frozen | Reason::TargetLocked) {
+            self.kind.memory.waits(self.run());
+        }
+        let verdict = Verdict::Waiting {
+            reason: wait.reason,
+            after: wait.after,
+        };
+        (Told::Waiting(wait), verdict)
+    }
+
+    /// The plan is on record before anybody can see it, and both before anybody is asked.
+    async fn ask(&mut self, ask: Ask) -> Acted {
+        self.legal(self.facts.stage(), Stage::Approve)?;
+        for draft in &ask.records {
+            self.record(draft.clone(), Ack::Durable).await?;
+        }
+        let config_map = self.kind.config_map(&ask.made, self.fence).await?;
+        if ask.plan_only {
+            let message = crate::domain::plan::summary(&ask.made.plan);
+            let end = records::finished(&self.facts, Stage::DryRun, Outcome::Planned, &message);
+            self.record(end, Ack::Durable).await?;
+            self.ended(Stage::DryRun, Outcome::Planned);
+            let told = Told::Ended {
+                outcome: Outcome::Planned,
+                reason: Reason::Planned,
+                message,
+                verdict: None,
+                planned: Some((Box::new(ask.made), config_map)),
+            };
+            return Ok((told, Verdict::Settled));
+        }
+        let gate = self
+            .kind
+            .open_gate(&ask, self.facts.now, self.fence)
+            .await?;
+        let took = clock::now().duration_since(self.facts.now);
+        self.kind.metrics.run_planned(took);
+        let told = Told::Asked {
+            made: Box::new(ask.made),
+            config_map,
+            gate: Box::new(gate),
+        };
+        // Somebody may have settled it already, and nobody would tell us again.
+        let verdict = Verdict::Waiting {
+            reason: Reason::AwaitingApproval,
+            after: None,
+        };
+        Ok((told, verdict))
+    }
+
+    /// All locks or none, then the record, anchored; nothing has happened before that.
+    async fn begin(&mut self, begin: Begin) -> Acted {
+        self.legal(self.facts.stage(), Stage::Execute)?;
+        let made = begin.made;
+        let run = self.run().clone();
+        failpoint!("begin.before");
+        let claim = Claim {
+            run: RunKey {
+                uid: run.uid.clone(),
+                namespace: run.namespace.clone(),
+                name: run.name.clone(),
+            },
+            plan: made.bytes.clone(),
+            keys: made.plan.locks(),
+            since: self.facts.now,
+        };
+        match self.kind.ledger.claim(claim).await? {
+            Claimed::Held => {}
+            Claimed::Taken { key, by } => {
+                let message = format!(
+                    "approved; {key} is held by run {}/{}, which goes first",
+                    by.namespace, by.name
+                );
+                let wait = Wait {
+                    stage: Stage::Approve,
+                    reason: Reason::TargetLocked,
+                    message,
+                    // The release wakes it; this is for the case that its run is gone without a word.
+                    after: Some(Duration::from_secs(30)),
+                    approved: true,
+                    record: None,
+                    verdict: None,
+                };
+                return Ok(self.wait(wait).await);
+            }
+        }
+        failpoint!("begin.claimed");
+        self.record(begin.record, Ack::Anchored).await?;
+        failpoint!("begin.after");
+        self.kind
+            .metrics
+            .stage_left(Stage::Approve, Reason::Approved.as_str());
+        self.kind.memory.keep(&run.uid, Arc::new(made.plan));
+        self.kind.memory.keep_steps(&run.uid, made.steps);
+        Ok((Told::Same, AT_ONCE))
+    }
+
+    /// Intent, effect, outcome; each on its own if the process ends between them.
+    async fn step(&mut self, stepping: Stepping) -> Acted {
+        let Stepping {
+            plan,
+            index,
+            attempt,
+            began,
+            stopped,
+        } = stepping;
+        let Some(step) = plan.steps.get(index) else {
+            return Ok((Told::Same, Verdict::Settled));
+        };
+        let run = self.run().clone();
+        let history = self.facts.history.as_ref().ok();
+        let started = history.and_then(|history| history.started.clone());
+        let Some(started) = started else {
+            return Ok((Told::Same, Verdict::Settled));
+        };
+        let began = match began {
+            Some(began) => began,
+            None => {
+                failpoint!("intent.before");
+                let intent = records::intended(&run, &started.plan, step, attempt);
+                self.record(intent, Ack::Anchored).await?;
+                failpoint!("intent.after");
+                clock::now()
+            }
+        };
+        let gatekeeper = Gatekeeper {
+            fence: self.fence,
+            stopped: stopped.is_some(),
+        };
+        let rendered = self.rendered(&plan, index).await?;
+        let account = self
+            .kind
+            .planner
+            .account(&run.namespace, &plan.service_account);
+        let account = account.map_err(|obstacle| OrchestrationError::Account(obstacle.message))?;
+        let veil = self.kind.planner.veil().await;
+        let running = Running {
+            account: &account,
+            plan: &plan,
+            digest: &started.plan,
+            step,
+            attempt,
+            began,
+            now: clock::now(),
+            memory: self.kind.memory.held_since(&run.uid, &step.name),
+            rendered: rendered.as_ref(),
+            veil: veil.map_err(|obstacle| OrchestrationError::Account(obstacle.message))?,
+            fence: &gatekeeper,
+        };
+        let progress = match kind_named(&step.kind) {
+            Some(kind) => kind.run(&running).await,
+            None => Ok(Progress::Failed {
+                reason: Reason::StepUnsupported,
+                message: format!("this version does not know the step kind {}", step.kind),
+            }),
+        };
+        let late = passed(began, step.timeout, clock::now());
+        let progress = match progress {
+            Ok(progress) => progress,
+            Err(error) if stopped.is_some() => {
+                tracing::debug!(error = %chain(&error), "a step does not go on while the run is stopped");
+                Progress::Pending {
+                    after: Duration::from_secs(2),
+                    message: stopped.map(|(_, message)| message).unwrap_or_default(),
+                    memory: None,
+                }
+            }
+            Err(error) if late => Progress::Failed {
+                reason: Reason::DeadlineExceeded,
+                message: format!("its time was over: {}", chain(&error)),
+            },
+            Err(error) => return Err(OrchestrationError::Step(error).into()),
+        };
+        failpoint!("outcome.before");
+        let progress = match progress {
+            Progress::Pending { message, .. } if late => Progress::Failed {
+                reason: Reason::DeadlineExceeded,
+                message: format!("its time was over: {message}"),
+            },
+            progress => progress,
+        };
+        let (ended, message) = match progress {
+            Progress::Pending {
+                after,
+                message,
+                memory,
+            } => {
+                self.kind.memory.say(&run.uid, &step.name, &message);
+                self.kind.memory.holds(&run.uid, &step.name, memory);
+                let verdict = Verdict::Waiting {
+                    reason: Reason::Running,
+                    after: Some(after),
+                };
+                return Ok((
+                    self.going(started.at, format!("step {}: {message}", step.name)),
+                    verdict,
+                ));
+            }
+            Progress::Done { message } => (Ok(()), message),
+            Progress::Failed { reason, message } => (Err(reason), message),
+        };
+        let record = records::step_ended(&run, (&step.name, attempt), ended, &message);
+        self.record(record, Ack::Durable).await?;
+        failpoint!("outcome.after");
+        self.kind.memory.say(&run.uid, &step.name, &message);
+        let told = self.going(started.at, format!("step {}: {message}", step.name));
+        Ok((told, AT_ONCE))
+    }
+
+    /// The step as the verified Playbook has it, where the plan does not hold all of it.
+    async fn rendered(&self, plan: &Plan, index: usize) -> Result<Option<Step>, Halt> {
+        let step = plan.steps.get(index);
+        let hidden = step.is_some_and(|step| step.effect.to_string().contains("\"$hmac\""));
+        if !hidden {
+            return Ok(None);
+        }
+        if let Some(steps) = self.kind.memory.steps(&self.facts.run.uid) {
+            return Ok(steps.get(index).cloned());
+        }
+        // Another process began it: what is secret is in the Playbook alone, which is verified once more.
+        let rendered = self
+            .kind
+            .planner
+            .steps(&self.facts.run, &self.facts.spec)
+            .await;
+        match rendered {
+            Ok(steps) => {
+                let step = steps.get(index).cloned();
+                self.kind.memory.keep_steps(&self.facts.run.uid, steps);
+                Ok(step)
+            }
+            Err(obstacle) => Err(OrchestrationError::Account(obstacle.message).into()),
+        }
+    }
+
+    fn going(&self, began: Timestamp, message: String) -> Told {
+        if self
+            .kind
+            .memory
+            .paces(&self.facts.run.uid, began, clock::now())
+        {
+            Told::Going { message }
+        } else {
+            Told::Same
+        }
+    }
+
+    async fn finish(&mut self, finish: Finish) -> Acted {
+        self.legal(finish.from, Stage::Done(finish.outcome))?;
+        failpoint!("finish.before");
+        for draft in finish.records {
+            if finish.stop {
+                self.record_stop(draft).await;
+            } else {
+                self.record(draft, Ack::Durable).await?;
+            }
+        }
+        failpoint!("finish.after");
+        if let Some((gate, closing)) = finish.gate {
+            self.kind
+                .settle(&gate, closing, finish.reason, &finish.message, self.fence)
+                .await?;
+        }
+        // A stop that cannot be recorded now leaves its locks to whoever looks again.
+        let released = self.kind.ledger.release(&self.facts.run.uid).await;
+        if let Err(refusal) = released {
+            if !finish.stop {
+                return Err(refusal.into());
+            }
+            tracing::warn!("the locks of a stopped run are not released yet: {refusal}");
+            self.kind.unreleased(self.run());
+        }
+        self.ended(finish.from, finish.outcome);
+        let told = Told::Ended {
+            outcome: finish.outcome,
+            reason: finish.reason,
+            message: finish.message,
+            verdict: finish.verdict,
+            planned: None,
+        };
+        Ok((told, Verdict::Settled))
+    }
+
+    /// Metrics, and whoever waits for what this run had.
+    fn ended(&self, from: Stage, outcome: Outcome) {
+        let metrics = &self.kind.metrics;
+        metrics.stage_left(from, outcome.as_str());
+        let history = self.facts.history.as_ref().ok();
+        if let Some(started) = history.and_then(|history| history.started.as_ref()) {
+            metrics.stage_took(Stage::Execute, clock::now().duration_since(started.at));
+        }
+        self.kind.memory.forget(&self.facts.run.uid);
+        self.kind.wake_waiting();
+    }
+}

@@ -1,0 +1,196 @@
+//! Floor 3: what a run makes besides its effects: the ConfigMap with its plan, and the Gate that asks about it. Each has a
+//! name that is found again, and is taken for the run's only by owner uid and full digest.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::core::v1::ConfigMap,
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time},
+};
+use kube::{Api, Resource, ResourceExt as _, api::PostParams};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{OrchestrationError, OrchestrationKind, decide::Ask};
+use crate::{
+    adapters::{failpoint::failpoint, kube::CHILDREN_MANAGER},
+    api::v1alpha1::{ApprovalRules, Gate, GateSpec, GateSubject, OnTimeout, Orchestration},
+    controllers::planner::Made,
+    domain::{
+        digest::Digest,
+        duration, names,
+        plan::{self, RunRef},
+        stage::Stage,
+    },
+    ports::Leadership,
+};
+
+/// The full digest of the plan that a child is about; a name holds only a part of it.
+pub(super) const PLAN_DIGEST: &str = "neuralops.io/plan-digest";
+/// Until when people are asked, where the rules do not say.
+const DEADLINE: std::time::Duration = std::time::Duration::from_secs(60 * 60);
+
+fn meta(run: &RunRef, kind: &str, digest: &Digest) -> ObjectMeta {
+    let owner = OwnerReference {
+        api_version: Orchestration::api_version(&()).into_owned(),
+        kind: Orchestration::kind(&()).into_owned(),
+        name: run.name.clone(),
+        uid: run.uid.clone(),
+        controller: Some(true),
+        // A run is deleted without anybody waiting for what it made.
+        block_owner_deletion: Some(false),
+    };
+    ObjectMeta {
+        name: Some(names::child(run, kind, "", 0, digest)),
+        namespace: Some(run.namespace.clone()),
+        owner_references: Some(vec![owner]),
+        labels: Some(BTreeMap::from([(
+            "app.kubernetes.io/managed-by".to_owned(),
+            "neuralops".to_owned(),
+        )])),
+        annotations: Some(BTreeMap::from([(
+            PLAN_DIGEST.to_owned(),
+            digest.to_string(),
+        )])),
+        ..ObjectMeta::default()
+    }
+}
+
+/// Whether the run owns the object, and it is about this plan.
+fn is_of(found: &ObjectMeta, run: &RunRef, digest: &Digest) -> bool {
+    let owners = found.owner_references.iter().flatten();
+    let mut controllers = owners.filter(|owner| owner.controller == Some(true));
+    let said = found
+        .annotations
+        .as_ref()
+        .and_then(|all| all.get(PLAN_DIGEST));
+    controllers.any(|owner| owner.uid == run.uid)
+        && said.is_some_and(|said| said == digest.as_str())
+        && found.deletion_timestamp.is_none()
+}
+
+impl OrchestrationKind {
+    /// The ConfigMap with the plan, for people; nothing is run from it.
+    pub(super) async fn config_map(
+        &self,
+        made: &Made,
+        fence: &dyn Leadership,
+    ) -> Result<String, OrchestrationError> {
+        let run = &made.plan.run;
+        let data = BTreeMap::from([
+            (
+                "plan.json".to_owned(),
+                String::from_utf8_lossy(&made.bytes).into_owned(),
+            ),
+            ("diff".to_owned(), plan::diff(&made.plan)),
+        ]);
+        let wanted = ConfigMap {
+            metadata: meta(run, "Plan", &made.digest),
+            immutable: Some(true),
+            data: Some(data.clone()),
+            ..ConfigMap::default()
+        };
+        failpoint!("plan.before");
+        let api = Api::namespaced(self.client.clone(), &run.namespace);
+        let made_or_found = make(&api, &wanted, "the ConfigMap of its plan", fence).await?;
+        failpoint!("plan.after");
+        if is_of(&made_or_found.metadata, run, &made.digest) && made_or_found.data == Some(data) {
+            return Ok(made_or_found.name_any());
+        }
+        Err(OrchestrationError::NotOurs {
+            what: "ConfigMap",
+            name: made_or_found.name_any(),
+        })
+    }
+
+    /// The Gate that asks about the plan.
+    pub(super) async fn open_gate(
+        &self,
+        ask: &Ask,
+        now: Timestamp,
+        fence: &dyn Leadership,
+    ) -> Result<Gate, OrchestrationError> {
+        let made = &ask.made;
+        let run = &made.plan.run;
+        let Some(rules) = made.approval.first() else {
+            return Err(OrchestrationError::NobodyToAsk);
+        };
+        let mut wanted = Gate::new("", spec(ask, rules, now));
+        wanted.metadata = meta(run, "Gate", &made.digest);
+        failpoint!("gate.before");
+        let api = Api::namespaced(self.client.clone(), &run.namespace);
+        let gate = make(&api, &wanted, "its Gate", fence).await?;
+        failpoint!("gate.after");
+        let asks = gate.spec.subject.plan_digest == made.digest.as_str()
+            && gate.spec.subject.uid == run.uid
+            && gate.spec.rules == rules.rules
+            && gate.spec.requested_by == ask.requested_by;
+        if is_of(&gate.metadata, run, &made.digest) && asks {
+            return Ok(gate);
+        }
+        Err(OrchestrationError::NotOurs {
+            what: "Gate",
+            name: gate.name_any(),
+        })
+    }
+}
+
+fn spec(ask: &Ask, rules: &ApprovalRules, now: Timestamp) -> GateSpec {
+    let run = &ask.made.plan.run;
+    let wait = rules
+        .deadline
+        .as_deref()
+        .and_then(|text| duration::parse(text).ok());
+    let deadline = now
+        .checked_add(wait.unwrap_or(DEADLINE))
+        .unwrap_or(Timestamp::MAX);
+    // The API server keeps whole seconds.
+    let deadline = Timestamp::from_second(deadline.as_second()).unwrap_or(deadline);
+    GateSpec {
+        subject: GateSubject {
+            api_version: Some(Orchestration::api_version(&()).into_owned()),
+            kind: Some(Orchestration::kind(&()).into_owned()),
+            name: Some(run.name.clone()),
+            uid: run.uid.clone(),
+            stage: Some(Stage::Approve.as_str().to_owned()),
+            plan_digest: ask.made.digest.to_string(),
+            diff: Some(plan::short_diff(&ask.made.plan)),
+        },
+        rules: rules.rules.clone(),
+        requested_by: ask.requested_by.clone(),
+        deadline: Some(Time(deadline)),
+        on_timeout: Some(rules.on_timeout.unwrap_or(OnTimeout::Reject)),
+    }
+}
+
+/// Makes the object, or brings the one that has its name already.
+async fn make<K>(
+    api: &Api<K>,
+    wanted: &K,
+    what: &'static str,
+    fence: &dyn Leadership,
+) -> Result<K, OrchestrationError>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Serialize + DeserializeOwned,
+{
+    fence.holds().map_err(OrchestrationError::Deposed)?;
+    let params = PostParams {
+        dry_run: false,
+        field_manager: Some(CHILDREN_MANAGER.to_owned()),
+    };
+    match api.create(&params, wanted).await {
+        Ok(made) => Ok(made),
+        Err(kube::Error::Api(answer)) if answer.is_already_exists() => {
+            let name = wanted.name_any();
+            let found = api.get(&name).await;
+            found.map_err(|source| OrchestrationError::Read {
+                what,
+                source: Box::new(source),
+            })
+        }
+        Err(source) => Err(OrchestrationError::Make {
+            what,
+            source: Box::new(source),
+        }),
+    }
+}

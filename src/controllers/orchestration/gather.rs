@@ -1,0 +1,435 @@
+//! Floor 3: what is known about a run before anything is decided. How much is looked at depends on where the run stands;
+//! that is the domain's and `decide`'s to say. Reads and dry runs only.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::jiff;
+use kube::{Api, ResourceExt as _, api::ListParams};
+
+use super::{
+    OrchestrationError, OrchestrationKind,
+    decide::{Standing, standing, waits_for_people},
+};
+use crate::{
+    adapters::{
+        clock,
+        kube::error::chain,
+        ledger::{self},
+    },
+    api::v1alpha1::{
+        self as api, Freeze, Gate, GateState, Orchestration, OrchestrationSpec, OrchestrationStatus,
+    },
+    controllers::{freezes, guard, planner::Made, settling::is_open},
+    domain::{
+        gate::GUARD_MARGIN,
+        plan::{Obstacle, Plan, RunRef},
+        run::History,
+        stage::Stage,
+    },
+};
+
+/// What is known about a run.
+#[derive(Debug)]
+pub struct Facts {
+    /// When this was found out.
+    pub(super) now: Timestamp,
+    /// Which run.
+    pub(super) run: RunRef,
+    /// Which version of its spec.
+    pub(super) generation: u64,
+    /// When it was asked for.
+    pub(super) created: Timestamp,
+    /// What is wanted.
+    pub(super) spec: OrchestrationSpec,
+    /// What its status says.
+    pub(super) status: OrchestrationStatus,
+    /// What its records say.
+    pub(super) history: Result<History, ledger::Refusal>,
+    /// What was looked at besides.
+    pub(super) look: Look,
+}
+
+/// What was looked at besides.
+#[derive(Debug)]
+pub(super) enum Look {
+    /// Nothing: it has come to its end, or nothing can be known.
+    Settled,
+    /// Nothing: its records tell of its end.
+    Ended,
+    /// It is cancelled; its Gate, if one is still open.
+    Cancelled { gate: Option<Gate> },
+    /// It has to be planned.
+    Planning(Opening),
+    /// People are asked.
+    Asked {
+        /// The Gate that stands in the run's status, if it is still there.
+        gate: Option<Gate>,
+        /// What has to be known before an approved plan begins.
+        beginning: Option<Box<Beginning>>,
+    },
+    /// It has begun.
+    Working(Working),
+}
+
+/// What is known of a run that has to be planned.
+#[derive(Debug)]
+pub(super) enum Opening {
+    /// It is suspended, and nothing was looked at.
+    Suspended,
+    /// It names no Playbook.
+    NoPlaybook,
+    /// It does not say who asked for it.
+    NoRequester,
+    /// Who asked for it is not proven; for good, or as long as the guard is not whole.
+    Distrusted { message: String, lasting: bool },
+    /// What the planner came to.
+    Planned(Result<Made, Vec<Obstacle>>),
+}
+
+/// What has to be known before an approved plan begins.
+#[derive(Debug, Default)]
+pub(super) struct Beginning {
+    /// What stops it.
+    pub(super) frozen: Vec<Frozen>,
+    /// Why it is not believed who released it.
+    pub(super) release_distrusted: Option<String>,
+    /// Whether the votes still approve; if not, why not.
+    pub(super) recount: Option<Result<(), String>>,
+    /// What would run now.
+    pub(super) made: Option<Result<Made, Vec<Obstacle>>>,
+}
+
+/// What is known of a run that has begun.
+#[derive(Debug)]
+pub(super) struct Working {
+    /// What was approved; or why it is not there any more.
+    pub(super) plan: Result<Arc<Plan>, String>,
+    /// What stops it.
+    pub(super) frozen: Vec<Frozen>,
+    /// What its steps said, as far as this process has heard it.
+    pub(super) said: std::collections::BTreeMap<String, String>,
+}
+
+impl Working {
+    /// What a step said, after this.
+    pub(super) fn told(&self, step: &str, message: String) -> String {
+        match self.said.get(step) {
+            Some(said) => format!("{message}: {said}"),
+            None => message,
+        }
+    }
+}
+
+/// A Freeze that stops a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Frozen {
+    pub(super) uid: String,
+    name: String,
+    by: String,
+    why: String,
+}
+
+impl Frozen {
+    /// In a sentence.
+    pub(super) fn message(&self) -> String {
+        format!(
+            "Freeze {} by {} stops it before its next effect: {}",
+            self.name, self.by, self.why
+        )
+    }
+}
+
+impl Facts {
+    /// How long ago it was asked for.
+    pub(super) fn age(&self) -> SignedDuration {
+        self.now.duration_since(self.created)
+    }
+
+    /// Where its status and its records say that it is.
+    pub(super) fn stage(&self) -> Stage {
+        let started = self
+            .history
+            .as_ref()
+            .is_ok_and(|history| history.started.is_some());
+        if started {
+            return Stage::Execute;
+        }
+        match self.status.stage {
+            Some(api::Stage::Approve) => Stage::Approve,
+            Some(api::Stage::Execute) => Stage::Execute,
+            Some(api::Stage::DryRun) => Stage::DryRun,
+            Some(api::Stage::Suggest) => Stage::Suggest,
+            Some(api::Stage::Done) | None if self.spec.playbook_ref.is_none() => Stage::Suggest,
+            Some(api::Stage::Done) | None => Stage::DryRun,
+        }
+    }
+
+    /// Since when its status says that it is approved; now, if it does not say so yet.
+    pub(super) fn status_since_approval(&self) -> Timestamp {
+        let conditions = self.status.conditions.iter().flatten();
+        let mut approved = conditions
+            .filter(|condition| condition.type_ == "Approved" && condition.status == "True");
+        approved
+            .next()
+            .map_or(self.now, |condition| condition.last_transition_time.0)
+    }
+}
+
+/// Which run an object is.
+pub(super) fn run_ref(object: &Orchestration) -> RunRef {
+    RunRef {
+        namespace: object.namespace().unwrap_or_default(),
+        name: object.name_any(),
+        uid: object.uid().unwrap_or_default(),
+    }
+}
+
+impl OrchestrationKind {
+    pub(super) async fn look(&self, object: &Orchestration) -> Result<Facts, OrchestrationError> {
+        let status = object.status.clone().unwrap_or_default();
+        let now = clock::now();
+        let mut facts = Facts {
+            now,
+            run: run_ref(object),
+            generation: object
+                .metadata
+                .generation
+                .and_then(|generation| generation.try_into().ok())
+                .unwrap_or_default(),
+            created: object.creation_timestamp().map_or(now, |time| time.0),
+            spec: object.spec.clone(),
+            history: Ok(History::default()),
+            look: Look::Settled,
+            status,
+        };
+        // The records of what has come to its end are not asked for again and again.
+        if facts.status.outcome.is_some() {
+            return Ok(facts);
+        }
+        facts.history = self.ledger.history(&facts.run.uid).await.map(|leaves| {
+            let leaves = leaves.iter().map(|(at, record)| (at.index, record));
+            History::of(leaves)
+        });
+        let Ok(history) = &facts.history else {
+            return Ok(facts);
+        };
+        facts.look = match standing(&facts.spec, &facts.status, history) {
+            Standing::Settled => Look::Settled,
+            Standing::Ended => Look::Ended,
+            Standing::Cancelled => Look::Cancelled {
+                gate: self.gate(&facts).await?.filter(is_open),
+            },
+            Standing::Planning => Look::Planning(self.opening(&facts).await?),
+            Standing::Asked => {
+                let gate = self.gate(&facts).await?;
+                let beginning = match &gate {
+                    Some(gate) if may_begin(&facts.spec, gate) => {
+                        Some(Box::new(self.beginning(&facts, gate).await?))
+                    }
+                    _ => None,
+                };
+                Look::Asked { gate, beginning }
+            }
+            Standing::Executing => Look::Working(self.working(&facts, history).await?),
+        };
+        Ok(facts)
+    }
+
+    /// The newest Gate that stands in the run's status, and no other that may bear its name.
+    async fn gate(&self, facts: &Facts) -> Result<Option<Gate>, OrchestrationError> {
+        let Some(named) = facts.status.gates.as_ref().and_then(|gates| gates.last()) else {
+            return Ok(None);
+        };
+        let gates: Api<Gate> = Api::namespaced(self.client.clone(), &facts.run.namespace);
+        let found = gates.get_opt(&named.name).await;
+        let found = found.map_err(|source| OrchestrationError::Read {
+            what: "its Gate",
+            source: Box::new(source),
+        })?;
+        Ok(found.filter(|gate| {
+            gate.uid().as_ref() == Some(&named.uid) && gate.metadata.deletion_timestamp.is_none()
+        }))
+    }
+
+    async fn opening(&self, facts: &Facts) -> Result<Opening, OrchestrationError> {
+        if facts.spec.suspend == Some(true) {
+            return Ok(Opening::Suspended);
+        }
+        if facts.spec.playbook_ref.is_none() {
+            return Ok(Opening::NoPlaybook);
+        }
+        if facts.spec.requested_by.is_none() {
+            return Ok(Opening::NoRequester);
+        }
+        // Once it is on record who asked, a gap of the guard that came later says nothing about it.
+        let known = facts
+            .history
+            .as_ref()
+            .is_ok_and(|history| history.requested);
+        if !known && let Some(distrusted) = self.distrusted(facts).await? {
+            return Ok(distrusted);
+        }
+        let planned = self.planner.plan(&facts.run, &facts.spec).await;
+        Ok(Opening::Planned(planned))
+    }
+
+    /// Whether the names in the run were written while nobody proved them.
+    async fn distrusted(&self, facts: &Facts) -> Result<Option<Opening>, OrchestrationError> {
+        let standing = self
+            .guard
+            .standing()
+            .await
+            .map_err(OrchestrationError::Guard)?;
+        let distrusted = |message: &str, lasting| Opening::Distrusted {
+            message: message.to_owned(),
+            lasting,
+        };
+        Ok(match standing {
+            guard::Standing::Broken => Some(distrusted(
+                "the admission guard is missing or altered, so that nobody proves who asks; the operator's readiness says what",
+                false,
+            )),
+            guard::Standing::Whole { since } if facts.created <= since + GUARD_MARGIN => {
+                Some(distrusted(
+                    "it was asked for while the admission guard was not whole, so that nobody proved who asked; ask again",
+                    true,
+                ))
+            }
+            guard::Standing::Whole { .. } => None,
+        })
+    }
+
+    /// Everything that has to hold before the first effect, read live; what stops it is looked at first.
+    async fn beginning(&self, facts: &Facts, gate: &Gate) -> Result<Beginning, OrchestrationError> {
+        let mut beginning = Beginning {
+            frozen: self.frozen(&facts.run.namespace).await?,
+            ..Beginning::default()
+        };
+        if !beginning.frozen.is_empty() {
+            return Ok(beginning);
+        }
+        if facts.spec.released_by.is_some() {
+            beginning.release_distrusted = self.release_distrusted(facts).await?;
+        }
+        let recount = self.counting.recount(gate).await;
+        let recount = recount.map_err(OrchestrationError::Counting)?;
+        beginning.recount = Some(if recount.approves() {
+            Ok(())
+        } else if recount.guard_missing {
+            Err("the admission guard is not whole, so that no vote counts".to_owned())
+        } else {
+            Err("counted again, its votes do not approve it".to_owned())
+        });
+        if matches!(beginning.recount, Some(Ok(()))) {
+            beginning.made = Some(self.planner.plan(&facts.run, &facts.spec).await);
+        }
+        Ok(beginning)
+    }
+
+    /// A release is written after the approval; the guard must have been whole since.
+    async fn release_distrusted(
+        &self,
+        facts: &Facts,
+    ) -> Result<Option<String>, OrchestrationError> {
+        let standing = self
+            .guard
+            .standing()
+            .await
+            .map_err(OrchestrationError::Guard)?;
+        let planned = facts
+            .history
+            .as_ref()
+            .ok()
+            .and_then(|history| history.planned.as_ref());
+        let asked = planned.map_or(facts.created, |planned| planned.at);
+        let whole = standing.whole().is_some_and(|since| since <= asked);
+        Ok((!whole).then(|| {
+            "the admission guard was not whole all the time since it was asked about, so that nobody proves who released it; cancel it and ask again".to_owned()
+        }))
+    }
+
+    /// The Freezes that stop what happens in this namespace, as they stand now. One that was lifted stops until that is
+    /// on record.
+    async fn frozen(&self, namespace: &str) -> Result<Vec<Frozen>, OrchestrationError> {
+        let all: Api<Freeze> = Api::all(self.client.clone());
+        let all = all.list(&ListParams::default()).await;
+        let all = all.map_err(|source| OrchestrationError::Read {
+            what: "the Freezes",
+            source: Box::new(source),
+        })?;
+        let mut frozen = Vec::new();
+        for freeze in all.items.iter().filter(|freeze| covers(freeze, namespace)) {
+            let uid = freeze.uid().unwrap_or_default();
+            if freeze.spec.lifted_by.is_some()
+                && self
+                    .ledger
+                    .has(freezes::lifted(&uid))
+                    .await
+                    .map_err(OrchestrationError::Log)?
+            {
+                continue;
+            }
+            frozen.push(Frozen {
+                name: freeze.name_any(),
+                by: freeze.spec.frozen_by.clone().unwrap_or_default(),
+                why: freeze.spec.reason.clone(),
+                uid,
+            });
+        }
+        Ok(frozen)
+    }
+
+    async fn working(
+        &self,
+        facts: &Facts,
+        history: &History,
+    ) -> Result<Working, OrchestrationError> {
+        let uid = &facts.run.uid;
+        let plan = match self.memory.plan(uid) {
+            Some(plan) => Ok(plan),
+            None => self.stored(uid, history).await?,
+        };
+        Ok(Working {
+            plan,
+            frozen: self.frozen(&facts.run.namespace).await?,
+            said: self.memory.said(uid),
+        })
+    }
+
+    /// The plan as it was approved, from the store: what was written with the claim.
+    async fn stored(
+        &self,
+        uid: &str,
+        history: &History,
+    ) -> Result<Result<Arc<Plan>, String>, OrchestrationError> {
+        let stored = self
+            .ledger
+            .plan_of(uid)
+            .await
+            .map_err(OrchestrationError::Log)?;
+        let (Some(bytes), Some(started)) = (stored, &history.started) else {
+            let message = "the plan that was approved is not in the store any more";
+            return Ok(Err(message.to_owned()));
+        };
+        Ok(match Plan::parse(&bytes, &started.plan) {
+            Ok(plan) => {
+                let plan = Arc::new(plan);
+                self.memory.keep(uid, Arc::clone(&plan));
+                Ok(plan)
+            }
+            Err(error) => Err(chain(&error)),
+        })
+    }
+}
+
+fn covers(freeze: &Freeze, namespace: &str) -> bool {
+    let named = freeze.spec.namespaces.as_ref();
+    named.is_none_or(|named| named.iter().any(|one| one == namespace))
+}
+
+/// Whether an approved run has nothing to wait for but what is looked at live.
+fn may_begin(spec: &OrchestrationSpec, gate: &Gate) -> bool {
+    let state = gate.status.as_ref().and_then(|status| status.state);
+    state == Some(GateState::Approved) && waits_for_people(spec).is_none()
+}

@@ -1,0 +1,121 @@
+//! Floor 3: what is left of runs whose object is gone: their locks are released and their end is on record, so that nobody
+//! waits for ever and the log does not stop in the middle. Runs that ended while the log could not be written are released
+//! here as well. Nothing of a run goes on here.
+
+use std::{future::Future, time::Duration};
+
+use kube::{Api, Client, ResourceExt as _};
+use tokio::sync::{mpsc, watch};
+
+use super::records;
+use crate::{
+    adapters::{
+        kube::error::chain,
+        ledger::{Ledger, Refusal},
+    },
+    api::v1alpha1::Orchestration,
+    domain::{plan::RunRef, run::History},
+};
+
+/// Before it is tried again.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// A run that nobody looks at any more, and that may still hold something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Loose {
+    /// Its object is gone.
+    Gone(RunRef),
+    /// It has come to its end, and its locks could not be released then.
+    Unreleased(RunRef),
+}
+
+/// Puts what is loose to its end.
+pub struct Sweeper {
+    ledger: Ledger,
+    client: Client,
+    loose: mpsc::UnboundedReceiver<Loose>,
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Sweeper {
+    pub(super) fn new(
+        ledger: Ledger,
+        client: Client,
+        loose: mpsc::UnboundedReceiver<Loose>,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            ledger,
+            client,
+            loose,
+            wake: Box::new(wake),
+        }
+    }
+
+    /// Works until `stop` turns true. What was deleted while nobody watched is found first, by what the store still holds.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let work = async {
+            self.left_behind().await;
+            while let Some(loose) = self.loose.recv().await {
+                let (run, gone) = match &loose {
+                    Loose::Gone(run) => (run, true),
+                    Loose::Unreleased(run) => (run, false),
+                };
+                until_done(|| self.sweep(run, gone)).await;
+            }
+        };
+        tokio::select! {
+            () = work => {}
+            _ = stop.wait_for(|stop| *stop) => {}
+        }
+    }
+
+    async fn left_behind(&self) {
+        until_done(|| async {
+            for run in self.ledger.runs().await? {
+                let objects: Api<Orchestration> =
+                    Api::namespaced(self.client.clone(), &run.namespace);
+                let there = match objects.get_metadata_opt(&run.name).await {
+                    Ok(there) => there,
+                    Err(error) => return Err(Refusal::unavailable(chain(&error))),
+                };
+                if there.is_none_or(|there| there.uid().as_ref() != Some(&run.uid)) {
+                    let run = RunRef {
+                        namespace: run.namespace,
+                        name: run.name,
+                        uid: run.uid,
+                    };
+                    self.sweep(&run, true).await?;
+                }
+            }
+            Ok(())
+        })
+        .await;
+    }
+
+    async fn sweep(&self, run: &RunRef, gone: bool) -> Result<(), Refusal> {
+        if gone {
+            let leaves = self.ledger.history(&run.uid).await?;
+            let history = History::of(leaves.iter().map(|(at, record)| (at.index, record)));
+            if history.requested && history.finished.is_none() {
+                self.ledger.record_stop(records::gone(run)).await;
+                tracing::info!(
+                    orchestration.namespace = run.namespace,
+                    orchestration.name = run.name,
+                    "a run was deleted before its end; nothing of it goes on"
+                );
+            }
+        }
+        self.ledger.release(&run.uid).await?;
+        (self.wake)();
+        Ok(())
+    }
+}
+
+/// Tries until it is done.
+async fn until_done<F: Future<Output = Result<(), Refusal>>>(work: impl Fn() -> F) {
+    while let Err(refusal) = work().await {
+        tracing::debug!("what is loose stays so for now: {refusal}");
+        tokio::time::sleep(PAUSE).await;
+    }
+}

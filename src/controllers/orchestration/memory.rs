@@ -1,0 +1,139 @@
+//! Floor 3: what this process remembers of runs that are under way, so that it need not be read or told again. Nothing
+//! here is needed to go on with a run: whoever starts anew finds all of it in store and log.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    api::v1alpha1::Step,
+    domain::plan::{Plan, RunRef},
+};
+
+/// Progress is told at most so often.
+const PACE: SignedDuration = SignedDuration::from_secs(1);
+
+/// What is remembered.
+#[derive(Default)]
+pub(super) struct Memory {
+    runs: Mutex<HashMap<String, Remembered>>,
+    /// Runs that wait for a lock or for the end of a Freeze.
+    waiting: Mutex<HashSet<RunRef>>,
+}
+
+#[derive(Default)]
+struct Remembered {
+    plan: Option<Arc<Plan>>,
+    /// The steps as the verified Playbook has them.
+    steps: Option<Arc<Vec<Step>>>,
+    said: BTreeMap<String, String>,
+    held: BTreeMap<String, Timestamp>,
+    told: Option<Timestamp>,
+}
+
+impl Memory {
+    /// The plan of a run that is under way.
+    pub(super) fn plan(&self, uid: &str) -> Option<Arc<Plan>> {
+        self.runs().get(uid).and_then(|run| run.plan.clone())
+    }
+
+    /// Keeps the plan of a run.
+    pub(super) fn keep(&self, uid: &str, plan: Arc<Plan>) {
+        self.runs().entry(uid.to_owned()).or_default().plan = Some(plan);
+    }
+
+    /// Keeps the steps that a plan was made of.
+    pub(super) fn keep_steps(&self, uid: &str, steps: Vec<Step>) {
+        self.runs().entry(uid.to_owned()).or_default().steps = Some(Arc::new(steps));
+    }
+
+    /// The steps that a plan was made of.
+    pub(super) fn steps(&self, uid: &str) -> Option<Arc<Vec<Step>>> {
+        self.runs().get(uid).and_then(|run| run.steps.clone())
+    }
+
+    /// A step said this.
+    pub(super) fn say(&self, uid: &str, step: &str, message: &str) {
+        let mut runs = self.runs();
+        let run = runs.entry(uid.to_owned()).or_default();
+        run.said.insert(step.to_owned(), message.to_owned());
+    }
+
+    /// What the steps of a run said.
+    pub(super) fn said(&self, uid: &str) -> BTreeMap<String, String> {
+        self.runs()
+            .get(uid)
+            .map(|run| run.said.clone())
+            .unwrap_or_default()
+    }
+
+    /// Since when what a step looks at has been as it should be; a new process begins to watch anew.
+    pub(super) fn holds(&self, uid: &str, step: &str, since: Option<Timestamp>) {
+        let mut runs = self.runs();
+        let held = &mut runs.entry(uid.to_owned()).or_default().held;
+        match since {
+            Some(since) => held.insert(step.to_owned(), since),
+            None => held.remove(step),
+        };
+    }
+
+    /// The same, as it was remembered.
+    pub(super) fn held_since(&self, uid: &str, step: &str) -> Option<Timestamp> {
+        self.runs()
+            .get(uid)
+            .and_then(|run| run.held.get(step).copied())
+    }
+
+    /// Whether progress is to be told now: a run that is shorter than the pace is told once, at its end.
+    pub(super) fn paces(&self, uid: &str, began: Timestamp, now: Timestamp) -> bool {
+        let mut runs = self.runs();
+        let run = runs.entry(uid.to_owned()).or_default();
+        let last = run.told.unwrap_or(began);
+        let due = now.duration_since(last) >= PACE;
+        if due {
+            run.told = Some(now);
+        }
+        due
+    }
+
+    /// The run has come to its end, or is gone.
+    pub(super) fn forget(&self, uid: &str) {
+        self.runs().remove(uid);
+    }
+
+    /// The run waits for a lock, or for the end of a Freeze.
+    pub(super) fn waits(&self, run: &RunRef) {
+        self.waiting().insert(run.clone());
+    }
+
+    /// Everybody who waits, to look again.
+    pub(super) fn wake(&self) -> HashSet<RunRef> {
+        std::mem::take(&mut *self.waiting())
+    }
+
+    fn runs(&self) -> MutexGuard<'_, HashMap<String, Remembered>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashSet<RunRef>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_run_tells_no_progress_and_a_long_one_once_a_second() {
+        let memory = Memory::default();
+        let at = |millisecond| Timestamp::from_millisecond(millisecond).unwrap();
+        let told: Vec<bool> = [0, 500, 1000, 1500, 1999, 2000, 9000]
+            .map(|now| memory.paces("u", at(0), at(now)))
+            .into();
+        assert_eq!(told, [false, false, true, false, false, true, true]);
+    }
+}

@@ -1,0 +1,177 @@
+//! Floor 3: what is recorded about a run, each transition under an id of its own, so that a pass that is repeated records
+//! nothing twice. Pure; when something is recorded is decided elsewhere.
+
+use super::gather::Facts;
+use crate::{
+    adapters::ledger::Draft,
+    api::v1alpha1::Gate,
+    controllers::{CONTROLLER, planner::Made},
+    domain::{
+        audit::{
+            event::Event,
+            record::{Actor, Fact, Method, Object, RecordId},
+        },
+        digest::Digest,
+        plan::{self, PlannedStep, RunRef},
+        reason::Reason,
+        stage::{Outcome, Stage},
+    },
+};
+
+/// The run as an object of a record.
+pub(super) fn object(run: &RunRef, generation: Option<u64>) -> Object {
+    Object {
+        generation,
+        kind: "Orchestration".into(),
+        name: run.name.as_str().into(),
+        namespace: Some(run.namespace.as_str().into()),
+        uid: run.uid.as_str().into(),
+    }
+}
+
+fn fact(run: &RunRef, event: Event, parts: &[&str]) -> Fact {
+    let id = RecordId::of(&[&[run.uid.as_str(), event.code()], parts].concat());
+    let mut fact = Fact::new(id, event, Actor::operator(CONTROLLER));
+    fact.object = Some(object(run, None));
+    fact
+}
+
+fn person(name: &str) -> Actor {
+    Actor {
+        method: Method::ApiServer,
+        ..Actor::operator(name)
+    }
+}
+
+fn with(fact: Fact, details: String) -> Draft {
+    Draft {
+        fact,
+        details: Some(details),
+        notice: None,
+    }
+}
+
+/// It was asked for, by whom its spec says; admission has proven that.
+pub(super) fn requested(facts: &Facts) -> Draft {
+    let mut fact = fact(&facts.run, Event::RunRequested, &[]);
+    fact.actor = facts
+        .spec
+        .requested_by
+        .as_deref()
+        .map_or_else(|| Actor::operator(CONTROLLER), person);
+    fact.object = Some(object(&facts.run, Some(facts.generation)));
+    fact.stage = Some(facts.stage().as_str().into());
+    let summary = facts.spec.incident.summary.clone().unwrap_or_default();
+    with(fact, summary)
+}
+
+/// It was dry-run into this plan.
+pub(super) fn planned(facts: &Facts, made: &Made) -> Draft {
+    let mut fact = fact(&facts.run, Event::RunPlanned, &[made.digest.as_str()]);
+    fact = fact.outcome(Reason::Planned);
+    fact.stage = Some(Stage::DryRun.as_str().into());
+    about_plan(&mut fact, made);
+    with(fact, plan::summary(&made.plan))
+}
+
+fn about_plan(fact: &mut Fact, made: &Made) {
+    fact.plan_digest = Some(made.digest.clone());
+    fact.playbook_digest = Some(made.plan.playbook.digest.clone());
+    fact.policy_digest = Some(made.plan.policy_digest.clone());
+}
+
+/// What was approved begins; by which Gate, and by whose decisions.
+pub(super) fn started(facts: &Facts, made: &Made, gate: &Gate) -> Draft {
+    let mut fact = fact(&facts.run, Event::RunStarted, &[]);
+    fact = fact.outcome(Reason::Approved);
+    fact.stage = Some(Stage::Execute.as_str().into());
+    about_plan(&mut fact, made);
+    fact.gate = gate.metadata.uid.as_deref().map(Into::into);
+    let counted = gate
+        .status
+        .as_ref()
+        .and_then(|status| status.decisions.as_ref());
+    fact.decisions = counted
+        .into_iter()
+        .flatten()
+        .filter_map(|decision| decision.uid.as_deref().map(Into::into))
+        .collect();
+    let released = facts.spec.released_by.as_ref();
+    match released {
+        Some(by) => with(fact, format!("released by {by}")),
+        None => fact.into(),
+    }
+}
+
+/// Something keeps it from going on; recorded once for each cause.
+pub(super) fn held(facts: &Facts, reason: Reason, cause: &str, message: &str) -> Draft {
+    let fact = fact(&facts.run, Event::RunHeld, &[reason.as_str(), cause]).outcome(reason);
+    with(fact, message.to_owned())
+}
+
+/// An effect is about to happen.
+pub(super) fn intended(run: &RunRef, plan: &Digest, step: &PlannedStep, attempt: u32) -> Draft {
+    let number = attempt.to_string();
+    let mut fact = fact(run, Event::StepIntended, &[&step.name, &number]);
+    about_step(&mut fact, &step.name, attempt);
+    fact.plan_digest = Some(plan.clone());
+    fact.effect = step.digest().ok();
+    fact.into()
+}
+
+/// An attempt has come to its end.
+pub(super) fn step_ended(
+    run: &RunRef,
+    (step, attempt): (&str, u32),
+    ended: Result<(), Reason>,
+    message: &str,
+) -> Draft {
+    let number = attempt.to_string();
+    let (event, reason) = match ended {
+        Ok(()) => (Event::StepSucceeded, Reason::Succeeded),
+        Err(reason) => (Event::StepFailed, reason),
+    };
+    let mut fact = fact(run, event, &[step, &number]).outcome(reason);
+    about_step(&mut fact, step, attempt);
+    with(fact, message.to_owned())
+}
+
+fn about_step(fact: &mut Fact, step: &str, attempt: u32) {
+    fact.stage = Some(Stage::Execute.as_str().into());
+    fact.step = Some(step.into());
+    fact.attempt = Some(attempt);
+}
+
+/// An attempt that was begun is not gone on with; what came of it is not known.
+pub(super) fn step_cut_off(facts: &Facts, step: &str, attempt: u32, reason: Reason) -> Draft {
+    let message = "it was begun and is not gone on with; what came of it is not known";
+    step_ended(&facts.run, (step, attempt), Err(reason), message)
+}
+
+/// Somebody cancelled it; by whom its spec says, if it does.
+pub(super) fn cancelled(facts: &Facts, by: Option<&str>) -> Draft {
+    let mut fact = fact(&facts.run, Event::RunCancelled, &[]).outcome(Reason::Cancelled);
+    if let Some(by) = by {
+        fact.actor = person(by);
+    }
+    fact.stage = Some(facts.stage().as_str().into());
+    fact.into()
+}
+
+/// It has come to its end.
+pub(super) fn finished(facts: &Facts, from: Stage, outcome: Outcome, message: &str) -> Draft {
+    let mut fact = fact(&facts.run, Event::RunFinished, &[]);
+    fact.outcome = Some(outcome.as_str().into());
+    fact.stage = Some(from.as_str().into());
+    let history = facts.history.as_ref().ok();
+    let started = history.and_then(|history| history.started.as_ref());
+    fact.plan_digest = started.map(|started| started.plan.clone());
+    with(fact, message.to_owned())
+}
+
+/// Its object is gone, and nothing of it goes on.
+pub(super) fn gone(run: &RunRef) -> Draft {
+    fact(run, Event::RunGone, &[])
+        .outcome(Reason::RunDeleted)
+        .into()
+}

@@ -1,0 +1,458 @@
+//! Floor 3: what a run's status says. Pure; the only place that builds its conditions.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff};
+use kube::ResourceExt as _;
+
+use super::{
+    act::{Done, Told},
+    decide::Wait,
+};
+use crate::{
+    api::{
+        conditions::{self, ConditionStatus, ConditionType, Draft},
+        v1alpha1::{
+            self as api, AuditRange, CoverageCount, Gate, GateState, GateSummary, Orchestration,
+            OrchestrationStatus, PlanSummary, PlanVerdict, StepState, StepStatus,
+        },
+    },
+    controllers::{
+        harness::Failure,
+        planner::Made,
+        untold::{failed, unrecorded},
+    },
+    domain::{
+        plan::{self, Coverage, Plan},
+        reason::Reason,
+        run::History,
+        stage::{Outcome, Stage},
+    },
+};
+
+/// What fits into the message of a step.
+const LONGEST_MESSAGE: usize = 512;
+/// Targets that a status shows; the plan holds them all.
+const TARGETS_SHOWN: usize = 64;
+
+pub(super) fn status(
+    object: &Orchestration,
+    pass: Result<&Done, &Failure>,
+    now: Timestamp,
+) -> OrchestrationStatus {
+    let before = object.status.clone().unwrap_or_default();
+    let generation = object.metadata.generation;
+    let standing = before.conditions.clone().unwrap_or_default();
+    let amended = |drafts| Some(conditions::amend(&standing, drafts, generation, now));
+    let done = match pass {
+        Ok(done) => done,
+        Err(failure) => {
+            return OrchestrationStatus {
+                conditions: amended(failed(failure)),
+                ..before
+            };
+        }
+    };
+    match &done.told {
+        Told::Same => return before,
+        Told::Settled => {
+            return OrchestrationStatus {
+                observed_generation: generation,
+                ..before
+            };
+        }
+        Told::Held(refusal) => {
+            return OrchestrationStatus {
+                conditions: amended(unrecorded(refusal)),
+                ..before
+            };
+        }
+        Told::Waiting(_) | Told::Asked { .. } | Told::Going { .. } | Told::Ended { .. } => {}
+    }
+    let drafts = drafts(&before, &done.told, done.facts.history.as_ref().ok());
+    let told = told(before, done);
+    OrchestrationStatus {
+        observed_generation: generation,
+        conditions: Some(conditions::merge(&standing, drafts, generation, now)),
+        ..told
+    }
+}
+
+/// What is known besides the conditions.
+fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
+    let history = done.facts.history.as_ref().ok();
+    let mut status = OrchestrationStatus {
+        audit: audit(history, done.recorded).or(before.audit.clone()),
+        ..before
+    };
+    match &done.told {
+        Told::Same | Told::Settled | Told::Held(_) => {}
+        Told::Waiting(wait) => {
+            status.stage = Some(stage(wait.stage));
+            if let Some(verdict) = wait.verdict {
+                status.plan = Some(unmade(verdict, &wait.message));
+            }
+            status.steps = steps(status.steps, history, &done.said, false);
+        }
+        Told::Asked {
+            made,
+            config_map,
+            gate,
+        } => {
+            status.stage = Some(api::Stage::Approve);
+            status.plan = Some(summary(made, config_map));
+            status.steps = Some(pending(&made.plan));
+            status.gates = Some(vec![of_gate(gate)]);
+        }
+        Told::Going { .. } => {
+            status.stage = Some(api::Stage::Execute);
+            settle_gates(&mut status, GateState::Approved);
+            status.steps = steps(status.steps, history, &done.said, false);
+        }
+        Told::Ended {
+            outcome,
+            verdict,
+            message,
+            planned,
+            ..
+        } => {
+            status.stage = Some(api::Stage::Done);
+            status.outcome = Some(outcome_of(*outcome));
+            if let Some(verdict) = verdict {
+                status.plan = Some(unmade(*verdict, message));
+            }
+            if let Some((made, config_map)) = planned {
+                status.plan = Some(summary(made, config_map));
+                status.steps = Some(pending(&made.plan));
+            }
+            let begun = history.is_some_and(|history| history.started.is_some());
+            settle_gates(&mut status, gate_at_end(*outcome, begun));
+            status.steps = steps(status.steps, history, &done.said, true);
+        }
+    }
+    status
+}
+
+fn audit(history: Option<&History>, recorded: Option<(u64, u64)>) -> Option<AuditRange> {
+    let known = history.and_then(|history| history.range);
+    let (first, last) = match (known, recorded) {
+        (Some((first, last)), Some((_, newest))) => (first, last.max(newest)),
+        (Some(range), None) | (None, Some(range)) => range,
+        (None, None) => return None,
+    };
+    Some(AuditRange {
+        first: first.try_into().ok()?,
+        last: last.try_into().ok()?,
+    })
+}
+
+fn gate_at_end(outcome: Outcome, begun: bool) -> GateState {
+    if begun {
+        return GateState::Approved;
+    }
+    match outcome {
+        Outcome::Rejected => GateState::Rejected,
+        Outcome::Expired => GateState::Expired,
+        Outcome::Cancelled => GateState::Cancelled,
+        Outcome::Superseded
+        | Outcome::Failed
+        | Outcome::Succeeded
+        | Outcome::Compensated
+        | Outcome::CompensationFailed
+        | Outcome::Planned
+        | Outcome::Joined => GateState::Superseded,
+    }
+}
+
+/// Gates that were open are settled with the run.
+fn settle_gates(status: &mut OrchestrationStatus, state: GateState) {
+    for gate in status.gates.iter_mut().flatten() {
+        if gate.state == GateState::Open {
+            gate.state = state;
+        }
+    }
+}
+
+fn of_gate(gate: &Gate) -> GateSummary {
+    let state = gate.status.as_ref().and_then(|status| status.state);
+    GateSummary {
+        name: gate.name_any(),
+        uid: gate.uid().unwrap_or_default(),
+        state: state.unwrap_or(GateState::Open),
+    }
+}
+
+fn summary(made: &Made, config_map: &str) -> PlanSummary {
+    let steps = made.plan.steps.iter();
+    let mut count = CoverageCount::default();
+    for step in steps.clone() {
+        let of = match step.coverage {
+            Coverage::ServerDryRun => &mut count.server_dry_run,
+            Coverage::SchemaOnly => &mut count.schema_only,
+            Coverage::Opaque => &mut count.opaque,
+            Coverage::Unplannable => &mut count.unplannable,
+        };
+        *of += 1;
+    }
+    let mut targets: Vec<String> = Vec::new();
+    for target in steps.flat_map(|step| &step.targets) {
+        let shown = target.shown();
+        if !targets.contains(&shown) && targets.len() < TARGETS_SHOWN {
+            targets.push(shown);
+        }
+    }
+    PlanSummary {
+        digest: Some(made.digest.to_string()),
+        config_map: Some(config_map.to_owned()),
+        verdict: PlanVerdict::Pass,
+        coverage: Some(count),
+        targets: Some(targets),
+        summary: Some(plan::summary(&made.plan)),
+    }
+}
+
+/// There is no plan; why, in short.
+fn unmade(verdict: PlanVerdict, message: &str) -> PlanSummary {
+    PlanSummary {
+        digest: None,
+        config_map: None,
+        verdict,
+        coverage: None,
+        targets: None,
+        summary: Some(cut(message, 1024)),
+    }
+}
+
+fn pending(plan: &Plan) -> Vec<StepStatus> {
+    let steps = plan.steps.iter().map(|step| StepStatus {
+        name: step.name.clone(),
+        kind: step.kind.clone(),
+        state: StepState::Pending,
+        started: None,
+        finished: None,
+        message: None,
+        digest: None,
+    });
+    steps.collect()
+}
+
+/// The steps as the records tell of them.
+fn steps(
+    known: Option<Vec<StepStatus>>,
+    history: Option<&History>,
+    said: &BTreeMap<String, String>,
+    over: bool,
+) -> Option<Vec<StepStatus>> {
+    let mut steps = known?;
+    for step in &mut steps {
+        let attempt = history.and_then(|history| history.attempt(&step.name));
+        let Some(attempt) = attempt else {
+            if over {
+                step.state = StepState::Skipped;
+            }
+            continue;
+        };
+        step.started = Some(Time(seconds(attempt.began)));
+        step.digest = attempt.effect.as_ref().map(ToString::to_string);
+        if let Some(message) = said.get(&step.name) {
+            step.message = Some(cut(message, LONGEST_MESSAGE));
+        }
+        match &attempt.ended {
+            None if over => {
+                step.state = StepState::Failed;
+                let cut_off = "it was begun and is not gone on with; what came of it is not known";
+                step.message = Some(cut_off.to_owned());
+            }
+            None => step.state = StepState::Running,
+            Some(ended) => {
+                step.finished = Some(Time(seconds(ended.at)));
+                step.state = if ended.good {
+                    StepState::Succeeded
+                } else {
+                    StepState::Failed
+                };
+                if step.message.is_none() && !ended.good {
+                    step.message = Some(ended.reason.clone());
+                }
+            }
+        }
+    }
+    Some(steps)
+}
+
+/// The API server keeps whole seconds.
+fn seconds(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
+fn cut(text: &str, longest: usize) -> String {
+    if text.chars().count() <= longest {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(longest.saturating_sub(2)).collect();
+    format!("{kept} …")
+}
+
+fn drafts(before: &OrchestrationStatus, told: &Told, history: Option<&History>) -> Vec<Draft> {
+    let planned = before
+        .plan
+        .as_ref()
+        .is_some_and(|plan| plan.digest.is_some());
+    match told {
+        Told::Same | Told::Settled | Told::Held(_) => Vec::new(),
+        Told::Waiting(wait) => waits(wait),
+        Told::Asked { made, gate, .. } => under_way(
+            Reason::AwaitingApproval,
+            &waited_for(gate),
+            Some(&plan::summary(&made.plan)),
+            None,
+        ),
+        Told::Going { message } => {
+            let summary = before.plan.as_ref().and_then(|plan| plan.summary.clone());
+            let summary = summary.unwrap_or_default();
+            under_way(Reason::Running, message, Some(&summary), Some(true))
+        }
+        Told::Ended {
+            outcome,
+            reason,
+            message,
+            planned: made,
+            ..
+        } => ended(
+            *outcome,
+            (*reason, message),
+            planned || made.is_some(),
+            history,
+        ),
+    }
+}
+
+fn waits(wait: &Wait) -> Vec<Draft> {
+    let planned = matches!(wait.stage, Stage::Approve | Stage::Execute);
+    let planned = planned.then_some("the plan was made, and people were asked about it");
+    under_way(
+        wait.reason,
+        &wait.message,
+        planned,
+        wait.approved.then_some(true),
+    )
+}
+
+/// The conditions of a run that has not come to its end.
+fn under_way(
+    reason: Reason,
+    message: &str,
+    planned: Option<&str>,
+    approved: Option<bool>,
+) -> Vec<Draft> {
+    let unknown = |kind| Draft::new(kind, ConditionStatus::Unknown, reason, message);
+    let planned = match planned {
+        Some(summary) => Draft::new(
+            ConditionType::Planned,
+            ConditionStatus::True,
+            Reason::Planned,
+            summary,
+        ),
+        None => unknown(ConditionType::Planned),
+    };
+    let approved = match approved {
+        Some(true) => Draft::new(
+            ConditionType::Approved,
+            ConditionStatus::True,
+            Reason::Approved,
+            "the right people approved exactly this plan",
+        ),
+        Some(false) | None => unknown(ConditionType::Approved),
+    };
+    vec![
+        unknown(ConditionType::Ready),
+        Draft::new(
+            ConditionType::Reconciling,
+            ConditionStatus::True,
+            reason,
+            message,
+        ),
+        planned,
+        approved,
+        unknown(ConditionType::Succeeded),
+    ]
+}
+
+fn ended(
+    outcome: Outcome,
+    (reason, message): (Reason, &str),
+    planned: bool,
+    history: Option<&History>,
+) -> Vec<Draft> {
+    let effects = history.is_some_and(History::has_effects);
+    let begun = history.is_some_and(|history| history.started.is_some());
+    let well = outcome.is_settled_well(effects);
+    let said = |kind, status: bool, reason| {
+        let status = if status {
+            ConditionStatus::True
+        } else {
+            ConditionStatus::False
+        };
+        Draft::new(kind, status, reason, message)
+    };
+    let mut drafts = vec![said(ConditionType::Ready, well, reason)];
+    if !well {
+        drafts.push(said(ConditionType::Stalled, true, reason));
+    }
+    let why = |good, word| if good { word } else { reason };
+    drafts.push(said(
+        ConditionType::Planned,
+        planned,
+        why(planned, Reason::Planned),
+    ));
+    drafts.push(said(
+        ConditionType::Approved,
+        begun,
+        why(begun, Reason::Approved),
+    ));
+    let succeeded = outcome == Outcome::Succeeded;
+    drafts.push(said(ConditionType::Succeeded, succeeded, reason));
+    drafts
+}
+
+/// Who is asked, and until when. It does not tell who has answered: each answer would be another write.
+pub(super) fn waited_for(gate: &Gate) -> String {
+    let rules = gate.spec.rules.iter().map(|rule| match rule.min {
+        1 => rule.role.clone(),
+        min => format!("{min} of {}", rule.role),
+    });
+    let rules: Vec<String> = rules.collect();
+    let until = gate.spec.deadline.as_ref();
+    let until = until.map_or_else(String::new, |deadline| format!(" until {}", deadline.0));
+    format!(
+        "Gate {} waits for {}{until}: neuralops diff, then approve or reject",
+        gate.name_any(),
+        rules.join(" and ")
+    )
+}
+
+fn stage(stage: Stage) -> api::Stage {
+    match stage {
+        Stage::Suggest => api::Stage::Suggest,
+        Stage::DryRun => api::Stage::DryRun,
+        Stage::Approve => api::Stage::Approve,
+        Stage::Execute => api::Stage::Execute,
+        Stage::Done(_) => api::Stage::Done,
+    }
+}
+
+fn outcome_of(outcome: Outcome) -> api::Outcome {
+    match outcome {
+        Outcome::Succeeded => api::Outcome::Succeeded,
+        Outcome::Failed => api::Outcome::Failed,
+        Outcome::Compensated => api::Outcome::Compensated,
+        Outcome::CompensationFailed => api::Outcome::CompensationFailed,
+        Outcome::Rejected => api::Outcome::Rejected,
+        Outcome::Expired => api::Outcome::Expired,
+        Outcome::Cancelled => api::Outcome::Cancelled,
+        Outcome::Superseded => api::Outcome::Superseded,
+        Outcome::Planned => api::Outcome::Planned,
+        Outcome::Joined => api::Outcome::Joined,
+    }
+}

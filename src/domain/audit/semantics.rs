@@ -1,0 +1,221 @@
+//! Floor 0: whether what is recorded of runs makes sense: nothing began that was not planned, approved and recorded before,
+//! and what ended is complete. A log can be whole to the last hash and still tell of a run that nobody approved. Record by
+//! record and in order, over all logs of a store; it remembers what runs and Gates have come to. No reading happens here.
+
+mod finding;
+mod run;
+
+use std::collections::HashMap;
+
+use super::{
+    event::Event,
+    record::{Fact, Name, Record},
+};
+use crate::domain::digest::Digest;
+
+pub use finding::{Misstep, Wrong};
+use run::{Run, is_forward};
+
+/// The word by which `run.started` says that no Gate was asked: mode Auto, allowed by the signed Playbook.
+const AUTO: &str = "Auto";
+
+/// What the records of runs came to.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    /// What is wrong, in the order of the leaves.
+    pub missteps: Vec<Misstep>,
+    /// Runs that ended.
+    pub ended: u64,
+    /// Runs that go on.
+    pub going_on: u64,
+    /// Runs of which records were lost with a log, so that nothing can be said about them.
+    pub doubtful: u64,
+}
+
+/// Takes the records of one log after the other.
+#[derive(Debug, Default)]
+pub struct Semantics {
+    /// The logs so far, with their sizes; the last one is being read.
+    logs: Vec<(String, u64)>,
+    runs: HashMap<Name, Run>,
+    gates: HashMap<Name, Gate>,
+    missteps: Vec<Misstep>,
+    /// A log is followed that was not read to its end.
+    lost: bool,
+}
+
+/// What is on record of a Gate.
+#[derive(Debug)]
+struct Gate {
+    settled: Event,
+    plan: Option<Digest>,
+    /// The run that began with it.
+    used_by: Option<Name>,
+}
+
+impl Semantics {
+    /// The log with this origin begins.
+    pub fn begin(&mut self, origin: &str) {
+        self.logs.push((origin.to_owned(), 0));
+    }
+
+    /// Takes the record of the next leaf.
+    pub fn record(&mut self, record: &Record) {
+        let fact = &record.fact;
+        if fact.code == Event::LogFollowed && !self.is_whole(fact) {
+            // What is missing may have been about any of them.
+            self.lost = true;
+            for run in self.runs.values_mut().filter(|run| !run.has_ended()) {
+                run.doubt();
+            }
+        }
+        match fact.code {
+            Event::RunRequested
+            | Event::RunPlanned
+            | Event::RunStarted
+            | Event::RunHeld
+            | Event::RunCancelled
+            | Event::RunFinished
+            | Event::RunGone
+            | Event::StepIntended
+            | Event::StepSucceeded
+            | Event::StepFailed => self.of_run(record),
+            Event::GateApproved
+            | Event::GateRejected
+            | Event::GateExpired
+            | Event::GateSuperseded
+            | Event::GateCancelled => self.of_gate(record),
+            _ => {}
+        }
+        if let Some((_, size)) = self.logs.last_mut() {
+            *size += 1;
+        }
+    }
+
+    /// What it came to.
+    pub fn finish(self) -> Verdict {
+        let mut verdict = Verdict {
+            missteps: self.missteps,
+            ..Verdict::default()
+        };
+        for run in self.runs.values() {
+            let count = match (run.is_doubtful(), run.has_ended()) {
+                (true, _) => &mut verdict.doubtful,
+                (false, true) => &mut verdict.ended,
+                (false, false) => &mut verdict.going_on,
+            };
+            *count += 1;
+        }
+        verdict
+    }
+
+    /// Whether all logs that are followed were read, to their ends.
+    fn is_whole(&self, fact: &Fact) -> bool {
+        fact.logs.iter().all(|before| {
+            let mut read = self.logs.iter();
+            read.any(|(origin, size)| origin == before.origin.as_str() && *size >= before.size)
+        })
+    }
+
+    fn of_run(&mut self, record: &Record) {
+        let fact = &record.fact;
+        let Some(object) = &fact.object else {
+            return self.wrong(fact, Wrong::Nameless);
+        };
+        let uid = object.uid.clone();
+        let mut run = self.runs.remove(&uid).unwrap_or_else(|| {
+            // A log that goes on where another was lost begins in the middle.
+            Run::new(self.lost && fact.code != Event::RunRequested)
+        });
+        let mut wrongs = run.take(record);
+        if fact.code == Event::RunStarted {
+            wrongs.extend(self.not_allowed(&uid, fact));
+        }
+        if has_twice(&fact.decisions) {
+            wrongs.push(Wrong::SameDecision);
+        }
+        if !run.is_doubtful() {
+            for wrong in wrongs {
+                self.wrong(fact, wrong);
+            }
+        }
+        self.runs.insert(uid, run);
+    }
+
+    /// What a run lacks that begins: an approval of exactly its plan that stands on record before it.
+    fn not_allowed(&mut self, run: &Name, fact: &Fact) -> Option<Wrong> {
+        let Some(uid) = &fact.gate else {
+            let words = [&fact.outcome, &fact.stage];
+            let auto = words
+                .iter()
+                .any(|word| word.as_ref().is_some_and(|word| word.as_str() == AUTO));
+            return (!auto).then_some(Wrong::NoGate);
+        };
+        let Some(gate) = self.gates.get_mut(uid) else {
+            return Some(Wrong::NotApproved { gate: uid.clone() });
+        };
+        if gate.settled != Event::GateApproved {
+            return Some(Wrong::SettledOtherwise {
+                gate: uid.clone(),
+                settled: gate.settled,
+            });
+        }
+        if gate.plan.is_none() || gate.plan != fact.plan_digest {
+            return Some(Wrong::OtherPlanApproved {
+                gate: uid.clone(),
+                approved: gate.plan.clone(),
+            });
+        }
+        let other = gate.used_by.as_ref().filter(|other| *other != run).cloned();
+        gate.used_by.get_or_insert_with(|| run.clone());
+        other.map(|other| Wrong::GateOfAnother {
+            gate: uid.clone(),
+            other,
+        })
+    }
+
+    fn of_gate(&mut self, record: &Record) {
+        let fact = &record.fact;
+        let Some(object) = &fact.object else {
+            return self.wrong(fact, Wrong::Nameless);
+        };
+        if record.late.is_some() && is_forward(fact.code) {
+            self.wrong(fact, Wrong::LateForward);
+        }
+        if has_twice(&fact.decisions) {
+            self.wrong(fact, Wrong::SameDecision);
+        }
+        if fact.code == Event::GateApproved && fact.decisions.is_empty() {
+            self.wrong(fact, Wrong::NoDecisions);
+        }
+        let settled = Gate {
+            settled: fact.code,
+            plan: fact.plan_digest.clone(),
+            used_by: None,
+        };
+        if let Some(before) = self.gates.insert(object.uid.clone(), settled) {
+            self.wrong(fact, Wrong::SettledTwice(before.settled));
+        }
+    }
+
+    fn wrong(&mut self, fact: &Fact, wrong: Wrong) {
+        let (origin, leaf) = self.logs.last().cloned().unwrap_or_default();
+        self.missteps.push(Misstep {
+            origin,
+            leaf,
+            about: fact.object.clone(),
+            wrong,
+        });
+    }
+}
+
+fn has_twice(names: &[Name]) -> bool {
+    let mut sorted: Vec<_> = names.iter().collect();
+    sorted.sort_unstable();
+    sorted
+        .windows(2)
+        .any(|pair| matches!(pair, [one, other] if one == other))
+}
+
+#[cfg(test)]
+mod tests;

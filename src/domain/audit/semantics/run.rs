@@ -1,0 +1,261 @@
+//! Floor 0: what the records of one run have come to, and what the next one says that cannot follow.
+
+use super::Wrong;
+use crate::domain::{
+    audit::{
+        event::Event,
+        record::{Fact, Name, Record},
+    },
+    digest::Digest,
+    stage::Outcome,
+};
+
+/// One run.
+#[derive(Debug, Default)]
+pub(super) struct Run {
+    /// Records of it may have been lost.
+    doubtful: bool,
+    requested: bool,
+    planned: Vec<Digest>,
+    started: Option<Digest>,
+    cancelled: bool,
+    steps: Vec<Step>,
+    end: Option<End>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Finished,
+    Gone,
+}
+
+#[derive(Debug)]
+struct Step {
+    name: Name,
+    attempt: u32,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Intended,
+    Succeeded,
+    Failed,
+}
+
+impl Run {
+    pub(super) fn new(doubtful: bool) -> Self {
+        Self {
+            doubtful,
+            ..Self::default()
+        }
+    }
+
+    /// Records of it may have been lost.
+    pub(super) fn doubt(&mut self) {
+        self.doubtful = true;
+    }
+
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.doubtful
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.end.is_some()
+    }
+
+    /// Takes the next record of this run; what is wrong with it.
+    pub(super) fn take(&mut self, record: &Record) -> Vec<Wrong> {
+        let (fact, late) = (&record.fact, record.late.is_some());
+        let mut wrongs = Vec::new();
+        if late && is_forward(fact.code) {
+            wrongs.push(Wrong::LateForward);
+        }
+        if !self.may_follow_end(fact, late) {
+            wrongs.push(Wrong::AfterEnd);
+            return wrongs;
+        }
+        // Whoever stops a run while nothing can be recorded is not asked for what came before.
+        if !self.requested && !late && fact.code != Event::RunRequested {
+            wrongs.push(Wrong::NotRequested);
+            self.requested = true;
+        }
+        match fact.code {
+            Event::RunRequested => self.requested = true,
+            Event::RunPlanned => match &fact.plan_digest {
+                Some(digest) => self.planned.push(digest.clone()),
+                None => wrongs.push(Wrong::NoPlanDigest),
+            },
+            Event::RunStarted => wrongs.extend(self.start(fact)),
+            Event::RunCancelled => self.cancelled = true,
+            Event::StepIntended => wrongs.extend(self.intend(fact)),
+            Event::StepSucceeded => wrongs.extend(self.come_out(fact, State::Succeeded)),
+            Event::StepFailed => wrongs.extend(self.come_out(fact, State::Failed)),
+            Event::RunFinished => wrongs.extend(self.finish(fact)),
+            Event::RunGone => self.end = Some(End::Gone),
+            _ => {}
+        }
+        wrongs
+    }
+
+    /// After its end nothing is recorded of a run but stops that come late; and where only its object is gone, what became
+    /// of the effect that was under way.
+    fn may_follow_end(&self, fact: &Fact, late: bool) -> bool {
+        let outcome = matches!(fact.code, Event::StepSucceeded | Event::StepFailed);
+        match self.end {
+            None => true,
+            Some(_) if late => !is_forward(fact.code),
+            Some(End::Gone) => outcome && self.open().is_some(),
+            Some(End::Finished) => false,
+        }
+    }
+
+    fn open(&self) -> Option<&Step> {
+        let last = self.steps.last();
+        last.filter(|step| step.state == State::Intended)
+    }
+
+    fn start(&mut self, fact: &Fact) -> Vec<Wrong> {
+        let mut wrongs = Vec::new();
+        if self.cancelled {
+            wrongs.push(Wrong::AfterCancel);
+        }
+        match &fact.plan_digest {
+            _ if self.planned.is_empty() => wrongs.push(Wrong::NotPlanned),
+            None => wrongs.push(Wrong::NoPlanDigest),
+            Some(found) if !self.planned.contains(found) => wrongs.push(Wrong::OtherPlan {
+                found: found.clone(),
+            }),
+            Some(_) => {}
+        }
+        self.started = fact.plan_digest.clone();
+        wrongs
+    }
+
+    fn intend(&mut self, fact: &Fact) -> Vec<Wrong> {
+        let (Some(name), Some(attempt)) = (&fact.step, fact.attempt) else {
+            return vec![Wrong::NoStep];
+        };
+        let mut wrongs = Vec::new();
+        match (&self.started, &fact.plan_digest) {
+            (None, _) => wrongs.push(Wrong::NotStarted),
+            (Some(started), Some(found)) if started != found => wrongs.push(Wrong::OtherPlan {
+                found: found.clone(),
+            }),
+            _ => {}
+        }
+        if self.cancelled {
+            wrongs.push(Wrong::AfterCancel);
+        }
+        wrongs.extend(self.out_of_order(name, attempt));
+        self.steps.push(Step {
+            name: name.clone(),
+            attempt,
+            state: State::Intended,
+        });
+        wrongs
+    }
+
+    /// Steps follow each other, each after the one before it did what it was to do; one that failed is tried again at once
+    /// or is the last.
+    fn out_of_order(&self, name: &Name, attempt: u32) -> Option<Wrong> {
+        let step = name.clone();
+        let expected = match self.steps.last() {
+            Some(open) if open.state == State::Intended => {
+                return Some(Wrong::StillOpen {
+                    step: open.name.clone(),
+                    attempt: open.attempt,
+                });
+            }
+            Some(last) if last.state == State::Failed && last.name == *name => {
+                last.attempt.saturating_add(1)
+            }
+            Some(last) if last.state == State::Failed => {
+                return Some(Wrong::AfterFailure {
+                    step: last.name.clone(),
+                });
+            }
+            _ if self.steps.iter().any(|step| step.name == *name) => {
+                return Some(Wrong::StepAgain { step });
+            }
+            _ => 1,
+        };
+        (attempt != expected).then_some(Wrong::OtherAttempt {
+            step,
+            found: attempt,
+            expected,
+        })
+    }
+
+    fn come_out(&mut self, fact: &Fact, state: State) -> Option<Wrong> {
+        let (Some(name), Some(attempt)) = (&fact.step, fact.attempt) else {
+            return Some(Wrong::NoStep);
+        };
+        let open = self.steps.iter_mut().find(|step| {
+            step.state == State::Intended && step.name == *name && step.attempt == attempt
+        });
+        match open {
+            Some(step) => {
+                step.state = state;
+                None
+            }
+            None => Some(Wrong::NoIntent {
+                step: name.clone(),
+                attempt,
+            }),
+        }
+    }
+
+    fn finish(&mut self, fact: &Fact) -> Vec<Wrong> {
+        let open = self
+            .steps
+            .iter()
+            .filter(|step| step.state == State::Intended);
+        let mut wrongs: Vec<_> = open
+            .map(|step| Wrong::Unfinished {
+                step: step.name.clone(),
+                attempt: step.attempt,
+            })
+            .collect();
+        let outcome = fact.outcome.as_ref();
+        match outcome.and_then(|word| Outcome::parse(word.as_str())) {
+            Some(outcome) => wrongs.extend(self.cannot_end(outcome)),
+            None => wrongs.push(Wrong::NoOutcome),
+        }
+        self.end = Some(End::Finished);
+        self.steps = Vec::new();
+        self.planned = Vec::new();
+        wrongs
+    }
+
+    fn cannot_end(&self, outcome: Outcome) -> Option<Wrong> {
+        let (planned, started) = (!self.planned.is_empty(), self.started.is_some());
+        let began = || !self.steps.is_empty();
+        let lacks = match outcome {
+            Outcome::Succeeded | Outcome::Compensated | Outcome::CompensationFailed if !started => {
+                "it never began"
+            }
+            Outcome::Planned | Outcome::Rejected | Outcome::Superseded if !planned => {
+                "it was never planned"
+            }
+            Outcome::Planned | Outcome::Joined if started || began() => "it began",
+            Outcome::Succeeded => {
+                // Only the last attempt at a step counts, and a failed one is the last of all.
+                let last = self.steps.last()?;
+                return (last.state == State::Failed).then(|| Wrong::SucceededWithFailure {
+                    step: last.name.clone(),
+                });
+            }
+            _ => return None,
+        };
+        Some(Wrong::CannotEnd { outcome, lacks })
+    }
+}
+
+/// What has to be on record before it happens.
+pub(super) fn is_forward(code: Event) -> bool {
+    matches!(
+        code,
+        Event::GateApproved | Event::RunStarted | Event::StepIntended
+    )
+}

@@ -1,0 +1,722 @@
+//! Floor 0, tests: histories that are good as they stand, and each with one thing wrong.
+
+use jiff::Timestamp;
+
+use super::*;
+use crate::domain::audit::{
+    hash::Hash,
+    record::{Actor, Object, RecordId, Root, Standing, VERSION},
+};
+
+const ORIGIN: &str = "log.example/one";
+
+/// A record in a line: what happened, to whom, and words that say more:
+/// `plan=P`, `gate=G`, `by=D,E`, `step=S`, `try=N`, `came=O`, `late`.
+fn record(line: &str) -> Record {
+    let mut words = line.split_whitespace();
+    let code = Event::parse(words.next().unwrap()).unwrap();
+    let about = words.next().unwrap();
+    let kind = if code.code().starts_with("gate.") {
+        "Gate"
+    } else {
+        "Orchestration"
+    };
+    let id = RecordId::of(&[line]);
+    let mut fact = Fact::new(id, code, Actor::operator("neuralops-0"));
+    fact.object = (about != "-").then(|| Object {
+        generation: None,
+        kind: kind.into(),
+        name: about.into(),
+        namespace: Some("shop".into()),
+        uid: format!("uid-{about}").into(),
+    });
+    let mut late = None;
+    for word in words {
+        let (key, value) = word.split_once('=').unwrap_or((word, ""));
+        match key {
+            "plan" => fact.plan_digest = Some(Digest::of(value.as_bytes())),
+            "gate" => fact.gate = Some(format!("uid-{value}").into()),
+            "by" => fact.decisions = value.split(',').map(Name::from).collect(),
+            "step" => fact.step = Some(value.into()),
+            "try" => fact.attempt = Some(value.parse().unwrap()),
+            "came" => fact.outcome = Some(value.into()),
+            "after" => {
+                let (origin, size) = value.split_once(':').unwrap();
+                fact.logs.push(Standing {
+                    origin: origin.into(),
+                    root: Root(Hash::of_nothing()),
+                    size: size.parse().unwrap(),
+                });
+            }
+            "late" => late = Some(Timestamp::UNIX_EPOCH),
+            _ => panic!("{line}"),
+        }
+    }
+    Record {
+        v: VERSION,
+        time: Timestamp::UNIX_EPOCH,
+        epoch: 1,
+        late,
+        fact,
+    }
+}
+
+fn lines(history: &str) -> Vec<&str> {
+    let lines = history.lines().map(str::trim);
+    lines.filter(|line| !line.is_empty()).collect()
+}
+
+fn read(lines: &[&str]) -> Verdict {
+    let mut semantics = Semantics::default();
+    semantics.begin(ORIGIN);
+    for line in lines {
+        if let Some(origin) = line.strip_prefix("begin ") {
+            semantics.begin(origin);
+        } else {
+            semantics.record(&record(line));
+        }
+    }
+    semantics.finish()
+}
+
+/// What is wrong, each with its leaf.
+fn wrongs(lines: &[&str]) -> Vec<(u64, String)> {
+    let found = read(lines).missteps.into_iter();
+    found
+        .map(|misstep| (misstep.leaf, misstep.wrong.to_string()))
+        .collect()
+}
+
+/// Two steps, the first of them at the second attempt.
+const HEALED: &str = "
+    run.requested a
+    run.planned a plan=p
+    gate.approved g plan=p by=d,e
+    run.started a plan=p gate=g
+    step.intended a plan=p step=one try=1
+    step.failed a step=one try=1
+    step.intended a plan=p step=one try=2
+    step.succeeded a step=one try=2
+    step.intended a plan=p step=two try=1
+    step.succeeded a step=two try=1
+    run.finished a came=Succeeded";
+
+const FAILED: &str = "
+    run.requested a
+    run.planned a plan=p
+    gate.approved g plan=p by=d
+    run.held a
+    run.started a plan=p gate=g
+    step.intended a step=one try=1
+    step.failed a step=one try=1
+    run.finished a came=Failed";
+
+const CANCELLED: &str = "
+    run.requested a
+    run.planned a plan=p
+    gate.approved g plan=p by=d
+    run.started a plan=p gate=g
+    step.intended a step=one try=1
+    run.cancelled a
+    step.succeeded a step=one try=1
+    run.finished a came=Cancelled";
+
+#[test]
+fn good_histories_are_good() {
+    let others = [
+        "leader.elected - \n config.loaded - \n playbook.accepted p",
+        "run.requested a",
+        "run.requested a \n run.finished a came=Failed",
+        "run.requested a \n run.finished a came=Joined",
+        "run.requested a \n run.planned a plan=p \n run.finished a came=Planned",
+        "run.requested a \n run.planned a plan=p \n gate.rejected g by=d \n run.finished a came=Rejected",
+        "run.requested a \n run.planned a plan=p \n gate.expired g \n run.finished a came=Expired",
+        "run.requested a \n run.planned a plan=p \n gate.approved g plan=p by=d \n run.finished a came=Superseded",
+        // Nobody was asked: the signed Playbook allows it.
+        "run.requested a \n run.planned a plan=p \n run.started a plan=p came=Auto \n run.finished a came=Succeeded",
+        // While nothing could be recorded it was stopped.
+        "run.requested a \n run.finished a came=Cancelled \n run.cancelled a late",
+        "run.cancelled a late \n run.finished a came=Cancelled late",
+        // Its object is gone while it acts.
+        "run.requested a \n run.planned a plan=p \n gate.approved g plan=p by=d \n run.started a plan=p gate=g
+         step.intended a step=one try=1 \n run.gone a \n step.succeeded a step=one try=1",
+        // Two runs at a time.
+        "run.requested a \n run.requested b \n run.planned b plan=q \n run.planned a plan=p \n gate.approved h plan=q by=d
+         gate.approved g plan=p by=d \n run.started b plan=q gate=h \n run.started a plan=p gate=g
+         step.intended a step=one try=1 \n step.intended b step=one try=1 \n step.succeeded b step=one try=1
+         run.finished b came=Succeeded \n step.succeeded a step=one try=1 \n run.finished a came=Succeeded",
+    ];
+    for history in [HEALED, FAILED, CANCELLED].iter().chain(&others) {
+        assert_eq!(wrongs(&lines(history)), [], "{history}");
+        // Whatever is not at its end yet is good as well.
+        let all = lines(history);
+        for end in 0..all.len() {
+            assert_eq!(wrongs(&all[..end]), [], "{history} up to {end}");
+        }
+    }
+    let verdict = read(&lines(others[12]));
+    assert_eq!((verdict.ended, verdict.going_on), (2, 0));
+}
+
+/// A history with one line changed, or with one more; where that is found out, and in which words.
+struct Defect {
+    history: &'static str,
+    /// The line, counted from 0.
+    at: usize,
+    /// What stands there instead; nothing: the line is missing.
+    instead: &'static str,
+    leaf: u64,
+    said: &'static str,
+}
+
+const fn defect(
+    history: &'static str,
+    at: usize,
+    instead: &'static str,
+    leaf: u64,
+    said: &'static str,
+) -> Defect {
+    Defect {
+        history,
+        at,
+        instead,
+        leaf,
+        said,
+    }
+}
+
+const DEFECTS: &[Defect] = &[
+    // What is missing.
+    defect(HEALED, 0, "", 0, "no run.requested before this"),
+    defect(HEALED, 1, "", 2, "no run.planned before this"),
+    defect(
+        HEALED,
+        2,
+        "",
+        2,
+        "the Gate uid-g, and there is no gate.approved of it before this",
+    ),
+    defect(HEALED, 3, "", 3, "no run.started before this"),
+    defect(
+        HEALED,
+        4,
+        "",
+        4,
+        "the step one has an outcome, and there is no step.intended of attempt 1 before it",
+    ),
+    defect(
+        HEALED,
+        5,
+        "",
+        5,
+        "begins while one has no outcome (attempt 1)",
+    ),
+    defect(
+        HEALED,
+        8,
+        "",
+        8,
+        "the step two has an outcome, and there is no step.intended of attempt 1",
+    ),
+    defect(
+        HEALED,
+        9,
+        "",
+        9,
+        "the run ends, and the step two has no outcome (attempt 1)",
+    ),
+    // Who and what is named.
+    defect(
+        HEALED,
+        0,
+        "run.requested -",
+        0,
+        "does not say what it is about",
+    ),
+    defect(HEALED, 0, "run.requested b", 1, "nobody asked for the run"),
+    defect(HEALED, 1, "run.planned a", 1, "the record names no plan"),
+    defect(
+        HEALED,
+        1,
+        "run.planned a plan=q",
+        3,
+        "which is not the one recorded before",
+    ),
+    defect(
+        HEALED,
+        1,
+        "run.planned b plan=p",
+        1,
+        "nobody asked for the run",
+    ),
+    defect(
+        HEALED,
+        2,
+        "gate.approved g by=d",
+        3,
+        "which was approved for no plan",
+    ),
+    defect(
+        HEALED,
+        2,
+        "gate.approved g plan=q by=d",
+        3,
+        "the Gate uid-g, which was approved for sha256:",
+    ),
+    defect(
+        HEALED,
+        2,
+        "gate.approved h plan=p by=d",
+        3,
+        "the Gate uid-g, and there is no gate.approved",
+    ),
+    defect(
+        HEALED,
+        2,
+        "gate.approved - plan=p by=d",
+        2,
+        "does not say what it is about",
+    ),
+    defect(
+        HEALED,
+        2,
+        "gate.approved g plan=p",
+        2,
+        "the record names no Decision",
+    ),
+    defect(
+        HEALED,
+        2,
+        "gate.approved g plan=p by=d,e,d",
+        2,
+        "names a Decision twice",
+    ),
+    defect(
+        HEALED,
+        2,
+        "gate.approved g plan=p by=d late",
+        2,
+        "recorded late",
+    ),
+    defect(
+        HEALED,
+        2,
+        "gate.rejected g plan=p by=d",
+        3,
+        "the Gate uid-g, whose record says gate.rejected",
+    ),
+    defect(
+        HEALED,
+        2,
+        "gate.expired g plan=p",
+        3,
+        "whose record says gate.expired",
+    ),
+    defect(
+        HEALED,
+        3,
+        "run.started a plan=q gate=g",
+        3,
+        "which is not the one recorded before",
+    ),
+    defect(
+        HEALED,
+        3,
+        "run.started a gate=g",
+        3,
+        "the record names no plan",
+    ),
+    defect(
+        HEALED,
+        3,
+        "run.started a plan=p",
+        3,
+        "names neither a Gate nor that none was needed",
+    ),
+    defect(
+        HEALED,
+        3,
+        "run.started a plan=p gate=h",
+        3,
+        "the Gate uid-h, and there is no gate.approved",
+    ),
+    defect(
+        HEALED,
+        3,
+        "run.started a plan=p gate=g by=d,d",
+        3,
+        "names a Decision twice",
+    ),
+    defect(
+        HEALED,
+        3,
+        "run.started a plan=p gate=g late",
+        3,
+        "recorded late",
+    ),
+    defect(
+        HEALED,
+        3,
+        "run.started b plan=p gate=g",
+        3,
+        "nobody asked for the run",
+    ),
+    // Steps.
+    defect(
+        HEALED,
+        4,
+        "step.intended a try=1",
+        4,
+        "does not say which step and which attempt",
+    ),
+    defect(
+        HEALED,
+        4,
+        "step.intended a step=one",
+        4,
+        "does not say which step and which attempt",
+    ),
+    defect(
+        HEALED,
+        4,
+        "step.intended a plan=p step=one try=2",
+        4,
+        "attempt 2 of the step one, where 1 is next",
+    ),
+    defect(
+        HEALED,
+        4,
+        "step.intended a plan=q step=one try=1",
+        4,
+        "which is not the one recorded before",
+    ),
+    defect(
+        HEALED,
+        4,
+        "step.intended a plan=p step=one try=1 late",
+        4,
+        "recorded late",
+    ),
+    defect(
+        HEALED,
+        5,
+        "step.failed a step=one try=2",
+        5,
+        "no step.intended of attempt 2 before it",
+    ),
+    defect(
+        HEALED,
+        5,
+        "step.failed a step=two try=1",
+        5,
+        "the step two has an outcome",
+    ),
+    defect(
+        HEALED,
+        5,
+        "step.failed a step=one",
+        5,
+        "does not say which step and which attempt",
+    ),
+    defect(
+        HEALED,
+        5,
+        "step.succeeded a step=one try=1",
+        6,
+        "the step one is done again, and did not fail just before",
+    ),
+    defect(
+        HEALED,
+        6,
+        "step.intended a step=one try=3",
+        6,
+        "attempt 3 of the step one, where 2 is next",
+    ),
+    defect(
+        HEALED,
+        6,
+        "step.intended a step=two try=1",
+        6,
+        "a step begins after one failed",
+    ),
+    defect(
+        HEALED,
+        8,
+        "step.intended a step=one try=3",
+        8,
+        "the step one is done again",
+    ),
+    defect(
+        HEALED,
+        8,
+        "step.intended a step=two try=2",
+        8,
+        "attempt 2 of the step two, where 1 is next",
+    ),
+    defect(
+        HEALED,
+        9,
+        "step.failed a step=two try=1",
+        10,
+        "ends as Succeeded, and the step two failed",
+    ),
+    // How it ended.
+    defect(HEALED, 10, "run.finished a", 10, "the record says not how"),
+    defect(
+        HEALED,
+        10,
+        "run.finished a came=Splendid",
+        10,
+        "the record says not how",
+    ),
+    defect(
+        HEALED,
+        10,
+        "run.finished a came=Planned",
+        10,
+        "ends as Planned, and it began",
+    ),
+    defect(
+        HEALED,
+        10,
+        "run.finished a came=Joined",
+        10,
+        "ends as Joined, and it began",
+    ),
+    defect(
+        FAILED,
+        7,
+        "run.finished a came=Succeeded",
+        7,
+        "ends as Succeeded, and the step one failed",
+    ),
+];
+
+#[test]
+fn each_single_defect_is_found_where_it_is() {
+    for case in DEFECTS {
+        let mut history = lines(case.history);
+        if case.instead.is_empty() {
+            history.remove(case.at);
+        } else {
+            history[case.at] = case.instead;
+        }
+        let found = wrongs(&history);
+        let first = found.first();
+        assert!(
+            first.is_some_and(|(leaf, said)| *leaf == case.leaf && said.contains(case.said)),
+            "{history:#?}\nwanted: {} {}\nfound: {found:#?}",
+            case.leaf,
+            case.said
+        );
+    }
+}
+
+/// A history with one line more.
+const ADDED: &[Defect] = &[
+    defect(
+        HEALED,
+        11,
+        "step.intended a plan=p step=three try=1",
+        11,
+        "the run has ended before this",
+    ),
+    defect(
+        HEALED,
+        11,
+        "run.started a plan=p gate=g",
+        11,
+        "the run has ended before this",
+    ),
+    defect(
+        HEALED,
+        11,
+        "run.finished a came=Failed",
+        11,
+        "the run has ended before this",
+    ),
+    defect(
+        HEALED,
+        11,
+        "run.held a",
+        11,
+        "the run has ended before this",
+    ),
+    defect(
+        HEALED,
+        11,
+        "step.intended a step=three try=1 late",
+        11,
+        "recorded late",
+    ),
+    defect(
+        HEALED,
+        3,
+        "gate.superseded g",
+        3,
+        "gate.approved is on record before this",
+    ),
+    defect(HEALED, 3, "gate.approved g plan=q by=f", 3, "settled again"),
+    defect(
+        HEALED,
+        4,
+        "run.cancelled a",
+        5,
+        "something new begins after the run was cancelled",
+    ),
+    defect(
+        HEALED,
+        3,
+        "run.cancelled a",
+        4,
+        "something new begins after the run was cancelled",
+    ),
+    defect(
+        HEALED,
+        5,
+        "step.intended a step=two try=1",
+        5,
+        "begins while one has no outcome",
+    ),
+    defect(
+        HEALED,
+        8,
+        "step.failed a step=one try=2",
+        8,
+        "the step one has an outcome",
+    ),
+    defect(
+        HEALED,
+        3,
+        "step.intended a plan=p step=one try=1",
+        3,
+        "no run.started before this",
+    ),
+    defect(
+        FAILED,
+        7,
+        "step.intended a step=two try=1",
+        7,
+        "a step begins after one failed",
+    ),
+    defect(FAILED, 7, "run.gone a", 8, "the run has ended before this"),
+    defect(
+        CANCELLED,
+        6,
+        "step.intended a step=one try=2",
+        6,
+        "something new begins",
+    ),
+    // The Gate of one run for another one.
+    defect(
+        HEALED,
+        11,
+        "run.requested b \n run.planned b plan=p \n run.started b plan=p gate=g",
+        13,
+        "the Gate uid-g, by which the run uid-a began before",
+    ),
+    defect(
+        HEALED,
+        11,
+        "run.requested b \n run.finished b came=Succeeded",
+        12,
+        "ends as Succeeded, and it never began",
+    ),
+    defect(
+        HEALED,
+        11,
+        "run.requested b \n run.finished b came=Compensated",
+        12,
+        "it never began",
+    ),
+    defect(
+        HEALED,
+        11,
+        "run.requested b \n run.finished b came=Rejected",
+        12,
+        "ends as Rejected, and it was never planned",
+    ),
+    defect(
+        HEALED,
+        11,
+        "run.requested b \n run.finished b came=Planned",
+        12,
+        "it was never planned",
+    ),
+    defect(
+        HEALED,
+        11,
+        "run.finished b came=Failed",
+        11,
+        "nobody asked for the run",
+    ),
+];
+
+#[test]
+fn one_record_too_many_is_found_where_it_is() {
+    for case in ADDED {
+        let mut history = lines(case.history);
+        let tail = history.split_off(case.at);
+        history.extend(lines(case.instead));
+        history.extend(tail);
+        let found = wrongs(&history);
+        let first = found.first();
+        assert!(
+            first.is_some_and(|(leaf, said)| *leaf == case.leaf && said.contains(case.said)),
+            "{history:#?}\nwanted: {} {}\nfound: {found:#?}",
+            case.leaf,
+            case.said
+        );
+    }
+}
+
+#[test]
+fn a_finding_says_leaf_and_run_and_what_is_wrong() {
+    let verdict = read(&["run.requested a", "run.started a plan=p came=Auto"]);
+    let said: Vec<_> = verdict.missteps.iter().map(Misstep::to_string).collect();
+    assert_eq!(
+        said,
+        [
+            "leaf 1 of log.example/one: Orchestration shop/a (uid-a): it begins without a plan: \
+             there is no run.planned before this"
+        ]
+    );
+}
+
+#[test]
+fn a_run_goes_on_in_the_log_that_follows() {
+    let history = lines(HEALED);
+    for cut in 0..history.len() {
+        let mut all = history.clone();
+        let follows = format!("log.followed - after={ORIGIN}:{cut} after={ORIGIN}:{cut}");
+        all.splice(cut..cut, ["begin log.example/two", &follows]);
+        let verdict = read(&all);
+        assert_eq!(verdict.missteps, []);
+        assert_eq!((verdict.ended, verdict.doubtful), (1, 0));
+    }
+}
+
+/// What was recorded in the lost part may have been anything; what begins afterwards is held to the rules again.
+#[test]
+fn where_records_were_lost_nothing_is_said_of_the_runs_they_may_be_about() {
+    let mut all = lines(
+        "run.requested a \n run.requested c \n run.finished c came=Failed \n begin log.example/two",
+    );
+    let follows = format!("log.followed - after={ORIGIN}:9 after={ORIGIN}:3");
+    all.push(&follows);
+    all.extend(lines(
+        "run.finished a came=Succeeded \n run.finished b came=Succeeded",
+    ));
+    let verdict = read(&all);
+    assert_eq!(verdict.missteps, []);
+    assert_eq!((verdict.ended, verdict.doubtful), (1, 2));
+    all.extend(lines(
+        "run.requested d \n run.finished d came=Succeeded \n run.held c",
+    ));
+    let found: Vec<_> = wrongs(&all).into_iter().map(|(leaf, _)| leaf).collect();
+    assert_eq!(found, [4, 5]);
+
+    // Without the log before it there is as little to say.
+    let all = lines("log.followed - after=log.example/zero:9 \n run.finished a came=Succeeded");
+    assert_eq!(wrongs(&all), []);
+}
