@@ -11,7 +11,8 @@ use std::time::Duration;
 use kube::Client;
 use kube::api::{DeleteParams, DynamicObject, ListParams, PostParams};
 use neuralops::adapters::store::{self, Mode, StoreUrl};
-use neuralops::domain::audit::record::Record;
+use neuralops::domain::audit::event::Event;
+use neuralops::domain::audit::record::{Name, Record};
 use neuralops::ports::Query;
 use serde_json::{Value, json};
 
@@ -673,8 +674,8 @@ impl Own {
         self.operator = self.own.operator(&[]);
     }
 
-    /// What is on record about the guard, oldest first.
-    async fn guard_records(&self) -> Vec<String> {
+    /// What is on record, oldest first.
+    async fn records(&self) -> Vec<Record> {
         let url = StoreUrl::sqlite(&self.own.data().join("audit.db"));
         let store = store::open(&url, Mode::Reader).await.expect("the store");
         let query = Query {
@@ -682,10 +683,14 @@ impl Own {
             ..Query::default()
         };
         let leaves = store.query(query).await.expect("leaves");
-        let records = leaves
-            .iter()
-            .map(|leaf| Record::parse(&leaf.body).expect("a record"));
-        let codes = records.map(|record| record.fact.code.code().to_owned());
+        let parse = |body: &[u8]| Record::parse(body).expect("a record");
+        leaves.iter().map(|leaf| parse(&leaf.body)).collect()
+    }
+
+    /// What is on record about the guard, oldest first.
+    async fn guard_records(&self) -> Vec<&'static str> {
+        let records = self.records().await;
+        let codes = records.iter().map(|record| record.fact.code.code());
         codes.filter(|code| code.starts_with("guard.")).collect()
     }
 }
@@ -739,10 +744,10 @@ async fn votes_of_a_gap_in_the_guard_are_never_counted() {
         assert_eq!(counted(&settled), [first.as_str(), second.as_str()]);
     }
     let codes = bed.guard_records().await;
-    assert_eq!(codes.first().map(String::as_str), Some("guard.whole"));
-    assert_eq!(codes.last().map(String::as_str), Some("guard.whole"));
+    let whole = Some(&"guard.whole");
+    assert_eq!((codes.first(), codes.last()), (whole, whole), "{codes:?}");
     assert!(
-        codes.iter().filter(|code| *code == "guard.broken").count() >= 2,
+        codes.iter().filter(|code| **code == "guard.broken").count() >= 2,
         "{codes:?}"
     );
 }
@@ -768,14 +773,33 @@ async fn a_restart_distrusts_votes_only_if_the_guard_changed_meanwhile() {
         "the same guard is recorded once"
     );
 
+    // The leaf says who approved what.
+    let records = bed.records().await;
+    let approved = |record: &&Record| record.fact.code == Event::GateApproved;
+    let leaf = &records
+        .iter()
+        .rfind(approved)
+        .expect("the approval is on record")
+        .fact;
+    let names = |uids: [&String; 2]| uids.map(|uid| Name::from(uid.as_str())).to_vec();
+    assert_eq!(leaf.decisions, names([&first, &second]));
+    assert_eq!(leaf.gate, gate.metadata.uid.as_deref().map(Name::from));
+    assert_eq!(
+        leaf.plan_digest
+            .as_ref()
+            .map(ToString::to_string)
+            .as_deref(),
+        Some(PLAN)
+    );
+
     // The same policies, but others than those that were seen: what came in between is anybody's.
     let gate = bed.scene.gate(&rules, json!({})).await;
     let first = bed.scene.vote(&alice, &gate, "alice", "Approve").await;
     bed.scene.counts(&gate, &[&first]).await;
     bed.stop().await;
     bed.remove("decision-identity").await;
-    bed.own.install();
     bed.scene.vote(&bob, &gate, "bob", "Approve").await;
+    bed.own.install();
     bed.again();
     let open = bed.scene.counts(&gate, &[]).await;
     assert_eq!(open["status"]["state"], "Open");
