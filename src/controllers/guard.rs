@@ -145,10 +145,7 @@ impl GuardWatch {
         if !seen.problems.is_empty() {
             return Ok(Standing::Broken);
         }
-        let told = told.map_err(Unknown::Log)?;
-        // Whoever installs the operator and uses it at once has been guarded since the guard was made, not since we looked.
-        let untouched = seen.untouched_since();
-        let since = untouched.map_or(told, |untouched| untouched.min(told));
+        let since = told.map_err(Unknown::Log)?;
         Ok(Standing::Whole { since })
     }
 
@@ -182,9 +179,11 @@ impl GuardWatch {
                 }
             },
         };
-        let trusted = first.whole.then_some(first.since);
+        // Whoever installs the operator and uses it at once has been guarded since the guard was made, not since we looked.
+        let untouched = seen.untouched_since().into_iter();
+        let since = untouched.fold(first.since, Timestamp::min);
+        let trusted = first.whole.then_some(since);
         self.metrics.votes_trusted_since(trusted);
-        let since = first.since;
         known.told = Some(first);
         Ok(since)
     }

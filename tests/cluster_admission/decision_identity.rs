@@ -27,7 +27,6 @@ async fn a_vote_carries_its_callers_own_name() {
     let own = || refused("spec.user must be your own name, alice");
     let cases = [
         ("her own name", json!({}), Accepted),
-        ("a Reject", json!({"spec": {"verdict": "Reject"}}), Accepted),
         (
             "a Withdraw",
             json!({"spec": {"verdict": "Withdraw"}}),
@@ -73,6 +72,8 @@ async fn a_vote_carries_its_callers_own_name() {
             json!({"spec": {"planDigest": "sha256:0"}}),
             Invalid("spec.planDigest"),
         ),
+        // Last: the operator settles the Gate by it.
+        ("a Reject", json!({"spec": {"verdict": "Reject"}}), Accepted),
     ];
     let mut table = Table::of("a vote carries its caller's own name");
     for (case, change, expected) in cases {

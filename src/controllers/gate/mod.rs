@@ -109,13 +109,38 @@ impl Kind for GateKind {
     }
 
     fn heard(&self, meta: &ObjectMeta, _gone: bool) {
-        let mut owners = meta.owner_references.iter().flatten();
-        let run = owners.find(|owner| {
-            owner.kind == "Orchestration" && owner.api_version.split('/').next() == Some(GROUP)
-        });
-        if let (Some(run), Some(namespace)) = (run, &meta.namespace) {
+        if let Some(run) = run(meta) {
             // Nobody listens while the process ends.
-            let _ = self.runs.send((namespace.clone(), run.name.clone()));
+            let _ = self.runs.send(run);
         }
+    }
+}
+
+/// The run that a Gate belongs to.
+fn run(meta: &ObjectMeta) -> Option<RunName> {
+    let ours = |version: &str| version.split('/').next() == Some(GROUP);
+    let mut owners = meta.owner_references.iter().flatten();
+    let run = owners.find(|owner| owner.kind == "Orchestration" && ours(&owner.api_version))?;
+    Some((meta.namespace.clone()?, run.name.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_gate_belongs_to_its_run_and_to_nothing_else() {
+        let owned = |version: &str, kind: &str| {
+            let owner = json!({"apiVersion": version, "kind": kind, "name": "r", "uid": "u"});
+            let meta = json!({"name": "g", "namespace": "shop", "ownerReferences": [owner]});
+            run(&serde_json::from_value(meta).unwrap())
+        };
+        let run = owned("neuralops.io/v1alpha1", "Orchestration");
+        assert_eq!(run, Some(("shop".into(), "r".into())));
+        assert_eq!(owned("example.org/v1", "Orchestration"), None);
+        assert_eq!(owned("neuralops.io/v1alpha1", "Playbook"), None);
+        assert_eq!(super::run(&ObjectMeta::default()), None);
     }
 }
