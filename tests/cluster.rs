@@ -20,6 +20,7 @@ mod cluster_idle;
 mod cluster_install;
 mod cluster_leadership;
 mod cluster_playbook;
+mod cluster_runs;
 mod cluster_signing;
 mod cluster_sourced;
 mod cluster_story;

@@ -194,6 +194,11 @@ impl Cluster {
         client(kubeconfig).await
     }
 
+    /// Where the operator beside the tests keeps its store.
+    pub fn operator_data(&self) -> PathBuf {
+        self.dir.join("data/operator")
+    }
+
     pub(super) fn audit_log(&self) -> PathBuf {
         self.dir.join("log/audit.jsonl")
     }

@@ -9,6 +9,7 @@ use super::{
     OrchestrationError, OrchestrationKind,
     decide::{Ask, Begin, Decision, Finish, Stepping, Wait, passed},
     gather::Facts,
+    memory::Memory,
     records,
 };
 use crate::{
@@ -80,11 +81,13 @@ pub(super) enum Told {
 struct Gatekeeper<'a> {
     fence: &'a dyn Leadership,
     stopped: bool,
+    memory: &'a Memory,
+    uid: &'a str,
 }
 
 impl Leadership for Gatekeeper<'_> {
     fn holds(&self) -> Result<(), NotLeader> {
-        if self.stopped {
+        if self.stopped || self.memory.has_left(self.uid) {
             return Err(NotLeader);
         }
         self.fence.holds()
@@ -264,8 +267,10 @@ impl Pass<'_> {
             keys: made.plan.locks(),
             since: self.facts.now,
         };
+        // Before it asks: what is released after the answer wakes it.
+        self.kind.memory.waits(&run);
         match self.kind.ledger.claim(claim).await? {
-            Claimed::Held => {}
+            Claimed::Held => self.kind.memory.waits_no_more(&run),
             Claimed::Taken { key, by } => {
                 let message = format!(
                     "approved; {key} is held by run {}/{}, which goes first",
@@ -285,6 +290,11 @@ impl Pass<'_> {
             }
         }
         failpoint!("begin.claimed");
+        // It was deleted meanwhile, and what it held may have been released before it was claimed.
+        if self.kind.memory.has_left(&run.uid) {
+            self.kind.ledger.release(&run.uid).await?;
+            return Ok((Told::Same, Verdict::Settled));
+        }
         self.record(begin.record, Ack::Anchored).await?;
         failpoint!("begin.after");
         self.kind
@@ -326,6 +336,8 @@ impl Pass<'_> {
         let gatekeeper = Gatekeeper {
             fence: self.fence,
             stopped: stopped.is_some(),
+            memory: &self.kind.memory,
+            uid: &run.uid,
         };
         let rendered = self.rendered(&plan, index).await?;
         let account = self

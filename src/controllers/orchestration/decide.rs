@@ -203,7 +203,7 @@ fn cancelled(facts: &Facts, history: &History, gate: Option<&Gate>) -> Decision 
         .collect();
     let by = facts.spec.cancelled_by.as_deref();
     let who = by.map_or_else(|| "somebody".to_owned(), ToOwned::to_owned);
-    let message = if history.has_effects() {
+    let message = if facts.has_effects() {
         format!("cancelled by {who} after it had begun: nothing new begins, and nothing is undone")
     } else {
         format!("cancelled by {who} before anything was changed")
@@ -560,7 +560,7 @@ fn working_on(facts: &Facts, history: &History, working: &Working) -> Decision {
     let plan = match &working.plan {
         Ok(plan) => plan,
         Err(message) => {
-            return failed(facts, history, Reason::InternalError, message);
+            return failed(facts, Reason::InternalError, message);
         }
     };
     let due = plan.steps.iter().enumerate().find_map(|(index, step)| {
@@ -588,7 +588,6 @@ fn working_on(facts: &Facts, history: &History, working: &Working) -> Decision {
             let message = format!("step {} failed ({})", step.name, ended.reason);
             failed(
                 facts,
-                history,
                 Reason::StepFailed,
                 &working.told(&step.name, message),
             )
@@ -626,7 +625,7 @@ fn fresh(
         .map_or(facts.now, |started| started.at);
     if passed(started, timeout, facts.now) {
         let message = format!("its time was over before step {}", step.name);
-        return failed(facts, history, Reason::DeadlineExceeded, &message);
+        return failed(facts, Reason::DeadlineExceeded, &message);
     }
     stepping(working, (index, 1, None))
 }
@@ -654,8 +653,8 @@ fn stepping(
     }))
 }
 
-fn failed(facts: &Facts, history: &History, reason: Reason, message: &str) -> Decision {
-    let message = if history.has_effects() {
+fn failed(facts: &Facts, reason: Reason, message: &str) -> Decision {
+    let message = if facts.has_effects() {
         format!("{message}; what was done before stays as it is")
     } else {
         message.to_owned()

@@ -12,15 +12,11 @@ use super::{
     decide::{Standing, standing, waits_for_people},
 };
 use crate::{
-    adapters::{
-        clock,
-        kube::error::chain,
-        ledger::{self},
-    },
+    adapters::{clock, kube::error::chain, ledger, steps::only_looks},
     api::v1alpha1::{
         self as api, Freeze, Gate, GateState, Orchestration, OrchestrationSpec, OrchestrationStatus,
     },
-    controllers::{freezes, guard, planner::Made, settling::is_open},
+    controllers::{freezes, guard, planner::Made},
     domain::{
         gate::GUARD_MARGIN,
         plan::{Obstacle, Plan, RunRef},
@@ -57,7 +53,7 @@ pub(super) enum Look {
     Settled,
     /// Nothing: its records tell of its end.
     Ended,
-    /// It is cancelled; its Gate, if one is still open.
+    /// It is cancelled; its Gate, if it is still there.
     Cancelled { gate: Option<Gate> },
     /// It has to be planned.
     Planning(Opening),
@@ -141,6 +137,27 @@ impl Frozen {
 }
 
 impl Facts {
+    /// Whether anything was begun that may have changed something. What a step is, its status tells; of what nothing tells,
+    /// it is believed.
+    pub(super) fn has_effects(&self) -> bool {
+        let looks = |name: &str| {
+            let steps = self.status.steps.iter().flatten();
+            let mut named = steps.filter(|step| step.name == name);
+            named.next().is_some_and(|step| only_looks(&step.kind))
+        };
+        let history = self.history.as_ref();
+        history.is_ok_and(|history| !history.attempted().all(looks))
+    }
+
+    /// How its Gate ended, if it was looked at and has.
+    pub(super) fn gate_settled(&self) -> Option<GateState> {
+        let (Look::Cancelled { gate } | Look::Asked { gate, .. }) = &self.look else {
+            return None;
+        };
+        let status = gate.as_ref()?.status.as_ref()?;
+        status.state.filter(|state| *state != GateState::Open)
+    }
+
     /// How long ago it was asked for.
     pub(super) fn age(&self) -> SignedDuration {
         self.now.duration_since(self.created)
@@ -218,7 +235,7 @@ impl OrchestrationKind {
             Standing::Settled => Look::Settled,
             Standing::Ended => Look::Ended,
             Standing::Cancelled => Look::Cancelled {
-                gate: self.gate(&facts).await?.filter(is_open),
+                gate: self.gate(&facts).await?,
             },
             Standing::Planning => Look::Planning(self.opening(&facts).await?),
             Standing::Asked => {
@@ -303,7 +320,7 @@ impl OrchestrationKind {
     /// Everything that has to hold before the first effect, read live; what stops it is looked at first.
     async fn beginning(&self, facts: &Facts, gate: &Gate) -> Result<Beginning, OrchestrationError> {
         let mut beginning = Beginning {
-            frozen: self.frozen(&facts.run.namespace).await?,
+            frozen: self.frozen(&facts.run).await?,
             ..Beginning::default()
         };
         if !beginning.frozen.is_empty() {
@@ -349,9 +366,18 @@ impl OrchestrationKind {
         }))
     }
 
-    /// The Freezes that stop what happens in this namespace, as they stand now. One that was lifted stops until that is
-    /// on record.
-    async fn frozen(&self, namespace: &str) -> Result<Vec<Frozen>, OrchestrationError> {
+    /// The Freezes that stop the run, as they stand now. One that was lifted stops until that is on record.
+    async fn frozen(&self, run: &RunRef) -> Result<Vec<Frozen>, OrchestrationError> {
+        // Before it looks: what is lifted after the look wakes it.
+        self.memory.waits(run);
+        let frozen = self.freezes(&run.namespace).await?;
+        if frozen.is_empty() {
+            self.memory.waits_no_more(run);
+        }
+        Ok(frozen)
+    }
+
+    async fn freezes(&self, namespace: &str) -> Result<Vec<Frozen>, OrchestrationError> {
         let all: Api<Freeze> = Api::all(self.client.clone());
         let all = all.list(&ListParams::default()).await;
         let all = all.map_err(|source| OrchestrationError::Read {
@@ -392,7 +418,7 @@ impl OrchestrationKind {
         };
         Ok(Working {
             plan,
-            frozen: self.frozen(&facts.run.namespace).await?,
+            frozen: self.frozen(&facts.run).await?,
             said: self.memory.said(uid),
         })
     }

@@ -307,7 +307,8 @@ impl Kind for OrchestrationKind {
     }
 
     fn heard(&self, meta: &ObjectMeta, gone: bool) {
-        if !gone {
+        // Whoever keeps the object keeps nobody from what it has locked.
+        if !gone && meta.deletion_timestamp.is_none() {
             return;
         }
         let run = RunRef {
@@ -315,7 +316,7 @@ impl Kind for OrchestrationKind {
             name: meta.name.clone().unwrap_or_default(),
             uid: meta.uid.clone().unwrap_or_default(),
         };
-        self.memory.forget(&run.uid);
+        self.memory.leaves(&run);
         // Nobody listens any more: the process ends.
         let _ = self.loose.send(Loose::Gone(run));
     }
