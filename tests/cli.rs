@@ -26,16 +26,82 @@ fn neuralops(args: &[&str]) -> Answer {
 
 const SAMPLE: &str = "config/samples/playbook-restart-after-bad-rollout.yaml";
 
+/// What people do on a cluster.
+const OF_PEOPLE: [&str; 13] = [
+    "run", "release", "inbox", "diff", "approve", "reject", "withdraw", "cancel", "wait", "tree",
+    "freeze", "unfreeze", "role",
+];
+
 #[test]
 fn help_names_every_command() {
     let answer = neuralops(&["--help"]);
-    for command in ["operator", "audit", "crds", "playbook", "reference"] {
+    for command in [
+        &[
+            "operator",
+            "audit",
+            "crds",
+            "playbook",
+            "reference",
+            "trust",
+        ][..],
+        &OF_PEOPLE,
+    ]
+    .concat()
+    {
         assert!(
             answer.out.contains(&format!("\n  {command} ")),
             "{}",
             answer.out
         );
     }
+}
+
+#[test]
+fn help_of_each_command_of_people_has_an_example_and_the_exit_codes() {
+    let roles = ["approver", "runner", "author"].map(|role| vec!["role", role]);
+    let others = OF_PEOPLE.iter().filter(|command| **command != "role");
+    for command in others.map(|command| vec![*command]).chain(roles) {
+        let answer = neuralops(&[&command[..], &["--help"]].concat());
+        assert_eq!(answer.code, Some(0), "{command:?}: {}", answer.err);
+        let example = format!("\n  neuralops {} ", command.join(" "));
+        for part in ["Example", &example, "with 0", "--kubeconfig", "--context"] {
+            assert!(
+                answer.out.contains(part),
+                "{command:?}: {part}: {}",
+                answer.out
+            );
+        }
+        // A line that wraps in a usual terminal is read by nobody.
+        let long = answer.out.lines().find(|line| line.chars().count() > 125);
+        assert_eq!(long, None, "{command:?}");
+    }
+}
+
+#[test]
+fn roles_are_printed_without_a_cluster_and_need_a_namespace() {
+    let answer = neuralops(&[
+        "role",
+        "runner",
+        "runbook",
+        "-n",
+        "shop",
+        "--operator-namespace",
+        "ops",
+    ]);
+    assert_eq!(answer.code, Some(0), "{}", answer.err);
+    for part in [
+        "verbs:\n  - impersonate",
+        "- runbook",
+        "namespace: ops",
+        "name: neuralops-controller",
+    ] {
+        assert!(answer.out.contains(part), "{part}: {}", answer.out);
+    }
+    let answer = neuralops(&["role", "runner", "runbook"]);
+    assert_eq!(answer.code, Some(2), "{}", answer.err);
+    assert!(answer.err.contains("Give -n NAMESPACE"), "{}", answer.err);
+    let answer = neuralops(&["role", "runner", "runbook", "-n", "a\nkind: b"]);
+    assert_eq!(answer.code, Some(2), "{}", answer.out);
 }
 
 #[test]

@@ -22,4 +22,5 @@ mod cluster_leadership;
 mod cluster_playbook;
 mod cluster_signing;
 mod cluster_sourced;
+mod cluster_story;
 mod support;

@@ -234,10 +234,21 @@ impl Bed {
 
     /// A Gate that no run waits for.
     async fn alone(&self, name: &str, by: &str, subject: Value) -> DynamicObject {
+        self.alone_until(name, by, subject, "2099-01-01T00:00:00Z")
+            .await
+    }
+
+    async fn alone_until(
+        &self,
+        name: &str,
+        by: &str,
+        subject: Value,
+        deadline: &str,
+    ) -> DynamicObject {
         let object = json!({
             "apiVersion": "neuralops.io/v1alpha1", "kind": "Gate",
             "metadata": {"name": name, "namespace": self.ns.name()},
-            "spec": {"subject": subject, "rules": [{"role": "oncall", "min": 2}], "requestedBy": [by]},
+            "spec": {"subject": subject, "rules": [{"role": "oncall", "min": 2}], "requestedBy": [by], "deadline": deadline},
         });
         create(&self.operator, object).await.expect("a gate")
     }

@@ -1,6 +1,7 @@
 //! Floor 2: the outside, one thing a file or folder. Adapters translate and report; they take no decisions.
 
 pub mod archive;
+pub mod cel;
 pub mod clock;
 pub mod failpoint;
 pub mod kube;

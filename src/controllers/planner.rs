@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     adapters::{
+        cel::Cel,
         kube::{
             account::Account,
             error::{Classified as _, chain},
@@ -67,6 +68,7 @@ pub struct Planner {
     verification: Verification,
     keys: Keys,
     veil: OnceCell<Veil>,
+    cel: Cel,
 }
 
 impl Planner {
@@ -77,6 +79,7 @@ impl Planner {
             verification,
             keys,
             veil: OnceCell::new(),
+            cel: Cel::default(),
         }
     }
 
@@ -84,6 +87,11 @@ impl Planner {
     pub fn account(&self, namespace: &str, name: &str) -> Result<Account, Obstacle> {
         Account::new(self.client.clone(), namespace, name)
             .map_err(|error| Obstacle::fail(Reason::Invalid, chain(&error)))
+    }
+
+    /// The cage for the expressions of Playbooks.
+    pub fn cel(&self) -> &Cel {
+        &self.cel
     }
 
     /// What hides the values of Secrets in plans of this installation.
@@ -116,6 +124,7 @@ impl Planner {
             playbook: &runnable.document().name,
             parameters: &parameters,
             veil: self.veil().await.map_err(|one| vec![one])?,
+            cel: &self.cel,
         };
         let planned = forecasts(&steps, &planning, playbook.git_ops).await?;
         let plan = Plan {

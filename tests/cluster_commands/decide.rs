@@ -104,6 +104,13 @@ pub async fn nobody_votes_unasked_unseen_or_for_others(bed: &Bed) {
     bed.here("bob", &["approve", run, "--yes"])
         .fails(1, &["is gone, or another one has its name"]);
 
+    let late = json!({"uid": "u", "planDigest": other});
+    bed.alone_until("over", "mallory", late, "2020-01-01T00:00:00Z")
+        .await;
+    bed.here("bob", &["approve", "over", "--yes"]).fails(
+        1,
+        &["the deadline was 2020-01-01T00:00:00Z", "ask for a new run"],
+    );
     bed.status("Gate", &waiting.gate, json!({"state": "Expired"}))
         .await;
     bed.here(

@@ -35,6 +35,14 @@ pub async fn a_cancel_works_in_every_stage_but_the_last(bed: &Bed) {
     bed.here("bob", &["cancel", &named, "-o", "json"])
         .says(&["\"cancel\": true", "\"cancelledBy\": \"alice\""]);
 
+    // All at once: a stop does not fail because somebody else stops as well.
+    let all = bed.ask(&[]);
+    let stops = ["alice", "bob", "carol", "dave", "bob", "carol"]
+        .map(|who| bed.begin(who, &["cancel", &all]));
+    for stop in stops {
+        Answer::of(stop.wait_with_output().expect("it ends")).says(&["cancelled"]);
+    }
+
     let done = bed.ask(&[]);
     bed.status(
         "Orchestration",

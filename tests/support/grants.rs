@@ -27,7 +27,8 @@ pub fn core(verbs: &str, resources: &str) -> Rule {
     rule("", verbs, resources)
 }
 
-fn rule(group: &str, verbs: &str, resources: &str) -> Rule {
+/// A rule about any group; blanks separate several verbs or resources.
+pub fn rule(group: &str, verbs: &str, resources: &str) -> Rule {
     let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
     Rule(PolicyRule {
         api_groups: Some(vec![group.to_owned()]),

@@ -12,7 +12,7 @@ const RBAC: &str = "rbac.authorization.k8s.io";
 const ADMISSION: &str = "admissionregistration.k8s.io";
 
 /// Kind, group, version, plural, whether it has a namespace.
-const KINDS: [(&str, &str, &str, &str, bool); 20] = [
+const KINDS: [(&str, &str, &str, &str, bool); 22] = [
     ("AuditLog", OURS, "v1alpha1", "auditlogs", false),
     ("Decision", OURS, "v1alpha1", "decisions", true),
     ("Freeze", OURS, "v1alpha1", "freezes", false),
@@ -20,6 +20,8 @@ const KINDS: [(&str, &str, &str, &str, bool); 20] = [
     ("Orchestration", OURS, "v1alpha1", "orchestrations", true),
     ("Playbook", OURS, "v1alpha1", "playbooks", true),
     ("TrustPolicy", OURS, "v1alpha1", "trustpolicies", false),
+    ("Deployment", "apps", "v1", "deployments", true),
+    ("Job", "batch", "v1", "jobs", true),
     ("ConfigMap", "", "v1", "configmaps", true),
     ("Namespace", "", "v1", "namespaces", false),
     ("Secret", "", "v1", "secrets", true),

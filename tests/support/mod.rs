@@ -9,6 +9,7 @@ mod grants;
 mod kinds;
 mod namespace;
 mod process;
+mod scene;
 mod skipping;
 mod wait;
 
@@ -21,6 +22,7 @@ pub use grants::{
 pub use kinds::{api, apply, create, manifests};
 pub use namespace::{Namespace, random};
 pub use process::{Operator, OwnCluster};
+pub use scene::Scene;
 pub use skipping::skipped;
 pub use wait::eventually;
 

@@ -3,11 +3,15 @@
 //! and a line in `KINDS`; when a step may run is decided above.
 
 mod apply;
+mod check;
+mod job;
 mod landing;
+mod look;
 mod patch;
 mod rollout_restart;
 mod scale;
 mod veil;
+mod wait;
 mod write;
 
 use std::time::Duration;
@@ -19,7 +23,10 @@ use serde_json::{Map, Value};
 pub use veil::Veil;
 
 use crate::{
-    adapters::kube::account::{Account, AccountError},
+    adapters::{
+        cel::Cel,
+        kube::account::{Account, AccountError},
+    },
     api::v1alpha1::Step,
     domain::{
         digest::Digest,
@@ -51,12 +58,20 @@ pub trait StepKind: Send + Sync {
 }
 
 /// Every kind that this version plans and runs.
-const KINDS: [&dyn StepKind; 4] = [
+const KINDS: [&dyn StepKind; 7] = [
     &apply::Apply,
     &patch::Patch,
     &scale::Scale,
     &rollout_restart::RolloutRestart,
+    &job::Job,
+    &wait::Wait,
+    &check::Check,
 ];
+
+/// How soon to look again at first.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+/// And after a while.
+const LAST_LOOK: Duration = Duration::from_secs(5);
 
 /// The kind of a step; none if this version does not know it.
 pub fn kind_of(step: &Step) -> Option<&'static dyn StepKind> {
@@ -80,6 +95,8 @@ pub struct Planning<'a> {
     pub parameters: &'a Map<String, Value>,
     /// Puts values out of sight that nobody may read in a plan.
     pub veil: &'a Veil,
+    /// Reads expressions.
+    pub cel: &'a Cel,
 }
 
 /// What a step would do.
@@ -119,6 +136,8 @@ pub struct Running<'a> {
     pub rendered: Option<&'a Step>,
     /// The same as when it was planned.
     pub veil: &'a Veil,
+    /// Evaluates expressions.
+    pub cel: &'a Cel,
     /// Asked before each write.
     pub fence: &'a dyn Leadership,
 }
@@ -167,6 +186,13 @@ impl Progress {
 /// The name under which the fields are owned that a Playbook's steps write.
 fn manager(playbook: &str) -> String {
     format!("neuralops/{playbook}")
+}
+
+/// When to look again at something that was begun so long ago: often at first, then less so.
+fn next_look(running: &Running<'_>) -> Duration {
+    let waited = running.now.duration_since(running.began);
+    let waited = Duration::try_from(waited).unwrap_or_default();
+    (waited / 10).clamp(FIRST_LOOK, LAST_LOOK)
 }
 
 /// The undo of a step whose author wants none.

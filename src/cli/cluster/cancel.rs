@@ -57,18 +57,19 @@ pub async fn run(args: &CancelArgs) -> Result<String, CommandError> {
         });
     }
     let caller = access.caller().await?;
-    let stopped: Orchestration = access
-        .objects()
-        .patch(
-            name,
-            &PatchParams::default(),
-            &Patch::Merge(change(&run, &caller.user, args.reason.as_deref())),
-        )
-        .await
-        .map_err(refused(
-            format!("cancel the run {name}"),
-            "neuralops-approver",
-        ))?;
+    let runs = access.objects::<Orchestration>();
+    let stop = async |run: &Orchestration| {
+        let change = change(run, &caller.user, args.reason.as_deref());
+        let params = PatchParams::default();
+        runs.patch(name, &params, &Patch::Merge(change)).await
+    };
+    let mut stopped = stop(&run).await;
+    // Somebody else cancelled at the same moment, and who did is set once.
+    if matches!(&stopped, Err(kube::Error::Api(answer)) if answer.is_invalid()) {
+        stopped = stop(&question::run(&access, name).await?).await;
+    }
+    let tried = format!("cancel the run {name}");
+    let stopped = stopped.map_err(refused(tried, "neuralops-approver"))?;
     args.output.print(&stopped, || {
         format!(
             "run {name} cancelled by {}: no further effect begins.\n  neuralops wait {name} --for done  until it has stopped\n",

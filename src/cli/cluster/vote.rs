@@ -188,7 +188,7 @@ fn too_early(message: &str) -> bool {
     .any(|words| message.contains(words))
 }
 
-/// The caller's newest vote on exactly this Gate; none as well if the caller may not look.
+/// The caller's newest vote on exactly this Gate.
 async fn newest_vote(
     access: &Access,
     caller: &Caller,
@@ -196,11 +196,9 @@ async fn newest_vote(
 ) -> Result<Option<Decision>, CommandError> {
     let uid = gate.uid().unwrap_or_default();
     let selector = ListParams::default().fields(&format!("spec.gateRef.uid={uid}"));
-    match access.objects::<Decision>().list(&selector).await {
-        Ok(list) => Ok(newest(&list.items, |vote| caller.is(&vote.spec.user)).cloned()),
-        Err(kube::Error::Api(answer)) if answer.is_forbidden() => Ok(None),
-        Err(error) => Err(refused("list your votes", "neuralops-approver")(error)),
-    }
+    let votes = access.objects::<Decision>().list(&selector).await;
+    let votes = votes.map_err(refused("look for your earlier vote", "neuralops-approver"))?;
+    Ok(newest(&votes.items, |vote| caller.is(&vote.spec.user)).cloned())
 }
 
 /// The newest vote of somebody, as the operator orders them.

@@ -345,6 +345,7 @@ impl Pass<'_> {
             memory: self.kind.memory.held_since(&run.uid, &step.name),
             rendered: rendered.as_ref(),
             veil: veil.map_err(|obstacle| OrchestrationError::Account(obstacle.message))?,
+            cel: self.kind.planner.cel(),
             fence: &gatekeeper,
         };
         let progress = match kind_named(&step.kind) {
