@@ -58,7 +58,7 @@ pub async fn a_vote_names_the_plan_that_was_shown(bed: &Bed) {
     assert_eq!(bed.votes(&waiting.uid).await.len(), 4);
 }
 
-pub async fn nobody_votes_unasked_unseen_or_for_others(bed: &Bed) {
+pub async fn nobody_votes_unasked_or_without_a_role(bed: &Bed) {
     let waiting = bed.waiting().await;
     let run = waiting.run.as_str();
     bed.here("bob", &["approve", run])
@@ -86,7 +86,11 @@ pub async fn nobody_votes_unasked_unseen_or_for_others(bed: &Bed) {
     bed.here("mallory", &["approve", run, "--yes"])
         .fails(1, &["User \"mallory\" cannot get"]);
     assert!(bed.votes(&waiting.uid).await.is_empty());
+}
 
+pub async fn another_gate_or_a_settled_one_takes_no_vote(bed: &Bed) {
+    let waiting = bed.waiting().await;
+    let run = waiting.run.as_str();
     // A Gate that says it is about the run, with another plan; the run's own Gate is another.
     let uid = bed.get("Orchestration", run).await.metadata.uid;
     let other = format!("sha256:{}", "0".repeat(64));

@@ -40,7 +40,9 @@ pub async fn a_run_is_asked_for_in_ones_own_name(bed: &Bed) {
     assert_eq!(spec, expected);
     bed.here("alice", &["run", "restart", "--name", "mine", "-o", "yaml"])
         .says(&["kind: Orchestration", "name: mine", "requestedBy: alice"]);
+}
 
+pub async fn what_cannot_be_asked_for_is_said(bed: &Bed) {
     bed.here("alice", &["run", "restart", "--name", "mine"])
         .fails(1, &["already exists", "choose another --name"]);
     bed.here("alice", &["run", "restrat"])

@@ -149,24 +149,6 @@ pub async fn a_freeze_is_made_and_lifted_by_name(bed: &Bed) {
 }
 
 pub async fn what_role_prints_grants_it(bed: &Bed) {
-    let apply = |printed: &Answer| {
-        printed.says(&[]);
-        let mut kubectl = bed.cluster.kubectl();
-        let mut kubectl = kubectl
-            .args(["apply", "--validate=strict", "-f", "-"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("kubectl runs");
-        let mut input = kubectl.stdin.take().expect("its input");
-        input.write_all(printed.out.as_bytes()).expect("written");
-        drop(input);
-        assert!(
-            kubectl.wait().expect("it ends").success(),
-            "{}",
-            printed.out
-        );
-    };
     let holds = async |user: &str, rule: &dyn Fn() -> crate::support::Rule| {
         let what = format!("{user} holds {:?}", rule());
         eventually(&what, SOON, async || {
@@ -176,15 +158,15 @@ pub async fn what_role_prints_grants_it(bed: &Bed) {
         .await;
     };
     let odd = "CN=eve: \"the boss\", O=x # y";
-    apply(&bed.here(
+    bed.apply(&bed.here(
         "mallory",
         &["role", "approver", "owner", "--user", odd, "--group", "g"],
     ));
     holds(odd, &|| ours("approve", "approverroles").named("owner")).await;
     holds(odd, &|| ours("create", "decisions")).await;
-    apply(&bed.here("mallory", &["role", "author", "runbook", "--user", "eve"]));
+    bed.apply(&bed.here("mallory", &["role", "author", "runbook", "--user", "eve"]));
     holds("eve", &|| core("use", "serviceaccounts").named("runbook")).await;
-    apply(&bed.here("mallory", &["role", "runner", "runbook"]));
+    bed.apply(&bed.here("mallory", &["role", "runner", "runbook"]));
     let operator = "system:serviceaccount:neuralops-system:neuralops-controller";
     holds(operator, &|| {
         core("impersonate", "serviceaccounts").named("runbook")
@@ -192,7 +174,7 @@ pub async fn what_role_prints_grants_it(bed: &Bed) {
     .await;
     let other = core("impersonate", "serviceaccounts").named("other");
     assert!(!allowed(bed.admin(), Some(bed.ns.name()), operator, &other).await);
-    apply(&bed.here("mallory", &["role", "approver", "nobody-yet"]));
+    bed.apply(&bed.here("mallory", &["role", "approver", "nobody-yet"]));
 
     bed.here("bob", &["role", "approver", "wildcard"])
         .fails(2, &["never granted"]);
