@@ -301,6 +301,10 @@ fn patch(kind: &str, patch: Value) -> Value {
 }
 
 #[tokio::test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one story: each part stands on what the one before has left"
+)]
 async fn a_scale_and_a_restart_are_planned_done_and_done_once() {
     let cluster = need!(Owned);
     let scene = Scene::new(cluster, "steps").await;
@@ -403,6 +407,10 @@ async fn a_scale_and_a_restart_are_planned_done_and_done_once() {
 }
 
 #[tokio::test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one story: each part stands on what the one before has left"
+)]
 async fn each_type_of_patch_is_planned_and_bound_to_what_was_read() {
     let cluster = need!(Owned);
     let scene = Scene::new(cluster, "steps").await;
@@ -821,6 +829,10 @@ async fn waiting_and_checking_look_and_change_nothing() {
 }
 
 #[tokio::test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one story: each part stands on what the one before has left"
+)]
 async fn each_attempt_of_a_job_is_one_job_and_no_other_is_taken_for_it() {
     let cluster = need!(Owned);
     let scene = Scene::new(cluster, "steps").await;
