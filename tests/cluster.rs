@@ -22,5 +22,6 @@ mod cluster_leadership;
 mod cluster_playbook;
 mod cluster_signing;
 mod cluster_sourced;
+mod cluster_steps;
 mod cluster_story;
 mod support;
