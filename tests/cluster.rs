@@ -23,5 +23,6 @@ mod cluster_playbook;
 mod cluster_runs;
 mod cluster_signing;
 mod cluster_sourced;
+mod cluster_steps;
 mod cluster_story;
 mod support;

@@ -167,13 +167,11 @@ impl Metrics {
             registered(&registry, gauge)
         };
         let gauge = |name: &str, help: &str| registered(&registry, IntGauge::new(name, help)?);
-        let seconds = HistogramVec::new(
-            HistogramOpts::new("reconcile_seconds", "Time of one pass over an object").buckets(
-                vec![0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 60.0],
-            ),
-            &["controller"],
-        )?;
-        let seconds = registered(&registry, seconds)?;
+        let seconds = HistogramOpts::new("reconcile_seconds", "Time of one pass over an object")
+            .buckets(vec![
+                0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 60.0,
+            ]);
+        let seconds = registered(&registry, HistogramVec::new(seconds, &["controller"])?)?;
         let build = IntGaugeVec::new(
             Opts::new("build_info", "Always 1; says which version runs"),
             &["version"],

@@ -9,7 +9,10 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     adapters::{
-        kube::{keys::Keys, policies},
+        kube::{
+            keys::Keys,
+            policies::{self, Policies},
+        },
         ledger::Ledger,
         oci::Shelf,
     },
@@ -114,12 +117,11 @@ impl Controllers {
         let client = shared.client.clone();
         let (policies, watching) = policies::prepare(client.clone(), namespace);
         let (set_back, set_backs) = watch::channel(0);
-        let trust_policies = harness::run(
-            TrustPolicyKind::new(policies.clone(), ledger.clone(), client.clone(), set_back),
-            Api::all(client.clone()),
-            shared.clone(),
+        let trust_policies = trust_policies(
+            &shared,
+            (&policies, &ledger),
             pulses.trust_policies,
-            changes(policies.changes()),
+            set_back,
             stop.clone(),
         );
         let (runs, settled) = mpsc::unbounded_channel();
@@ -151,14 +153,11 @@ impl Controllers {
                 () = policies.settled() => {}
                 _ = stop.wait_for(|stop| *stop) => {}
             }
-            let playbooks = harness::run(
-                PlaybookKind::new(ledger, verification),
-                Api::all(client),
-                shared,
-                pulses.playbooks,
-                stream::select(changes(policies.changes()), changes(set_backs)),
-                stop.clone(),
-            );
+            let kind = PlaybookKind::new(ledger, verification);
+            let wakes = stream::select(changes(policies.changes()), changes(set_backs));
+            let playbooks = Api::all(client);
+            let (pulse, stop_too) = (pulses.playbooks, stop.clone());
+            let playbooks = harness::run(kind, playbooks, shared, pulse, wakes, stop_too);
             future::join(playbooks, orchestrations.work(stop.clone())).await;
         };
         // Passes under way are finished; a watch that ends by itself ends the process.
@@ -224,6 +223,20 @@ fn listened<T: Send + 'static>(
         let item = channel.recv().await?;
         Some((item, channel))
     })
+}
+
+/// The TrustPolicy controller, woken by the ConfigMaps that policies name.
+fn trust_policies(
+    shared: &Shared,
+    (policies, ledger): (&Policies, &Ledger),
+    pulse: Arc<Pulse>,
+    set_back: watch::Sender<u64>,
+    stop: watch::Receiver<bool>,
+) -> impl Future<Output = ()> + use<> {
+    let client = shared.client.clone();
+    let kind = TrustPolicyKind::new(policies.clone(), ledger.clone(), client.clone(), set_back);
+    let wakes = changes(policies.changes());
+    harness::run(kind, Api::all(client), shared.clone(), pulse, wakes, stop)
 }
 
 /// The Gate controller, woken by votes.

@@ -18,7 +18,7 @@ pub use audit::AuditEvent;
 pub use author::Author;
 pub use cluster::{Cluster, Need, cluster};
 pub use grants::{
-    Rule, allowed, bind, bind_everywhere, core, grant, grant_everywhere, grant_group, ours,
+    Rule, allowed, bind, bind_everywhere, core, grant, grant_everywhere, grant_group, ours, rule,
 };
 pub use kinds::{api, apply, create, manifests};
 pub use namespace::{Namespace, random};

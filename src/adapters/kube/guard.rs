@@ -315,6 +315,29 @@ mod tests {
     }
 
     #[test]
+    fn what_was_never_altered_is_as_old_as_its_youngest_part() {
+        let mark = |generation, created| {
+            Some(Mark {
+                uid: "u".into(),
+                generation,
+                created: Timestamp::from_second(created).ok(),
+                leaving: false,
+            })
+        };
+        let seen = |marks: Vec<Option<Mark>>, problems: &[&str]| Seen {
+            marks,
+            problems: problems.iter().map(ToString::to_string).collect(),
+            digest: Digest::of(b""),
+        };
+        let since = |marks, problems| seen(marks, problems).untouched_since();
+        let youngest = Timestamp::from_second(20).ok();
+        assert_eq!(since(vec![mark(1, 10), mark(1, 20)], &[]), youngest);
+        assert_eq!(since(vec![mark(1, 10), mark(2, 20)], &[]), None);
+        assert_eq!(since(vec![mark(1, 10), None], &[]), None);
+        assert_eq!(since(vec![mark(1, 10)], &["one is missing"]), None);
+    }
+
+    #[test]
     fn defaults_are_no_difference_and_all_else_is() {
         let ours = json!({"a": 1, "rules": [{"x": "y"}]});
         let same = json!({"a": 1, "rules": [{"x": "y", "scope": "*"}], "matchPolicy": "Equivalent", "conversion": {"strategy": "None"}});

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// How often an object is read again that others write meanwhile.
-const LOOKS: u32 = 5;
+const LOOKS: u32 = 10;
 /// A Secret of the core: its values are never seen.
 const SECRET: (&str, &str) = ("v1", "Secret");
 
@@ -201,8 +201,8 @@ async fn outlook(
         let part = part(kind, planning, (aim, served), live.as_ref()).await?;
         let version = part.as_ref().and_then(version).map(str::to_owned);
         // Refused on this very object: nobody wrote between the two requests.
-        if last.as_ref().is_some_and(|(at, _)| *at == version) {
-            break;
+        if let Some((_, error)) = last.as_ref().filter(|(at, _)| *at == version) {
+            return Err(refused(error));
         }
         let bound = part.as_ref().map_or(body.clone(), |part| bound(body, part));
         let name = (aim.name.as_str(), kind.subresource());
@@ -220,10 +220,11 @@ async fn outlook(
             Err(error) => return Err(refused(&error)),
         }
     }
-    Err(match last {
-        Some((_, error)) => refused(&error),
-        None => absent(aim),
-    })
+    let message = format!(
+        "{}/{} is written by others again and again, so that no dry run is about what was read",
+        aim.kind, aim.name
+    );
+    Err(Obstacle::unknown(Reason::DryRunUnavailable, message))
 }
 
 /// What of the object is written, as it is; nothing, if it is to be made.

@@ -1,34 +1,31 @@
 //! Floor 3: what is done about a run: records first, then what they are about. Each pass does one thing, and each thing can
 //! be repeated: ids of records, names of objects and locks are the same for whoever goes on.
 
-use std::{sync::Arc, time::Duration};
+mod stepping;
 
-use jiff::Timestamp;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     OrchestrationError, OrchestrationKind,
-    decide::{Ask, Begin, Decision, Finish, Stepping, Wait, passed},
+    decide::{Ask, Begin, Decision, Finish, Wait},
     gather::Facts,
-    memory::Memory,
     records,
 };
 use crate::{
     adapters::{
         clock,
         failpoint::failpoint,
-        kube::error::chain,
         ledger::{Ack, Draft, Refusal, Stop},
-        steps::{Progress, Running, kind_named},
     },
-    api::v1alpha1::{Gate, PlanVerdict, Step},
+    api::v1alpha1::{Gate, PlanVerdict},
     controllers::planner::Made,
     domain::{
-        plan::{Plan, RunRef},
+        plan::RunRef,
         reason::Reason,
         stage::{Outcome, Stage},
         verdict::Verdict,
     },
-    ports::{Claim, Claimed, Leadership, NotLeader, RunKey},
+    ports::{Claim, Claimed, Leadership, RunKey},
 };
 
 /// What really happened.
@@ -56,7 +53,7 @@ pub(super) enum Told {
     /// It cannot be recorded now.
     Held(Refusal),
     /// It waits.
-    Waiting(Wait),
+    Waiting(Box<Wait>),
     /// People are asked.
     Asked {
         made: Box<Made>,
@@ -75,23 +72,6 @@ pub(super) enum Told {
         /// The plan of a run that was only to be planned, and where it lies.
         planned: Option<(Box<Made>, String)>,
     },
-}
-
-/// Refuses every write while something stops the run, and else asks whether this process leads.
-struct Gatekeeper<'a> {
-    fence: &'a dyn Leadership,
-    stopped: bool,
-    memory: &'a Memory,
-    uid: &'a str,
-}
-
-impl Leadership for Gatekeeper<'_> {
-    fn holds(&self) -> Result<(), NotLeader> {
-        if self.stopped || self.memory.has_left(self.uid) {
-            return Err(NotLeader);
-        }
-        self.fence.holds()
-    }
 }
 
 /// One pass over one run.
@@ -117,7 +97,7 @@ pub(super) async fn act(
     let acted = match decision {
         Decision::Settled => Ok((Told::Settled, Verdict::Settled)),
         Decision::Hold(refusal) => Err(Halt::Held(refusal)),
-        Decision::Wait(wait) => Ok(pass.wait(wait).await),
+        Decision::Wait(wait) => Ok(pass.wait(*wait).await),
         Decision::Ask(ask) => pass.ask(*ask).await,
         Decision::Begin(begin) => pass.begin(*begin).await,
         Decision::Step(stepping) => pass.step(*stepping).await,
@@ -208,7 +188,7 @@ impl Pass<'_> {
             reason: wait.reason,
             after: wait.after,
         };
-        (Told::Waiting(wait), verdict)
+        (Told::Waiting(Box::new(wait)), verdict)
     }
 
     /// The plan is on record before anybody can see it, and both before anybody is asked.
@@ -276,16 +256,9 @@ impl Pass<'_> {
                     "approved; {key} is held by run {}/{}, which goes first",
                     by.namespace, by.name
                 );
-                let wait = Wait {
-                    stage: Stage::Approve,
-                    reason: Reason::TargetLocked,
-                    message,
-                    // The release wakes it; this is for the case that its run is gone without a word.
-                    after: Some(Duration::from_secs(30)),
-                    approved: true,
-                    record: None,
-                    verdict: None,
-                };
+                // The release wakes it; the time is for the case that its run is gone without a word.
+                let wait = Wait::approved(Stage::Approve, Reason::TargetLocked, message);
+                let wait = wait.after(Duration::from_secs(30));
                 return Ok(self.wait(wait).await);
             }
         }
@@ -303,159 +276,6 @@ impl Pass<'_> {
         self.kind.memory.keep(&run.uid, Arc::new(made.plan));
         self.kind.memory.keep_steps(&run.uid, made.steps);
         Ok((Told::Same, AT_ONCE))
-    }
-
-    /// Intent, effect, outcome; each on its own if the process ends between them.
-    async fn step(&mut self, stepping: Stepping) -> Acted {
-        let Stepping {
-            plan,
-            index,
-            attempt,
-            began,
-            stopped,
-        } = stepping;
-        let Some(step) = plan.steps.get(index) else {
-            return Ok((Told::Same, Verdict::Settled));
-        };
-        let run = self.run().clone();
-        let history = self.facts.history.as_ref().ok();
-        let started = history.and_then(|history| history.started.clone());
-        let Some(started) = started else {
-            return Ok((Told::Same, Verdict::Settled));
-        };
-        let began = match began {
-            Some(began) => began,
-            None => {
-                failpoint!("intent.before");
-                let intent = records::intended(&run, &started.plan, step, attempt);
-                self.record(intent, Ack::Anchored).await?;
-                failpoint!("intent.after");
-                clock::now()
-            }
-        };
-        let gatekeeper = Gatekeeper {
-            fence: self.fence,
-            stopped: stopped.is_some(),
-            memory: &self.kind.memory,
-            uid: &run.uid,
-        };
-        let rendered = self.rendered(&plan, index).await?;
-        let account = self
-            .kind
-            .planner
-            .account(&run.namespace, &plan.service_account);
-        let account = account.map_err(|obstacle| OrchestrationError::Account(obstacle.message))?;
-        let veil = self.kind.planner.veil().await;
-        let running = Running {
-            account: &account,
-            plan: &plan,
-            digest: &started.plan,
-            step,
-            attempt,
-            began,
-            now: clock::now(),
-            memory: self.kind.memory.held_since(&run.uid, &step.name),
-            rendered: rendered.as_ref(),
-            veil: veil.map_err(|obstacle| OrchestrationError::Account(obstacle.message))?,
-            cel: self.kind.planner.cel(),
-            fence: &gatekeeper,
-        };
-        let progress = match kind_named(&step.kind) {
-            Some(kind) => kind.run(&running).await,
-            None => Ok(Progress::Failed {
-                reason: Reason::StepUnsupported,
-                message: format!("this version does not know the step kind {}", step.kind),
-            }),
-        };
-        let late = passed(began, step.timeout, clock::now());
-        let progress = match progress {
-            Ok(progress) => progress,
-            Err(error) if stopped.is_some() => {
-                tracing::debug!(error = %chain(&error), "a step does not go on while the run is stopped");
-                Progress::Pending {
-                    after: Duration::from_secs(2),
-                    message: stopped.map(|(_, message)| message).unwrap_or_default(),
-                    memory: None,
-                }
-            }
-            Err(error) if late => Progress::Failed {
-                reason: Reason::DeadlineExceeded,
-                message: format!("its time was over: {}", chain(&error)),
-            },
-            Err(error) => return Err(OrchestrationError::Step(error).into()),
-        };
-        failpoint!("outcome.before");
-        let progress = match progress {
-            Progress::Pending { message, .. } if late => Progress::Failed {
-                reason: Reason::DeadlineExceeded,
-                message: format!("its time was over: {message}"),
-            },
-            progress => progress,
-        };
-        let (ended, message) = match progress {
-            Progress::Pending {
-                after,
-                message,
-                memory,
-            } => {
-                self.kind.memory.say(&run.uid, &step.name, &message);
-                self.kind.memory.holds(&run.uid, &step.name, memory);
-                let verdict = Verdict::Waiting {
-                    reason: Reason::Running,
-                    after: Some(after),
-                };
-                return Ok((
-                    self.going(started.at, format!("step {}: {message}", step.name)),
-                    verdict,
-                ));
-            }
-            Progress::Done { message } => (Ok(()), message),
-            Progress::Failed { reason, message } => (Err(reason), message),
-        };
-        let record = records::step_ended(&run, (&step.name, attempt), ended, &message);
-        self.record(record, Ack::Durable).await?;
-        failpoint!("outcome.after");
-        self.kind.memory.say(&run.uid, &step.name, &message);
-        let told = self.going(started.at, format!("step {}: {message}", step.name));
-        Ok((told, AT_ONCE))
-    }
-
-    /// The step as the verified Playbook has it, where the plan does not hold all of it.
-    async fn rendered(&self, plan: &Plan, index: usize) -> Result<Option<Step>, Halt> {
-        let step = plan.steps.get(index);
-        let hidden = step.is_some_and(|step| step.effect.to_string().contains("\"$hmac\""));
-        if !hidden {
-            return Ok(None);
-        }
-        if let Some(steps) = self.kind.memory.steps(&self.facts.run.uid) {
-            return Ok(steps.get(index).cloned());
-        }
-        // Another process began it: what is secret is in the Playbook alone, which is verified once more.
-        let rendered = self
-            .kind
-            .planner
-            .steps(&self.facts.run, &self.facts.spec)
-            .await;
-        match rendered {
-            Ok(steps) => {
-                let step = steps.get(index).cloned();
-                self.kind.memory.keep_steps(&self.facts.run.uid, steps);
-                Ok(step)
-            }
-            Err(obstacle) => Err(OrchestrationError::Account(obstacle.message).into()),
-        }
-    }
-
-    fn going(&self, began: Timestamp, message: String) -> Told {
-        if self
-            .kind
-            .memory
-            .paces(&self.facts.run.uid, began, clock::now())
-        {
-            Told::Going { message }
-        } else {
-            Told::Same
-        }
     }
 
     async fn finish(&mut self, finish: Finish) -> Acted {

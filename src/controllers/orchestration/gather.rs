@@ -1,11 +1,13 @@
 //! Floor 3: what is known about a run before anything is decided. How much is looked at depends on where the run stands;
 //! that is the domain's and `decide`'s to say. Reads and dry runs only.
 
+mod beginning;
+
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::jiff;
-use kube::{Api, ResourceExt as _, api::ListParams};
+use kube::{Api, ResourceExt as _};
 
 use super::{
     OrchestrationError, OrchestrationKind,
@@ -14,9 +16,9 @@ use super::{
 use crate::{
     adapters::{clock, kube::error::chain, ledger, steps::only_looks},
     api::v1alpha1::{
-        self as api, Freeze, Gate, GateState, Orchestration, OrchestrationSpec, OrchestrationStatus,
+        self as api, Gate, GateState, Orchestration, OrchestrationSpec, OrchestrationStatus,
     },
-    controllers::{freezes, guard, planner::Made},
+    controllers::{guard, planner::Made},
     domain::{
         gate::GUARD_MARGIN,
         plan::{Obstacle, Plan, RunRef},
@@ -56,7 +58,7 @@ pub(super) enum Look {
     /// It is cancelled; its Gate, if it is still there.
     Cancelled { gate: Option<Gate> },
     /// It has to be planned.
-    Planning(Opening),
+    Planning(Box<Opening>),
     /// People are asked.
     Asked {
         /// The Gate that stands in the run's status, if it is still there.
@@ -80,7 +82,7 @@ pub(super) enum Opening {
     /// Who asked for it is not proven; for good, or as long as the guard is not whole.
     Distrusted { message: String, lasting: bool },
     /// What the planner came to.
-    Planned(Result<Made, Vec<Obstacle>>),
+    Planned(Result<Box<Made>, Vec<Obstacle>>),
 }
 
 /// What has to be known before an approved plan begins.
@@ -237,7 +239,7 @@ impl OrchestrationKind {
             Standing::Cancelled => Look::Cancelled {
                 gate: self.gate(&facts).await?,
             },
-            Standing::Planning => Look::Planning(self.opening(&facts).await?),
+            Standing::Planning => Look::Planning(Box::new(self.opening(&facts).await?)),
             Standing::Asked => {
                 let gate = self.gate(&facts).await?;
                 let beginning = match &gate {
@@ -288,7 +290,7 @@ impl OrchestrationKind {
             return Ok(distrusted);
         }
         let planned = self.planner.plan(&facts.run, &facts.spec).await;
-        Ok(Opening::Planned(planned))
+        Ok(Opening::Planned(planned.map(Box::new)))
     }
 
     /// Whether the names in the run were written while nobody proved them.
@@ -315,95 +317,6 @@ impl OrchestrationKind {
             }
             guard::Standing::Whole { .. } => None,
         })
-    }
-
-    /// Everything that has to hold before the first effect, read live; what stops it is looked at first.
-    async fn beginning(&self, facts: &Facts, gate: &Gate) -> Result<Beginning, OrchestrationError> {
-        let mut beginning = Beginning {
-            frozen: self.frozen(&facts.run).await?,
-            ..Beginning::default()
-        };
-        if !beginning.frozen.is_empty() {
-            return Ok(beginning);
-        }
-        if facts.spec.released_by.is_some() {
-            beginning.release_distrusted = self.release_distrusted(facts).await?;
-        }
-        let recount = self.counting.recount(gate).await;
-        let recount = recount.map_err(OrchestrationError::Counting)?;
-        beginning.recount = Some(if recount.approves() {
-            Ok(())
-        } else if recount.guard_missing {
-            Err("the admission guard is not whole, so that no vote counts".to_owned())
-        } else {
-            Err("counted again, its votes do not approve it".to_owned())
-        });
-        if matches!(beginning.recount, Some(Ok(()))) {
-            beginning.made = Some(self.planner.plan(&facts.run, &facts.spec).await);
-        }
-        Ok(beginning)
-    }
-
-    /// A release is written after the approval; the guard must have been whole since.
-    async fn release_distrusted(
-        &self,
-        facts: &Facts,
-    ) -> Result<Option<String>, OrchestrationError> {
-        let standing = self
-            .guard
-            .standing()
-            .await
-            .map_err(OrchestrationError::Guard)?;
-        let planned = facts
-            .history
-            .as_ref()
-            .ok()
-            .and_then(|history| history.planned.as_ref());
-        let asked = planned.map_or(facts.created, |planned| planned.at);
-        let whole = standing.whole().is_some_and(|since| since <= asked);
-        Ok((!whole).then(|| {
-            "the admission guard was not whole all the time since it was asked about, so that nobody proves who released it; cancel it and ask again".to_owned()
-        }))
-    }
-
-    /// The Freezes that stop the run, as they stand now. One that was lifted stops until that is on record.
-    async fn frozen(&self, run: &RunRef) -> Result<Vec<Frozen>, OrchestrationError> {
-        // Before it looks: what is lifted after the look wakes it.
-        self.memory.waits(run);
-        let frozen = self.freezes(&run.namespace).await?;
-        if frozen.is_empty() {
-            self.memory.waits_no_more(run);
-        }
-        Ok(frozen)
-    }
-
-    async fn freezes(&self, namespace: &str) -> Result<Vec<Frozen>, OrchestrationError> {
-        let all: Api<Freeze> = Api::all(self.client.clone());
-        let all = all.list(&ListParams::default()).await;
-        let all = all.map_err(|source| OrchestrationError::Read {
-            what: "the Freezes",
-            source: Box::new(source),
-        })?;
-        let mut frozen = Vec::new();
-        for freeze in all.items.iter().filter(|freeze| covers(freeze, namespace)) {
-            let uid = freeze.uid().unwrap_or_default();
-            if freeze.spec.lifted_by.is_some()
-                && self
-                    .ledger
-                    .has(freezes::lifted(&uid))
-                    .await
-                    .map_err(OrchestrationError::Log)?
-            {
-                continue;
-            }
-            frozen.push(Frozen {
-                name: freeze.name_any(),
-                by: freeze.spec.frozen_by.clone().unwrap_or_default(),
-                why: freeze.spec.reason.clone(),
-                uid,
-            });
-        }
-        Ok(frozen)
     }
 
     async fn working(
@@ -447,11 +360,6 @@ impl OrchestrationKind {
             Err(error) => Err(chain(&error)),
         })
     }
-}
-
-fn covers(freeze: &Freeze, namespace: &str) -> bool {
-    let named = freeze.spec.namespaces.as_ref();
-    named.is_none_or(|named| named.iter().any(|one| one == namespace))
 }
 
 /// Whether an approved run has nothing to wait for but what is looked at live.

@@ -229,8 +229,10 @@ impl Classified for OrchestrationError {
     fn class(&self) -> ErrorClass {
         match self {
             Self::Read { source, .. } | Self::Make { source, .. } => classify(source).0,
-            Self::NotOurs { .. } | Self::NobodyToAsk => ErrorClass::Permanent,
+            Self::NobodyToAsk => ErrorClass::Permanent,
             Self::Illegal { .. } => ErrorClass::Bug,
+            // Nobody tells us when it is deleted.
+            Self::NotOurs { .. } => ErrorClass::Transient,
             Self::Log(_) | Self::Account(_) | Self::Deposed(_) | Self::Guard(_) => {
                 ErrorClass::Transient
             }
@@ -243,7 +245,7 @@ impl Classified for OrchestrationError {
     fn reason(&self) -> Reason {
         match self {
             Self::Read { source, .. } | Self::Make { source, .. } => classify(source).1,
-            Self::NotOurs { .. } => Reason::Conflict,
+            Self::NotOurs { .. } => Reason::NameTaken,
             Self::NobodyToAsk => Reason::Invalid,
             Self::Illegal { .. } => Reason::InternalError,
             Self::Log(refusal) => refusal.reason,

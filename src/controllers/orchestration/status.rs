@@ -1,9 +1,9 @@
 //! Floor 3: what a run's status says. Pure; the only place that builds its conditions.
 
-use std::collections::BTreeMap;
+mod steps;
 
 use jiff::Timestamp;
-use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff};
+use k8s_openapi::jiff;
 use kube::ResourceExt as _;
 
 use super::{
@@ -16,7 +16,7 @@ use crate::{
         conditions::{self, ConditionStatus, ConditionType, Draft},
         v1alpha1::{
             self as api, AuditRange, CoverageCount, Gate, GateState, GateSummary, Orchestration,
-            OrchestrationStatus, PlanSummary, PlanVerdict, StepState, StepStatus,
+            OrchestrationStatus, PlanSummary, PlanVerdict,
         },
     },
     controllers::{
@@ -25,15 +25,15 @@ use crate::{
         untold::{failed, unrecorded},
     },
     domain::{
-        plan::{self, Coverage, Plan},
+        plan::{self, Coverage},
         reason::Reason,
         run::History,
         stage::{Outcome, Stage},
     },
 };
 
-/// What fits into the message of a step.
-const LONGEST_MESSAGE: usize = 512;
+/// What fits into the summary of a plan.
+const LONGEST_SUMMARY: usize = 1024;
 /// Targets that a status shows; the plan holds them all.
 const TARGETS_SHOWN: usize = 64;
 
@@ -97,7 +97,7 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
             if wait.approved {
                 settle_gates(&mut status, GateState::Approved);
             }
-            status.steps = steps(status.steps, history, &done.said, false);
+            status.steps = steps::told(status.steps, history, &done.said, false);
         }
         Told::Asked {
             made,
@@ -106,13 +106,13 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
         } => {
             status.stage = Some(api::Stage::Approve);
             status.plan = Some(summary(made, config_map));
-            status.steps = Some(pending(&made.plan));
+            status.steps = Some(steps::pending(&made.plan));
             status.gates = Some(vec![of_gate(gate)]);
         }
         Told::Going { .. } => {
             status.stage = Some(api::Stage::Execute);
             settle_gates(&mut status, GateState::Approved);
-            status.steps = steps(status.steps, history, &done.said, false);
+            status.steps = steps::told(status.steps, history, &done.said, false);
         }
         Told::Ended {
             outcome,
@@ -128,13 +128,13 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
             }
             if let Some((made, config_map)) = planned {
                 status.plan = Some(summary(made, config_map));
-                status.steps = Some(pending(&made.plan));
+                status.steps = Some(steps::pending(&made.plan));
             }
             let begun = history.is_some_and(|history| history.started.is_some());
             let settled = done.facts.gate_settled();
             let settled = settled.unwrap_or_else(|| gate_at_end(*outcome, begun));
             settle_gates(&mut status, settled);
-            status.steps = steps(status.steps, history, &done.said, true);
+            status.steps = steps::told(status.steps, history, &done.said, true);
         }
     }
     status
@@ -226,78 +226,8 @@ fn unmade(verdict: PlanVerdict, message: &str) -> PlanSummary {
         verdict,
         coverage: None,
         targets: None,
-        summary: Some(cut(message, 1024)),
+        summary: Some(steps::cut(message, LONGEST_SUMMARY)),
     }
-}
-
-fn pending(plan: &Plan) -> Vec<StepStatus> {
-    let steps = plan.steps.iter().map(|step| StepStatus {
-        name: step.name.clone(),
-        kind: step.kind.clone(),
-        state: StepState::Pending,
-        started: None,
-        finished: None,
-        message: None,
-        digest: None,
-    });
-    steps.collect()
-}
-
-/// The steps as the records tell of them.
-fn steps(
-    known: Option<Vec<StepStatus>>,
-    history: Option<&History>,
-    said: &BTreeMap<String, String>,
-    over: bool,
-) -> Option<Vec<StepStatus>> {
-    let mut steps = known?;
-    for step in &mut steps {
-        let attempt = history.and_then(|history| history.attempt(&step.name));
-        let Some(attempt) = attempt else {
-            if over {
-                step.state = StepState::Skipped;
-            }
-            continue;
-        };
-        step.started = Some(Time(seconds(attempt.began)));
-        step.digest = attempt.effect.as_ref().map(ToString::to_string);
-        if let Some(message) = said.get(&step.name) {
-            step.message = Some(cut(message, LONGEST_MESSAGE));
-        }
-        match &attempt.ended {
-            None if over => {
-                step.state = StepState::Failed;
-                let cut_off = "it was begun and is not gone on with; what came of it is not known";
-                step.message = Some(cut_off.to_owned());
-            }
-            None => step.state = StepState::Running,
-            Some(ended) => {
-                step.finished = Some(Time(seconds(ended.at)));
-                step.state = if ended.good {
-                    StepState::Succeeded
-                } else {
-                    StepState::Failed
-                };
-                if step.message.is_none() && !ended.good {
-                    step.message = Some(ended.reason.clone());
-                }
-            }
-        }
-    }
-    Some(steps)
-}
-
-/// The API server keeps whole seconds.
-fn seconds(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).unwrap_or(at)
-}
-
-fn cut(text: &str, longest: usize) -> String {
-    if text.chars().count() <= longest {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(longest.saturating_sub(2)).collect();
-    format!("{kept} …")
 }
 
 fn drafts(before: &OrchestrationStatus, told: &Told, facts: &Facts) -> Vec<Draft> {

@@ -176,3 +176,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_hidden_value_changes_as_one() {
+    let hidden = |text: &str| json!({"data": {"a": {"$hmac": text}}});
+    let expected = vec![Change {
+        path: "/data/a".into(),
+        from: Some(json!({"$hmac": "1"})),
+        to: Some(json!({"$hmac": "2"})),
+    }];
+    assert_eq!(changes(&hidden("1"), &hidden("2")), expected);
+    assert_eq!(left(Some(&hidden("3")), &expected), Some("/data/a"));
+    assert_eq!(left(Some(&hidden("1")), &expected), None);
+}

@@ -7,7 +7,7 @@ use super::{Eyes, LOOKS, Write, bound, crossed, secret, uid, version};
 use crate::{
     adapters::{
         kube::account::{AccountError, Body, Served, Writing},
-        steps::{Progress, Running, landing::ended, manager, veil::Cover},
+        steps::{FIRST_LOOK, Progress, Running, landing::ended, manager, veil::Cover},
     },
     domain::{
         plan::{Change, Stands, Target, left, stands},
@@ -89,8 +89,10 @@ async fn write(
         }
         let version = live.as_ref().and_then(version).map(str::to_owned);
         // Refused on this very object: it was no crossing.
-        if refused.as_ref().is_some_and(|(at, _)| *at == version) {
-            break;
+        if let Some((at, error)) = refused.take()
+            && at == version
+        {
+            return ended(account, error, eyes.words());
         }
         let bound = live.as_ref().map_or(body.clone(), |live| bound(body, live));
         let writing = Writing::Meant(running.fence);
@@ -110,10 +112,12 @@ async fn write(
             Err(error) => return ended(account, error, eyes.words()),
         }
     }
-    match refused {
-        Some((_, error)) => ended(account, error, eyes.words()),
-        None => drifted(format!("{} does not come to rest", target.shown())),
-    }
+    // Whoever writes so often has written elsewhere in the object, or it would have drifted.
+    Ok(Progress::Pending {
+        after: FIRST_LOOK,
+        message: format!("others write {} again and again", target.shown()),
+        memory: None,
+    })
 }
 
 /// How an object stands to what is to be done with it.

@@ -1,0 +1,213 @@
+//! Floor 3: one step of a run, one attempt, one pass: intent, effect, outcome. Each stands by itself if the process ends
+//! between them, and whoever goes on asks the step kind what has happened already.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{AT_ONCE, Acted, Halt, OrchestrationError, Pass, Told, records};
+use crate::{
+    adapters::{
+        clock,
+        failpoint::failpoint,
+        kube::{account::AccountError, error::chain},
+        ledger::Ack,
+        steps::{Progress, Running, kind_named},
+    },
+    api::v1alpha1::Step,
+    controllers::orchestration::{
+        decide::{Stepping, passed},
+        memory::Memory,
+    },
+    domain::{
+        plan::{Plan, PlannedStep},
+        reason::Reason,
+        run::Started,
+        verdict::Verdict,
+    },
+    ports::{Leadership, NotLeader},
+};
+
+/// Before a step that something stops is looked at again.
+const STOPPED: Duration = Duration::from_secs(2);
+
+/// Refuses every write while something stops the run, and else asks whether this process leads.
+struct Gatekeeper<'a> {
+    fence: &'a dyn Leadership,
+    stopped: bool,
+    memory: &'a Memory,
+    uid: &'a str,
+}
+
+impl Leadership for Gatekeeper<'_> {
+    fn holds(&self) -> Result<(), NotLeader> {
+        if self.stopped || self.memory.has_left(self.uid) {
+            return Err(NotLeader);
+        }
+        self.fence.holds()
+    }
+}
+
+impl Pass<'_> {
+    pub(super) async fn step(&mut self, stepping: Stepping) -> Acted {
+        let history = self.facts.history.as_ref().ok();
+        let started = history.and_then(|history| history.started.clone());
+        let (Some(step), Some(started)) = (stepping.plan.steps.get(stepping.index), started) else {
+            return Ok((Told::Same, Verdict::Settled));
+        };
+        let began = match stepping.began {
+            Some(began) => began,
+            None => self.intend(&started, step, stepping.attempt).await?,
+        };
+        let progress = self.go_on(&stepping, step, &started, began).await?;
+        let late = passed(began, step.timeout, clock::now());
+        failpoint!("outcome.before");
+        let progress = judged(progress, late, stepping.stopped.as_ref());
+        let progress = progress.map_err(OrchestrationError::Step)?;
+        self.tell(&stepping, step, &started, progress).await
+    }
+
+    /// That it is about to happen is under an anchored checkpoint before it happens.
+    async fn intend(
+        &mut self,
+        started: &Started,
+        step: &PlannedStep,
+        attempt: u32,
+    ) -> Result<Timestamp, Halt> {
+        failpoint!("intent.before");
+        let intent = records::intended(&self.facts.run, &started.plan, step, attempt);
+        self.record(intent, Ack::Anchored).await?;
+        failpoint!("intent.after");
+        Ok(clock::now())
+    }
+
+    /// The effect itself, or the next look at it, as the playbook's own account.
+    async fn go_on(
+        &self,
+        stepping: &Stepping,
+        step: &PlannedStep,
+        started: &Started,
+        began: Timestamp,
+    ) -> Result<Result<Progress, AccountError>, Halt> {
+        let Some(kind) = kind_named(&step.kind) else {
+            let message = format!("this version does not know the step kind {}", step.kind);
+            let reason = Reason::StepUnsupported;
+            return Ok(Ok(Progress::Failed { reason, message }));
+        };
+        let run = &self.facts.run;
+        let plan = &stepping.plan;
+        let gatekeeper = Gatekeeper {
+            fence: self.fence,
+            stopped: stepping.stopped.is_some(),
+            memory: &self.kind.memory,
+            uid: &self.facts.run.uid,
+        };
+        let planner = &self.kind.planner;
+        let rendered = self.rendered(plan, stepping.index).await?;
+        let not_now = |message| Halt::from(OrchestrationError::Account(message));
+        let account = planner.account(&run.namespace, &plan.service_account);
+        let account = account.map_err(|obstacle| not_now(obstacle.message))?;
+        let veil = planner.veil().await;
+        let running = Running {
+            account: &account,
+            plan,
+            digest: &started.plan,
+            step,
+            attempt: stepping.attempt,
+            began,
+            now: clock::now(),
+            memory: self.kind.memory.held_since(&run.uid, &step.name),
+            rendered: rendered.as_ref(),
+            veil: veil.map_err(|obstacle| not_now(obstacle.message))?,
+            cel: planner.cel(),
+            fence: &gatekeeper,
+        };
+        Ok(kind.run(&running).await)
+    }
+
+    /// The outcome is on record before anything follows from it.
+    async fn tell(
+        &mut self,
+        stepping: &Stepping,
+        step: &PlannedStep,
+        started: &Started,
+        progress: Progress,
+    ) -> Acted {
+        let uid = self.facts.run.uid.clone();
+        let memory = &self.kind.memory;
+        let (ended, message) = match progress {
+            Progress::Done { message } => (Ok(()), message),
+            Progress::Failed { reason, message } => (Err(reason), message),
+            Progress::Pending {
+                after,
+                message,
+                memory: since,
+            } => {
+                memory.say(&uid, &step.name, &message);
+                memory.holds(&uid, &step.name, since);
+                let verdict = Verdict::Waiting {
+                    reason: Reason::Running,
+                    after: Some(after),
+                };
+                return Ok((self.going(started.at, &step.name, &message), verdict));
+            }
+        };
+        let attempt = (step.name.as_str(), stepping.attempt);
+        let record = records::step_ended(&self.facts.run, attempt, ended, &message);
+        self.record(record, Ack::Durable).await?;
+        failpoint!("outcome.after");
+        self.kind.memory.say(&uid, &step.name, &message);
+        Ok((self.going(started.at, &step.name, &message), AT_ONCE))
+    }
+
+    /// The step as the verified Playbook has it, where the plan does not hold all of it.
+    async fn rendered(&self, plan: &Plan, index: usize) -> Result<Option<Step>, Halt> {
+        let step = plan.steps.get(index);
+        if !step.is_some_and(|step| step.effect.to_string().contains("\"$hmac\"")) {
+            return Ok(None);
+        }
+        let (facts, memory) = (&self.facts, &self.kind.memory);
+        if let Some(steps) = memory.steps(&facts.run.uid) {
+            return Ok(steps.get(index).cloned());
+        }
+        // Another process began it: what is secret is in the Playbook alone, which is verified once more.
+        let steps = self.kind.planner.steps(&facts.run, &facts.spec).await;
+        let steps = steps.map_err(|obstacle| OrchestrationError::Account(obstacle.message))?;
+        let step = steps.get(index).cloned();
+        memory.keep_steps(&facts.run.uid, steps);
+        Ok(step)
+    }
+
+    fn going(&self, began: Timestamp, step: &str, message: &str) -> Told {
+        let uid = &self.facts.run.uid;
+        if self.kind.memory.paces(uid, began, clock::now()) {
+            let message = format!("step {step}: {message}");
+            Told::Going { message }
+        } else {
+            Told::Same
+        }
+    }
+}
+
+/// What a look at a step comes to: what takes too long has failed, and what is stopped waits.
+fn judged(
+    progress: Result<Progress, AccountError>,
+    late: bool,
+    stopped: Option<&(Reason, String)>,
+) -> Result<Progress, AccountError> {
+    let over = |message: &str| Progress::Failed {
+        reason: Reason::DeadlineExceeded,
+        message: format!("its time was over: {message}"),
+    };
+    match (progress, stopped) {
+        (Ok(Progress::Pending { message, .. }), _) if late => Ok(over(&message)),
+        (Ok(progress), _) => Ok(progress),
+        (Err(AccountError::Deposed(_)), Some((_, message))) => Ok(Progress::Pending {
+            after: STOPPED,
+            message: message.clone(),
+            memory: None,
+        }),
+        (Err(error), _) if late => Ok(over(&chain(&error))),
+        (Err(error), _) => Err(error),
+    }
+}

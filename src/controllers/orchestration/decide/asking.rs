@@ -1,0 +1,151 @@
+//! Floor 3: what becomes of a run that people are asked about: it waits for them, ends as they say, or begins if what they
+//! approved is what would run now. Pure.
+
+use std::time::Duration;
+
+use super::{
+    super::{
+        gather::{Beginning, Facts},
+        records,
+        status::waited_for,
+    },
+    Begin, Decision, LONGEST_DOUBT, LONGEST_WAIT, Wait, again, finish, frozen, told,
+};
+use crate::{
+    api::v1alpha1::{CountedVerdict, Gate, GateState, OrchestrationSpec, Start},
+    domain::{
+        plan::{Obstacle, Verdict},
+        reason::Reason,
+        stage::{Outcome, Stage},
+    },
+};
+
+pub(super) fn asked(facts: &Facts, gate: &Gate, beginning: Option<&Beginning>) -> Decision {
+    let end =
+        |outcome, reason, message: &str| finish(facts, Stage::Approve, outcome, reason, message);
+    let state = gate.status.as_ref().and_then(|status| status.state);
+    match state.unwrap_or(GateState::Open) {
+        GateState::Open => {
+            let message = waited_for(gate);
+            Wait::new(Stage::Approve, Reason::AwaitingApproval, message).into()
+        }
+        GateState::Rejected => end(Outcome::Rejected, Reason::Rejected, &rejected(gate)),
+        GateState::Expired => end(
+            Outcome::Expired,
+            Reason::Expired,
+            "not enough people approved before the deadline",
+        ),
+        GateState::Superseded => end(
+            Outcome::Superseded,
+            Reason::Superseded,
+            "the Gate was superseded",
+        ),
+        GateState::Cancelled => end(
+            Outcome::Cancelled,
+            Reason::Cancelled,
+            "the Gate was cancelled",
+        ),
+        GateState::Approved => match beginning {
+            None => approved_but_waiting(facts),
+            Some(beginning) => begin(facts, gate, beginning),
+        },
+    }
+}
+
+fn rejected(gate: &Gate) -> String {
+    let counted = gate.status.as_ref();
+    let counted = counted.and_then(|status| status.decisions.as_ref());
+    let users: Vec<&str> = counted
+        .into_iter()
+        .flatten()
+        .filter(|one| one.verdict == CountedVerdict::Reject)
+        .map(|one| one.user.as_str())
+        .collect();
+    if users.is_empty() {
+        "rejected".to_owned()
+    } else {
+        format!("rejected by {}", users.join(", "))
+    }
+}
+
+/// Whether an approved run waits for its own people before anything else is looked at.
+pub(in crate::controllers::orchestration) fn waits_for_people(
+    spec: &OrchestrationSpec,
+) -> Option<Reason> {
+    if spec.suspend == Some(true) {
+        return Some(Reason::Suspended);
+    }
+    let released = spec.start != Some(Start::OnRelease) || spec.released_by.is_some();
+    (!released).then_some(Reason::AwaitingRelease)
+}
+
+fn approved_but_waiting(facts: &Facts) -> Decision {
+    if waits_for_people(&facts.spec) != Some(Reason::AwaitingRelease) {
+        let message = "approved; it begins when suspend is taken back";
+        return Wait::approved(Stage::Approve, Reason::Suspended, message).into();
+    }
+    let age = facts.now.duration_since(facts.status_since_approval());
+    if age >= LONGEST_WAIT {
+        let message = "approved, but nobody released it within a day";
+        let (outcome, reason) = (Outcome::Expired, Reason::AwaitingRelease);
+        return finish(facts, Stage::Approve, outcome, reason, message);
+    }
+    let left = LONGEST_WAIT.saturating_sub(age).unsigned_abs();
+    let message = "approved; it begins when somebody sets spec.releasedBy to their own name";
+    Wait::approved(Stage::Approve, Reason::AwaitingRelease, message)
+        .after(left.saturating_add(Duration::from_secs(1)))
+        .into()
+}
+
+/// Everything was read live: it begins only if all of it is as it was when people approved.
+fn begin(facts: &Facts, gate: &Gate, beginning: &Beginning) -> Decision {
+    if let Some(freeze) = beginning.frozen.first() {
+        return frozen(facts, Stage::Approve, freeze);
+    }
+    if let Some(message) = &beginning.release_distrusted {
+        let reason = Reason::RequesterUnknown;
+        return Wait::approved(Stage::Approve, reason, message.as_str()).into();
+    }
+    if let Some(Err(why)) = &beginning.recount {
+        let message = format!("the approval does not hold any more: {why}");
+        return superseded(facts, &message);
+    }
+    match &beginning.made {
+        None => Wait::approved(Stage::Approve, Reason::Running, "it is about to begin")
+            .after(Duration::from_secs(1))
+            .into(),
+        Some(Err(obstacles)) => unplannable_now(facts, obstacles),
+        Some(Ok(made)) if made.digest.as_str() != gate.spec.subject.plan_digest => superseded(
+            facts,
+            "what was approved is not what would run now: Playbook, parameters, policies or targets have changed; nothing was written, ask again",
+        ),
+        Some(Ok(made)) => Decision::Begin(Box::new(Begin {
+            record: records::started(facts, made, gate),
+            made: made.clone(),
+        })),
+    }
+}
+
+fn superseded(facts: &Facts, message: &str) -> Decision {
+    let (outcome, reason) = (Outcome::Superseded, Reason::Superseded);
+    finish(facts, Stage::Approve, outcome, reason, message)
+}
+
+/// What was approved cannot be planned again: for good, or as far as is known now.
+fn unplannable_now(facts: &Facts, obstacles: &[Obstacle]) -> Decision {
+    let worst = obstacles.iter().max_by_key(|obstacle| obstacle.verdict);
+    let verdict = worst.map_or(Verdict::Unknown, |worst| worst.verdict);
+    let reason = worst.map_or(Reason::DryRunUnavailable, |worst| worst.reason);
+    let message = told(obstacles, verdict);
+    let since = facts.now.duration_since(facts.status_since_approval());
+    if verdict == Verdict::Fail || since >= LONGEST_DOUBT {
+        let message = format!("it cannot be planned any more as it was approved: {message}");
+        return superseded(facts, &message);
+    }
+    let message = format!(
+        "approved; planned again before it begins, and that is not possible now: {message}"
+    );
+    Wait::approved(Stage::Approve, reason, message)
+        .after(again(since))
+        .into()
+}

@@ -1,0 +1,111 @@
+//! Floor 3: what becomes of a run that has to be planned. Pure.
+
+use std::time::Duration;
+
+use super::{
+    super::{
+        gather::{Facts, Opening},
+        records,
+    },
+    Ask, Decision, LONGEST_DOUBT, LONGEST_WAIT, Wait, again, finish, told,
+};
+use crate::{
+    api::v1alpha1::{Mode, PlanVerdict},
+    controllers::planner::Made,
+    domain::{
+        plan::{Obstacle, Verdict},
+        reason::Reason,
+        stage::{Outcome, Stage},
+    },
+};
+
+pub(super) fn planning(facts: &Facts, opening: &Opening) -> Decision {
+    let waits = |reason, message: &str| Wait::new(Stage::DryRun, reason, message);
+    let unproven = |message: &str| {
+        let (outcome, reason) = (Outcome::Failed, Reason::RequesterUnknown);
+        finish(facts, Stage::DryRun, outcome, reason, message)
+    };
+    match opening {
+        Opening::Suspended => waits(
+            Reason::Suspended,
+            "the run is suspended: it is planned when suspend is taken back",
+        )
+        .into(),
+        Opening::NoPlaybook => no_playbook(facts),
+        Opening::NoRequester => unproven(
+            "spec.requestedBy does not say who asked for it: is the policy orchestration-requester installed?",
+        ),
+        Opening::Distrusted {
+            message,
+            lasting: true,
+        } => unproven(message),
+        Opening::Distrusted { message, .. } => waits(Reason::AdmissionGuardMissing, message)
+            .after(Duration::from_secs(5))
+            .into(),
+        Opening::Planned(Err(obstacles)) => obstructed(facts, obstacles),
+        Opening::Planned(Ok(made)) => ask(facts, made),
+    }
+}
+
+/// Everybody who shaped the run is named in its Gate, and does not decide.
+fn ask(facts: &Facts, made: &Made) -> Decision {
+    if made.approval.is_empty() {
+        let message = "the Playbook says nobody who approves";
+        let (outcome, reason) = (Outcome::Failed, Reason::Invalid);
+        return finish(facts, Stage::DryRun, outcome, reason, message);
+    }
+    let mut requested_by: Vec<String> = Vec::new();
+    for name in [&facts.spec.requested_by, &facts.spec.selected_by]
+        .into_iter()
+        .flatten()
+    {
+        if !requested_by.contains(name) {
+            requested_by.push(name.clone());
+        }
+    }
+    Decision::Ask(Box::new(Ask {
+        made: made.clone(),
+        requested_by,
+        records: vec![records::requested(facts), records::planned(facts, made)],
+        plan_only: facts.spec.mode == Some(Mode::PlanOnly),
+    }))
+}
+
+fn no_playbook(facts: &Facts) -> Decision {
+    if facts.age() >= LONGEST_WAIT {
+        let message = "nobody took a Playbook within a day";
+        let (outcome, reason) = (Outcome::Expired, Reason::NoPlaybook);
+        return finish(facts, Stage::Suggest, outcome, reason, message);
+    }
+    let left = LONGEST_WAIT.saturating_sub(facts.age()).unsigned_abs();
+    let message = "the run names no Playbook: set spec.playbookRef, spec.parameters and spec.selectedBy in one write";
+    Wait::new(Stage::Suggest, Reason::NoPlaybook, message)
+        .after(left.saturating_add(Duration::from_secs(1)))
+        .into()
+}
+
+/// Something stands in the way of a plan: for good, or as far as is known now.
+fn obstructed(facts: &Facts, obstacles: &[Obstacle]) -> Decision {
+    let Some(worst) = obstacles.iter().max_by_key(|obstacle| obstacle.verdict) else {
+        return Wait::new(Stage::DryRun, Reason::InternalError, "nothing was planned").into();
+    };
+    let message = told(obstacles, worst.verdict);
+    let end = |verdict, message: &str| {
+        let (outcome, reason) = (Outcome::Failed, worst.reason);
+        let mut end = finish(facts, Stage::DryRun, outcome, reason, message);
+        if let Decision::Finish(finish) = &mut end {
+            finish.verdict = Some(verdict);
+        }
+        end
+    };
+    if worst.verdict == Verdict::Fail {
+        return end(PlanVerdict::Fail, &message);
+    }
+    if facts.age() >= LONGEST_DOUBT {
+        let message = format!("not known for an hour: {message}");
+        return end(PlanVerdict::Unknown, &message);
+    }
+    let mut wait = Wait::new(Stage::DryRun, worst.reason, message).after(again(facts.age()));
+    wait.verdict = Some(PlanVerdict::Unknown);
+    wait.into()
+}

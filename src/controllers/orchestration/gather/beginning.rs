@@ -1,0 +1,114 @@
+//! Floor 3: what has to hold at the moment before an effect, read live: that nothing stops it, that the votes still approve,
+//! and what would run now. Reads and dry runs only.
+
+use kube::{Api, ResourceExt as _, api::ListParams};
+
+use super::{Beginning, Facts, Frozen};
+use crate::{
+    api::v1alpha1::{Freeze, Gate},
+    controllers::{
+        freezes,
+        orchestration::{OrchestrationError, OrchestrationKind},
+    },
+    domain::plan::RunRef,
+};
+
+impl OrchestrationKind {
+    /// Everything that has to hold before the first effect, read live; what stops it is looked at first.
+    pub(super) async fn beginning(
+        &self,
+        facts: &Facts,
+        gate: &Gate,
+    ) -> Result<Beginning, OrchestrationError> {
+        let mut beginning = Beginning {
+            frozen: self.frozen(&facts.run).await?,
+            ..Beginning::default()
+        };
+        if !beginning.frozen.is_empty() {
+            return Ok(beginning);
+        }
+        if facts.spec.released_by.is_some() {
+            beginning.release_distrusted = self.release_distrusted(facts).await?;
+        }
+        let recount = self.counting.recount(gate).await;
+        let recount = recount.map_err(OrchestrationError::Counting)?;
+        beginning.recount = Some(if recount.approves() {
+            Ok(())
+        } else if recount.guard_missing {
+            Err("the admission guard is not whole, so that no vote counts".to_owned())
+        } else {
+            Err("counted again, its votes do not approve it".to_owned())
+        });
+        if matches!(beginning.recount, Some(Ok(()))) {
+            beginning.made = Some(self.planner.plan(&facts.run, &facts.spec).await);
+        }
+        Ok(beginning)
+    }
+
+    /// A release is written after the approval; the guard must have been whole since.
+    async fn release_distrusted(
+        &self,
+        facts: &Facts,
+    ) -> Result<Option<String>, OrchestrationError> {
+        let standing = self
+            .guard
+            .standing()
+            .await
+            .map_err(OrchestrationError::Guard)?;
+        let planned = facts
+            .history
+            .as_ref()
+            .ok()
+            .and_then(|history| history.planned.as_ref());
+        let asked = planned.map_or(facts.created, |planned| planned.at);
+        let whole = standing.whole().is_some_and(|since| since <= asked);
+        Ok((!whole).then(|| {
+            "the admission guard was not whole all the time since it was asked about, so that nobody proves who released it; cancel it and ask again".to_owned()
+        }))
+    }
+
+    /// The Freezes that stop the run, as they stand now. One that was lifted stops until that is on record.
+    pub(super) async fn frozen(&self, run: &RunRef) -> Result<Vec<Frozen>, OrchestrationError> {
+        // Before it looks: what is lifted after the look wakes it.
+        self.memory.waits(run);
+        let frozen = self.freezes(&run.namespace).await?;
+        if frozen.is_empty() {
+            self.memory.waits_no_more(run);
+        }
+        Ok(frozen)
+    }
+
+    async fn freezes(&self, namespace: &str) -> Result<Vec<Frozen>, OrchestrationError> {
+        let all: Api<Freeze> = Api::all(self.client.clone());
+        let all = all.list(&ListParams::default()).await;
+        let all = all.map_err(|source| OrchestrationError::Read {
+            what: "the Freezes",
+            source: Box::new(source),
+        })?;
+        let mut frozen = Vec::new();
+        for freeze in all.items.iter().filter(|freeze| covers(freeze, namespace)) {
+            let uid = freeze.uid().unwrap_or_default();
+            if freeze.spec.lifted_by.is_some()
+                && self
+                    .ledger
+                    .has(freezes::lifted(&uid))
+                    .await
+                    .map_err(OrchestrationError::Log)?
+            {
+                continue;
+            }
+            frozen.push(Frozen {
+                name: freeze.name_any(),
+                by: freeze.spec.frozen_by.clone().unwrap_or_default(),
+                why: freeze.spec.reason.clone(),
+                uid,
+            });
+        }
+        Ok(frozen)
+    }
+}
+
+fn covers(freeze: &Freeze, namespace: &str) -> bool {
+    let named = freeze.spec.namespaces.as_ref();
+    named.is_none_or(|named| named.iter().any(|one| one == namespace))
+}
