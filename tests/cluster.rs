@@ -14,6 +14,7 @@ mod cluster_audit;
 mod cluster_commands;
 mod cluster_crds;
 mod cluster_faults;
+mod cluster_forgeries;
 mod cluster_gates;
 mod cluster_harness;
 mod cluster_idle;

@@ -186,7 +186,7 @@ impl Scene {
         assert_eq!(
             run["status"]["outcome"],
             outcome,
-            "{}",
+            "{name}: {}",
             serde_json::to_string_pretty(&run["status"]).unwrap_or_default()
         );
         run

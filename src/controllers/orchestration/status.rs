@@ -237,7 +237,7 @@ fn drafts(before: &OrchestrationStatus, told: &Told, facts: &Facts) -> Vec<Draft
         .is_some_and(|plan| plan.digest.is_some());
     match told {
         Told::Same | Told::Settled | Told::Held(_) => Vec::new(),
-        Told::Waiting(wait) => waits(wait),
+        Told::Waiting(wait) => waits(before, wait),
         Told::Asked { made, gate, .. } => under_way(
             Reason::AwaitingApproval,
             &waited_for(gate),
@@ -264,9 +264,13 @@ fn drafts(before: &OrchestrationStatus, told: &Told, facts: &Facts) -> Vec<Draft
     }
 }
 
-fn waits(wait: &Wait) -> Vec<Draft> {
+fn waits(before: &OrchestrationStatus, wait: &Wait) -> Vec<Draft> {
     let planned = matches!(wait.stage, Stage::Approve | Stage::Execute);
-    let planned = planned.then_some("the plan was made, and people were asked about it");
+    let summary = before
+        .plan
+        .as_ref()
+        .and_then(|plan| plan.summary.as_deref());
+    let planned = planned.then(|| summary.unwrap_or_default());
     under_way(
         wait.reason,
         &wait.message,
