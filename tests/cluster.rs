@@ -12,6 +12,7 @@ mod cluster_admission;
 mod cluster_applied;
 mod cluster_audit;
 mod cluster_commands;
+mod cluster_costs;
 mod cluster_crds;
 mod cluster_faults;
 mod cluster_gates;
