@@ -22,7 +22,7 @@ pub const BEGINNING: [&str; 6] = ["begin.", "key.", "adopt.", "answer.", "promot
 
 #[test]
 fn this_program_has_every_place() {
-    let mut words = failpoints::names();
+    let mut words = failpoints::names(failpoints::LEDGER);
     for step in ["append", "sign", "anchor", "publish", "claim", "release"] {
         for side in ["before", "after"] {
             let name = format!("{step}.{side}");
@@ -50,7 +50,7 @@ async fn postgres_goes_on_after_a_crash_at_every_place() {
 }
 
 async fn everywhere(mut bed: Bed) {
-    let (beginning, writing): (Vec<_>, Vec<_>) = failpoints::names()
+    let (beginning, writing): (Vec<_>, Vec<_>) = failpoints::names(failpoints::LEDGER)
         .into_iter()
         .partition(|name| BEGINNING.iter().any(|step| name.starts_with(step)));
     for name in &beginning {
