@@ -5,9 +5,6 @@ use std::{collections::BTreeSet, fs, path::Path, process::Command};
 /// The variable that chooses one.
 pub const VARIABLE: &str = "NEURALOPS_FAILPOINT";
 
-/// Where the ledger's own are.
-pub const LEDGER: &str = "src/adapters/ledger";
-
 /// Every one of this folder, by file and in the order in which they stand there.
 pub fn names(folder: &str) -> Vec<String> {
     let mut names = Vec::new();

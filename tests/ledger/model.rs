@@ -31,7 +31,7 @@ use super::{
     bed::{Bed, LONG, Process, folder},
     chance::Chance,
     child,
-    crashes::{BEGINNING, ask},
+    crashes::{BEGINNING, LEDGER, ask},
     diary::Diary,
     failpoints,
     orders::{Orders, Report},
@@ -176,7 +176,7 @@ impl Game {
         if !self.opens().await {
             return;
         }
-        let writing: Vec<_> = failpoints::names(failpoints::LEDGER)
+        let writing: Vec<_> = failpoints::names(LEDGER)
             .into_iter()
             // Nobody claims anything in this game.
             .filter(|name| {

@@ -55,6 +55,13 @@ pub struct ReconcileArgs {
 /// An object and what it says.
 type Seen = (Named, Says);
 
+/// A kind of ours, and how its objects are read.
+struct Read {
+    kind: &'static str,
+    resource: ApiResource,
+    says: fn(&Value) -> Says,
+}
+
 /// Runs the command; returns what is to be printed.
 pub async fn run(args: &ReconcileArgs) -> Result<String, AuditError> {
     let opened = args.store.open().await?;
@@ -155,23 +162,36 @@ async fn records(opened: &Opened) -> Result<OnRecord, AuditError> {
 
 /// What every object says now.
 async fn objects(client: &Client) -> Result<Vec<Seen>, AuditError> {
-    let kinds: [(&'static str, ApiResource, fn(&Value) -> Says); 3] = [
-        (
-            "Orchestration",
-            ApiResource::erase::<Orchestration>(&()),
-            |data| Says::Run {
+    let kinds = [
+        Read {
+            kind: "Orchestration",
+            resource: ApiResource::erase::<Orchestration>(&()),
+            says: |data| Says::Run {
                 stage: text(data, "/status/stage"),
                 outcome: text(data, "/status/outcome"),
             },
-        ),
-        ("Gate", ApiResource::erase::<Gate>(&()), |data| Says::Gate {
-            state: text(data, "/status/state").unwrap_or_else(|| "Open".to_owned()),
-            plan: text(data, "/spec/subject/planDigest"),
-        }),
-        ("Playbook", ApiResource::erase::<Playbook>(&()), playbook),
+        },
+        Read {
+            kind: "Gate",
+            resource: ApiResource::erase::<Gate>(&()),
+            says: |data| Says::Gate {
+                state: text(data, "/status/state").unwrap_or_else(|| "Open".to_owned()),
+                plan: text(data, "/spec/subject/planDigest"),
+            },
+        },
+        Read {
+            kind: "Playbook",
+            resource: ApiResource::erase::<Playbook>(&()),
+            says: playbook,
+        },
     ];
     let mut all = Vec::new();
-    for (kind, resource, says) in kinds {
+    for Read {
+        kind,
+        resource,
+        says,
+    } in kinds
+    {
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
         for object in listed(&api).await? {
             let meta = &object.metadata;

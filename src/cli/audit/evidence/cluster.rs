@@ -182,7 +182,7 @@ impl Found {
             decisions.extend(counted.map(bare));
         }
         // In an order that does not depend on when each was listed.
-        decisions.sort_by_key(|decision| decision["metadata"]["name"].to_string());
+        decisions.sort_by_key(|decision| decision.pointer("/metadata/uid").map(Value::to_string));
         Ok((gates, decisions))
     }
 }

@@ -281,6 +281,7 @@ fn said(evidence: &Evidence) -> String {
 
 /// What somebody could alter in the file, who has no key.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of cases")]
 fn each_alteration_of_the_file_is_found() {
     type Alter = fn(&mut Evidence);
     let (_, other) = plan_text("uid-other");

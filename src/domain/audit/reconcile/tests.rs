@@ -114,6 +114,7 @@ fn what_agrees_is_not_told() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of cases")]
 fn what_differs_is_told_with_both_sides() {
     use Weight::{NotInStatus, NotOnRecord};
     const RUN: &str = "Orchestration";
