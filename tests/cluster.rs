@@ -21,6 +21,8 @@ mod cluster_idle;
 mod cluster_install;
 mod cluster_leadership;
 mod cluster_playbook;
+mod cluster_reconcile;
+mod cluster_records;
 mod cluster_signing;
 mod cluster_sourced;
 mod cluster_steps;

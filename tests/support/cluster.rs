@@ -194,6 +194,11 @@ impl Cluster {
         client(kubeconfig).await
     }
 
+    /// The store of the operator that runs beside the tests.
+    pub fn store(&self) -> PathBuf {
+        self.dir.join("data/operator/audit.db")
+    }
+
     pub(super) fn audit_log(&self) -> PathBuf {
         self.dir.join("log/audit.jsonl")
     }
