@@ -121,8 +121,10 @@ on-cluster: cluster-binaries ## The cluster tests on the default control plane
 	@built=$$(tests/sigstore/build helm registry cosign) && set -- $$built && \
 	NEURALOPS_HELM=$$1 NEURALOPS_REGISTRY=$$2 NEURALOPS_COSIGN=$$3 $(WITH) $(CLUSTER_TESTS)
 
-on-kubelet: ## Real pods on a real kubelet (as root); skipped where there can be none, unless E2E_PODS=kubelet
-	@if reason=$$(tests/cluster/can-kubelet); then E2E_PODS=kubelet $(WITH) tests/cluster/probe-kubelet; \
+on-kubelet: ## Real pods on a real kubelet (as root), and runs with Jobs; skipped where there can be none, unless E2E_PODS=kubelet
+	@$(CARGO) build --locked --bin neuralops
+	@if reason=$$(tests/cluster/can-kubelet); then \
+	  E2E_PODS=kubelet $(WITH) tests/operator bash -euc 'tests/cluster/probe-kubelet; tests/kubelet-run'; \
 	elif [ "$${E2E_PODS:-}" != kubelet ]; then tests/skip on-kubelet "$$reason"; \
 	else echo "error: E2E_PODS=kubelet is asked for, but $$reason" >&2; exit 1; fi
 
