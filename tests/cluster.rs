@@ -23,6 +23,7 @@ mod cluster_leadership;
 mod cluster_playbook;
 mod cluster_reconcile;
 mod cluster_records;
+mod cluster_runs;
 mod cluster_signing;
 mod cluster_sourced;
 mod cluster_steps;

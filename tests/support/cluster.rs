@@ -199,6 +199,11 @@ impl Cluster {
         self.dir.join("data/operator/audit.db")
     }
 
+    /// Where the operator beside the tests keeps its store.
+    pub fn operator_data(&self) -> PathBuf {
+        self.dir.join("data/operator")
+    }
+
     pub(super) fn audit_log(&self) -> PathBuf {
         self.dir.join("log/audit.jsonl")
     }

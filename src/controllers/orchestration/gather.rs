@@ -14,15 +14,11 @@ use super::{
     decide::{Standing, standing, waits_for_people},
 };
 use crate::{
-    adapters::{
-        clock,
-        kube::error::chain,
-        ledger::{self},
-    },
+    adapters::{clock, kube::error::chain, ledger, steps::only_looks},
     api::v1alpha1::{
         self as api, Gate, GateState, Orchestration, OrchestrationSpec, OrchestrationStatus,
     },
-    controllers::{guard, planner::Made, settling::is_open},
+    controllers::{guard, planner::Made},
     domain::{
         gate::GUARD_MARGIN,
         plan::{Obstacle, Plan, RunRef},
@@ -59,7 +55,7 @@ pub(super) enum Look {
     Settled,
     /// Nothing: its records tell of its end.
     Ended,
-    /// It is cancelled; its Gate, if one is still open.
+    /// It is cancelled; its Gate, if it is still there.
     Cancelled { gate: Option<Gate> },
     /// It has to be planned.
     Planning(Box<Opening>),
@@ -143,6 +139,27 @@ impl Frozen {
 }
 
 impl Facts {
+    /// Whether anything was begun that may have changed something. What a step is, its status tells; of what nothing tells,
+    /// it is believed.
+    pub(super) fn has_effects(&self) -> bool {
+        let looks = |name: &str| {
+            let steps = self.status.steps.iter().flatten();
+            let mut named = steps.filter(|step| step.name == name);
+            named.next().is_some_and(|step| only_looks(&step.kind))
+        };
+        let history = self.history.as_ref();
+        history.is_ok_and(|history| !history.attempted().all(looks))
+    }
+
+    /// How its Gate ended, if it was looked at and has.
+    pub(super) fn gate_settled(&self) -> Option<GateState> {
+        let (Look::Cancelled { gate } | Look::Asked { gate, .. }) = &self.look else {
+            return None;
+        };
+        let status = gate.as_ref()?.status.as_ref()?;
+        status.state.filter(|state| *state != GateState::Open)
+    }
+
     /// How long ago it was asked for.
     pub(super) fn age(&self) -> SignedDuration {
         self.now.duration_since(self.created)
@@ -224,9 +241,7 @@ impl OrchestrationKind {
                     Some(gate) => Some(gate),
                     None => self.gate_untold(&facts, history).await?,
                 };
-                Look::Cancelled {
-                    gate: gate.filter(is_open),
-                }
+                Look::Cancelled { gate }
             }
             Standing::Planning => Look::Planning(Box::new(self.opening(&facts).await?)),
             Standing::Asked => {
@@ -336,7 +351,7 @@ impl OrchestrationKind {
         };
         Ok(Working {
             plan,
-            frozen: self.frozen(&facts.run.namespace).await?,
+            frozen: self.frozen(&facts.run).await?,
             said: self.memory.said(uid),
         })
     }

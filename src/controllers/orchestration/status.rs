@@ -9,6 +9,7 @@ use kube::ResourceExt as _;
 use super::{
     act::{Done, Told},
     decide::Wait,
+    gather::Facts,
 };
 use crate::{
     api::{
@@ -70,7 +71,7 @@ pub(super) fn status(
         }
         Told::Waiting(_) | Told::Asked { .. } | Told::Going { .. } | Told::Ended { .. } => {}
     }
-    let drafts = drafts(&before, &done.told, done.facts.history.as_ref().ok());
+    let drafts = drafts(&before, &done.told, &done.facts);
     let told = told(before, done);
     OrchestrationStatus {
         observed_generation: generation,
@@ -92,6 +93,9 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
             status.stage = Some(stage(wait.stage));
             if let Some(verdict) = wait.verdict {
                 status.plan = Some(unmade(verdict, &wait.message));
+            }
+            if wait.approved {
+                settle_gates(&mut status, GateState::Approved);
             }
             status.steps = steps::told(status.steps, history, &done.said, false);
         }
@@ -127,7 +131,9 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
                 status.steps = Some(steps::pending(&made.plan));
             }
             let begun = history.is_some_and(|history| history.started.is_some());
-            settle_gates(&mut status, gate_at_end(*outcome, begun));
+            let settled = done.facts.gate_settled();
+            let settled = settled.unwrap_or_else(|| gate_at_end(*outcome, begun));
+            settle_gates(&mut status, settled);
             status.steps = steps::told(status.steps, history, &done.said, true);
         }
     }
@@ -224,7 +230,7 @@ fn unmade(verdict: PlanVerdict, message: &str) -> PlanSummary {
     }
 }
 
-fn drafts(before: &OrchestrationStatus, told: &Told, history: Option<&History>) -> Vec<Draft> {
+fn drafts(before: &OrchestrationStatus, told: &Told, facts: &Facts) -> Vec<Draft> {
     let plan = before.plan.as_ref().filter(|plan| plan.digest.is_some());
     let planned = plan.and_then(|plan| plan.summary.as_deref());
     match told {
@@ -246,7 +252,7 @@ fn drafts(before: &OrchestrationStatus, told: &Told, history: Option<&History>) 
         } => {
             let made = made.as_ref().map(|(made, _)| plan::summary(&made.plan));
             let planned = made.as_deref().or(planned);
-            ended(*outcome, (*reason, message), planned, history)
+            ended(*outcome, (*reason, message), planned, facts)
         }
     }
 }
@@ -312,9 +318,10 @@ fn ended(
     outcome: Outcome,
     (reason, message): (Reason, &str),
     planned: Option<&str>,
-    history: Option<&History>,
+    facts: &Facts,
 ) -> Vec<Draft> {
-    let effects = history.is_some_and(History::has_effects);
+    let effects = facts.has_effects();
+    let history = facts.history.as_ref().ok();
     let begun = history.is_some_and(|history| history.started.is_some());
     let well = outcome.is_settled_well(effects);
     let said = |kind, status: bool, reason| {
