@@ -132,9 +132,20 @@ async fn a_run_costs_five_writes_and_none_once_it_is_done() {
     );
 }
 
+/// How many runs wait: few in every run of the tests, a thousand in `make waiting`.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test bed speaks through the environment"
+)]
+fn waiting() -> usize {
+    let said = std::env::var("NEURALOPS_WAITING_RUNS").ok();
+    said.and_then(|count| count.parse().ok()).unwrap_or(30)
+}
+
 #[tokio::test]
 async fn runs_that_wait_cost_nothing() {
     let cluster = need!(Owned, Users);
+    let count = waiting();
     let scene = Scene::set(cluster, "waiting").await;
     create(scene.admin(), scene.deployment("checkout"))
         .await
@@ -142,17 +153,17 @@ async fn runs_that_wait_cost_nothing() {
     scene
         .signed(scene.playbook("heal", steps(&scene, false)))
         .await;
-    for number in 0..30 {
+    for number in 0..count {
         scene.ask(&format!("r{number}"), "heal", json!({})).await;
     }
     let namespace = scene.ns.name();
     let runs = api(scene.admin(), "Orchestration", namespace);
-    eventually("all of them wait", Duration::from_secs(60), async || {
+    eventually("all of them wait", Duration::from_secs(300), async || {
         let list = runs
             .list(&ListParams::default().fields("status.stage=Approve"))
             .await;
         let waiting = list.map_err(|error| error.to_string())?.items.len();
-        if waiting == 30 {
+        if waiting == count {
             Ok(())
         } else {
             Err(format!("{waiting} wait"))
