@@ -5,13 +5,11 @@ use std::{collections::BTreeSet, fs, path::Path, process::Command};
 /// The variable that chooses one.
 pub const VARIABLE: &str = "NEURALOPS_FAILPOINT";
 
-/// Every one of them, by file and in the order in which they stand there.
-pub fn names() -> Vec<String> {
+/// Every one of this folder, by file and in the order in which they stand there.
+pub fn names(folder: &str) -> Vec<String> {
     let mut names = Vec::new();
-    collect(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
-        &mut names,
-    );
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    collect(&folder, &mut names);
     names
 }
 

@@ -236,9 +236,13 @@ impl OrchestrationKind {
         facts.look = match standing(&facts.spec, &facts.status, history) {
             Standing::Settled => Look::Settled,
             Standing::Ended => Look::Ended,
-            Standing::Cancelled => Look::Cancelled {
-                gate: self.gate(&facts).await?,
-            },
+            Standing::Cancelled => {
+                let gate = match self.gate(&facts).await? {
+                    Some(gate) => Some(gate),
+                    None => self.gate_untold(&facts, history).await?,
+                };
+                Look::Cancelled { gate }
+            }
             Standing::Planning => Look::Planning(Box::new(self.opening(&facts).await?)),
             Standing::Asked => {
                 let gate = self.gate(&facts).await?;
@@ -269,6 +273,22 @@ impl OrchestrationKind {
         Ok(found.filter(|gate| {
             gate.uid().as_ref() == Some(&named.uid) && gate.metadata.deletion_timestamp.is_none()
         }))
+    }
+
+    /// The Gate that was opened when the process ended before the status could tell of it.
+    async fn gate_untold(
+        &self,
+        facts: &Facts,
+        history: &History,
+    ) -> Result<Option<Gate>, OrchestrationError> {
+        let Some(planned) = &history.planned else {
+            return Ok(None);
+        };
+        let found = self.opened(&facts.run, &planned.plan).await;
+        found.map_err(|source| OrchestrationError::Read {
+            what: "its Gate",
+            source: Box::new(source),
+        })
     }
 
     async fn opening(&self, facts: &Facts) -> Result<Opening, OrchestrationError> {

@@ -231,46 +231,36 @@ fn unmade(verdict: PlanVerdict, message: &str) -> PlanSummary {
 }
 
 fn drafts(before: &OrchestrationStatus, told: &Told, facts: &Facts) -> Vec<Draft> {
-    let planned = before
-        .plan
-        .as_ref()
-        .is_some_and(|plan| plan.digest.is_some());
+    let plan = before.plan.as_ref().filter(|plan| plan.digest.is_some());
+    let planned = plan.and_then(|plan| plan.summary.as_deref());
     match told {
         Told::Same | Told::Settled | Told::Held(_) => Vec::new(),
-        Told::Waiting(wait) => waits(before, wait),
+        Told::Waiting(wait) => waits(wait, before),
         Told::Asked { made, gate, .. } => under_way(
             Reason::AwaitingApproval,
             &waited_for(gate),
             Some(&plan::summary(&made.plan)),
             None,
         ),
-        Told::Going { message } => {
-            let summary = before.plan.as_ref().and_then(|plan| plan.summary.clone());
-            let summary = summary.unwrap_or_default();
-            under_way(Reason::Running, message, Some(&summary), Some(true))
-        }
+        Told::Going { message } => under_way(Reason::Running, message, planned, Some(true)),
         Told::Ended {
             outcome,
             reason,
             message,
             planned: made,
             ..
-        } => ended(
-            *outcome,
-            (*reason, message),
-            planned || made.is_some(),
-            facts,
-        ),
+        } => {
+            let made = made.as_ref().map(|(made, _)| plan::summary(&made.plan));
+            let planned = made.as_deref().or(planned);
+            ended(*outcome, (*reason, message), planned, facts)
+        }
     }
 }
 
-fn waits(before: &OrchestrationStatus, wait: &Wait) -> Vec<Draft> {
-    let planned = matches!(wait.stage, Stage::Approve | Stage::Execute);
-    let summary = before
-        .plan
-        .as_ref()
-        .and_then(|plan| plan.summary.as_deref());
-    let planned = planned.then(|| summary.unwrap_or_default());
+fn waits(wait: &Wait, before: &OrchestrationStatus) -> Vec<Draft> {
+    // The words that were written when it was planned: others would be another write.
+    let plan = before.plan.as_ref().filter(|plan| plan.digest.is_some());
+    let planned = plan.and_then(|plan| plan.summary.as_deref());
     under_way(
         wait.reason,
         &wait.message,
@@ -287,22 +277,9 @@ fn under_way(
     approved: Option<bool>,
 ) -> Vec<Draft> {
     let unknown = |kind| Draft::new(kind, ConditionStatus::Unknown, reason, message);
-    let planned = match planned {
-        Some(summary) => Draft::new(
-            ConditionType::Planned,
-            ConditionStatus::True,
-            Reason::Planned,
-            summary,
-        ),
-        None => unknown(ConditionType::Planned),
-    };
+    let planned = planned.map_or_else(|| unknown(ConditionType::Planned), is_planned);
     let approved = match approved {
-        Some(true) => Draft::new(
-            ConditionType::Approved,
-            ConditionStatus::True,
-            Reason::Approved,
-            "the right people approved exactly this plan",
-        ),
+        Some(true) => is_approved(),
         Some(false) | None => unknown(ConditionType::Approved),
     };
     vec![
@@ -319,10 +296,28 @@ fn under_way(
     ]
 }
 
+fn is_planned(summary: &str) -> Draft {
+    Draft::new(
+        ConditionType::Planned,
+        ConditionStatus::True,
+        Reason::Planned,
+        summary,
+    )
+}
+
+fn is_approved() -> Draft {
+    Draft::new(
+        ConditionType::Approved,
+        ConditionStatus::True,
+        Reason::Approved,
+        "the right people approved exactly this plan",
+    )
+}
+
 fn ended(
     outcome: Outcome,
     (reason, message): (Reason, &str),
-    planned: bool,
+    planned: Option<&str>,
     facts: &Facts,
 ) -> Vec<Draft> {
     let effects = facts.has_effects();
@@ -341,17 +336,15 @@ fn ended(
     if !well {
         drafts.push(said(ConditionType::Stalled, true, reason));
     }
-    let why = |good, word| if good { word } else { reason };
-    drafts.push(said(
-        ConditionType::Planned,
-        planned,
-        why(planned, Reason::Planned),
-    ));
-    drafts.push(said(
-        ConditionType::Approved,
-        begun,
-        why(begun, Reason::Approved),
-    ));
+    drafts.push(match planned {
+        Some(summary) => is_planned(summary),
+        None => said(ConditionType::Planned, false, reason),
+    });
+    drafts.push(if begun {
+        is_approved()
+    } else {
+        said(ConditionType::Approved, false, reason)
+    });
     let succeeded = outcome == Outcome::Succeeded;
     drafts.push(said(ConditionType::Succeeded, succeeded, reason));
     drafts

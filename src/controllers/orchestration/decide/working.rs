@@ -31,7 +31,10 @@ pub(super) fn working_on(facts: &Facts, history: &History, working: &Working) ->
         (!good).then_some((index, step, attempt))
     });
     let Some((index, step, attempt)) = due else {
-        let message = format!("all {} steps were done", plan.steps.len());
+        let message = match plan.steps.len() {
+            1 => "its step was done".to_owned(),
+            count => format!("all {count} steps were done"),
+        };
         return finish(
             facts,
             Stage::Execute,
