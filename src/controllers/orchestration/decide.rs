@@ -338,3 +338,6 @@ pub(super) fn passed(since: Timestamp, milliseconds: u64, now: Timestamp) -> boo
     let waited = now.duration_since(since);
     waited.is_positive() && waited.unsigned_abs() >= Duration::from_millis(milliseconds)
 }
+
+#[cfg(test)]
+pub(super) mod tests;
