@@ -31,7 +31,7 @@ use super::{
     bed::{Bed, LONG, Process, folder},
     chance::Chance,
     child,
-    crashes::{BEGINNING, ask},
+    crashes::{BEGINNING, WRITER, ask},
     diary::Diary,
     failpoints,
     orders::{Orders, Report},
@@ -176,7 +176,7 @@ impl Game {
         if !self.opens().await {
             return;
         }
-        let writing: Vec<_> = failpoints::names()
+        let writing: Vec<_> = failpoints::names_in(WRITER)
             .into_iter()
             .filter(|name| !BEGINNING.iter().any(|step| name.starts_with(step)))
             .collect();

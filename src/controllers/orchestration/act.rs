@@ -236,7 +236,7 @@ impl Pass<'_> {
         self.legal(self.facts.stage(), Stage::Execute)?;
         let made = begin.made;
         let run = self.run().clone();
-        failpoint!("begin.before");
+        failpoint!("start.before");
         let claim = Claim {
             run: RunKey {
                 uid: run.uid.clone(),
@@ -260,9 +260,9 @@ impl Pass<'_> {
                 return Ok(self.wait(wait).await);
             }
         }
-        failpoint!("begin.claimed");
+        failpoint!("start.claimed");
         self.record(begin.record, Ack::Anchored).await?;
-        failpoint!("begin.after");
+        failpoint!("start.after");
         self.kind
             .metrics
             .stage_left(Stage::Approve, Reason::Approved.as_str());
