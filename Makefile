@@ -72,6 +72,8 @@ bench: ## The log's numbers and those of signatures, beside what the machine can
 	@with=; if tests/postgres with true; then with='tests/postgres with'; fi; \
 	$$with $(CARGO) bench --locked --bench audit -- $(ARGS)
 	@$(CARGO) bench --locked --bench signing -- $(ARGS)
+	@$(CARGO) build --locked --bin neuralops
+	@$(WITH) tests/operator $(CARGO) bench --locked --bench runs -- $(ARGS)
 
 check: ## Fast, without a cluster: fmt, clippy, doc, secrets, unit tests, floors, drift
 	@$(REPORT) check fmt clippy doc secrets unit
@@ -79,8 +81,8 @@ check: ## Fast, without a cluster: fmt, clippy, doc, secrets, unit tests, floors
 test: ## check, then the stores, the log, runs and everything on the control plane; what CI runs
 	@$(REPORT) test doctor fmt clippy doc secrets unit stores audit cosign ledger runs on-cluster on-kubelet demo
 
-long: ## Version legs, the older signing programs, fuzz, ten minutes of kill -9, 200 runs through outages, soak (their short forms run in make test), cargo-deny
-	@$(REPORT) long doctor deny cosign-older on-1.33 on-1.34 on-1.37 fuzz torture long-runs soak
+long: ## Version legs, the older signing programs, fuzz, ten minutes of kill -9, 200 runs through outages, a thousand waiting runs, soak (their short forms run in make test), cargo-deny
+	@$(REPORT) long doctor deny cosign-older on-1.33 on-1.34 on-1.37 fuzz torture long-runs waiting soak
 
 cluster: doctor ## Start a control plane that stays, and say what to source
 	@tests/cluster/session up
@@ -122,7 +124,7 @@ torture: ## Ten minutes of kill -9 against the log, on both stores, and a long g
 	$(WITH) tests/postgres with $(LEDGER) -- --nocapture torture model
 	@$(CARGO) build --locked --bin neuralops
 
-.PHONY: ledger runs long-runs torture cluster-binaries on-cluster on-kubelet on-1.33 on-1.34 on-1.37 fuzz soak
+.PHONY: ledger runs long-runs torture cluster-binaries on-cluster on-kubelet on-1.33 on-1.34 on-1.37 fuzz waiting soak
 CLUSTER_TESTS := tests/operator $(CARGO) test --locked --test cluster -- --test-threads=8
 # Both before a cluster is up: a control plane that waits for a compiler only costs memory.
 cluster-binaries:
@@ -133,8 +135,10 @@ on-cluster: cluster-binaries ## The cluster tests on the default control plane
 	@built=$$(tests/sigstore/build helm registry cosign) && set -- $$built && \
 	NEURALOPS_HELM=$$1 NEURALOPS_REGISTRY=$$2 NEURALOPS_COSIGN=$$3 $(WITH) $(CLUSTER_TESTS)
 
-on-kubelet: ## Real pods on a real kubelet (as root); skipped where there can be none, unless E2E_PODS=kubelet
-	@if reason=$$(tests/cluster/can-kubelet); then E2E_PODS=kubelet $(WITH) tests/cluster/probe-kubelet; \
+on-kubelet: ## Real pods on a real kubelet (as root), and runs with Jobs; skipped where there can be none, unless E2E_PODS=kubelet
+	@$(CARGO) build --locked --bin neuralops
+	@if reason=$$(tests/cluster/can-kubelet); then \
+	  E2E_PODS=kubelet $(WITH) tests/operator bash -euc 'tests/cluster/probe-kubelet; tests/kubelet-run'; \
 	elif [ "$${E2E_PODS:-}" != kubelet ]; then tests/skip on-kubelet "$$reason"; \
 	else echo "error: E2E_PODS=kubelet is asked for, but $$reason" >&2; exit 1; fi
 
@@ -147,6 +151,9 @@ fuzz: ## The property tests with very many cases (make test runs them with few),
 	echo "fuzz: PROPTEST_CASES=$$PROPTEST_CASES PROPTEST_RNG_SEED=$$PROPTEST_RNG_SEED"; \
 	$(CARGO) test --locked --lib -- domain:: adapters::oci
 	@tests/fuzz/run
+
+waiting: cluster-binaries ## A thousand runs that wait for people: what they cost while one of them is approved
+	@NEURALOPS_WAITING_RUNS=$${NEURALOPS_WAITING_RUNS:-1000} $(WITH) tests/operator $(CARGO) test --locked --test cluster -- runs_that_wait
 
 soak: cluster-binaries ## The tests of faults, leadership and idling, five times over; make test runs them once
 	@$(WITH) tests/operator bash -euc 'for ((round = 1; round <= $${NEURALOPS_SOAK_ROUNDS:-5}; round++)); do \

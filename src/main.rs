@@ -41,6 +41,9 @@ enum Command {
     /// Work with the transparency log: verify, prove, list, export, back up, restore
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Put everything that proves one run into one file, to be verified anywhere
+    #[command(after_help = audit::EVIDENCE_HELP)]
+    Evidence(audit::EvidenceArgs),
     /// Write the reference of kinds, reasons and events
     Reference(reference::ReferenceArgs),
 }
@@ -76,6 +79,7 @@ fn execute() -> anyhow::Result<()> {
         Command::Playbook(command) => wait(playbook::run(&command)),
         Command::Trust(command) => say(&trust::run(&command)?),
         Command::Audit(command) => wait(audit::run(&command)),
+        Command::Evidence(args) => wait(audit::evidence(&args)),
         Command::Reference(args) => say(&reference::run(&args)?),
     }
 }

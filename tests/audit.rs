@@ -21,6 +21,8 @@ mod altered_store;
 mod commands;
 #[path = "audit/drill.rs"]
 mod drill;
+#[path = "audit/evidence.rs"]
+mod evidence;
 #[path = "audit/evil_backup.rs"]
 mod evil_backup;
 #[path = "audit/go.rs"]
@@ -95,6 +97,9 @@ on_both! {
         sound_runs_are_counted,
         a_run_that_nobody_approved_is_found_everywhere,
         every_leaf_that_cannot_be_is_named;
+    evidence:
+        a_run_is_proven_without_store_and_cluster,
+        what_proves_nothing_is_not_written;
     drill:
         backup_destroy_restore_verify_append,
         a_backup_is_only_what_was_verified,

@@ -26,7 +26,7 @@ use neuralops::{
 use serde_json::{Map, Value, json};
 
 use crate::support::{
-    AuditEvent, Cluster, Namespace, allowed, api, core, create, eventually, grant, need, rule,
+    AuditEvent, Cluster, Namespace, allowed, api, bind, core, create, eventually, grant, need, rule,
 };
 
 const SOON: Duration = Duration::from_secs(30);
@@ -68,6 +68,19 @@ impl Scene {
         ];
         grant(&scene.namespace, &scene.account.user(), &rights).await;
         scene
+    }
+
+    /// Makes the run an object, which nobody plans because it is suspended: what nobody owns is collected.
+    async fn own(&mut self) {
+        bind(&self.namespace, "alice", "neuralops-engineer").await;
+        let run = json!({
+            "apiVersion": "neuralops.io/v1alpha1", "kind": "Orchestration",
+            "metadata": {"name": self.run.name, "namespace": self.run.namespace},
+            "spec": {"incident": {}, "requestedBy": "alice", "suspend": true},
+        });
+        let alice = self.cluster.person("alice").await;
+        let run = create(&alice, run).await.expect("a run");
+        self.run.uid = run.metadata.uid.expect("a uid");
     }
 
     /// The same without any right.
@@ -835,7 +848,8 @@ async fn waiting_and_checking_look_and_change_nothing() {
 )]
 async fn each_attempt_of_a_job_is_one_job_and_no_other_is_taken_for_it() {
     let cluster = need!(Owned);
-    let scene = Scene::new(cluster, "steps").await;
+    let mut scene = Scene::new(cluster, "steps").await;
+    scene.own().await;
     let job = json!({"image": "registry.example/say@sha256:00", "command": ["say"], "env": [{"name": "A", "value": "$(B)"}]});
     let step = json!({"name": "say", "job": job, "opaque": "Accepted"});
     let planned = scene.planned(step).await;

@@ -11,7 +11,7 @@ use std::path::Path;
 
 #[test]
 fn the_default_build_has_none() {
-    let mut words = failpoints::names_in("src");
+    let mut words = failpoints::names("src");
     assert!(!words.is_empty());
     words.push(failpoints::VARIABLE.to_owned());
     let program = Path::new(env!("CARGO_BIN_EXE_neuralops"));

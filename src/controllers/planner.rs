@@ -4,7 +4,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use kube::{Client, ResourceExt as _};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
 
@@ -17,7 +18,7 @@ use crate::{
         cel::Cel,
         kube::{
             account::Account,
-            error::{Classified as _, chain},
+            error::{Classified as _, chain, classify},
             keys::Keys,
             raw,
         },
@@ -94,6 +95,27 @@ impl Planner {
         &self.cel
     }
 
+    /// Roles name an account that is gone as they named it before, and the API server lets us act as it: whoever deletes it
+    /// means that nothing is done in its name any more.
+    async fn stands(&self, account: &Account) -> Result<(), Obstacle> {
+        let accounts: Api<ServiceAccount> =
+            Api::namespaced(self.client.clone(), account.namespace());
+        let shown = format!("{}/{}", account.namespace(), account.name());
+        match accounts.get_metadata_opt(account.name()).await {
+            Ok(Some(found)) if found.metadata.deletion_timestamp.is_none() => Ok(()),
+            Ok(_) => {
+                let message = format!(
+                    "there is no ServiceAccount {shown}: create it, and grant it what the steps need by a Role of its namespace"
+                );
+                Err(Obstacle::fail(Reason::AccessDenied, message))
+            }
+            Err(error) => {
+                let message = format!("could not read ServiceAccount {shown}: {}", chain(&error));
+                Err(Obstacle::unknown(classify(&error).1, message))
+            }
+        }
+    }
+
     /// What hides the values of Secrets in plans of this installation.
     pub async fn veil(&self) -> Result<&Veil, Obstacle> {
         let loaded = self.veil.get_or_try_init(|| async {
@@ -118,6 +140,7 @@ impl Planner {
         let account = self
             .account(&run.namespace, &playbook.service_account_name)
             .map_err(|one| vec![one])?;
+        self.stands(&account).await.map_err(|one| vec![one])?;
         let planning = Planning {
             account: &account,
             run,

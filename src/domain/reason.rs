@@ -193,6 +193,8 @@ reasons! {
     AutoNotAllowed,
     /// The Gate of the run is gone.
     GateGone,
+    /// Something that is not the run's bears the name of what the run has to make; it goes on when that is deleted.
+    NameTaken,
     /// Steps are being done.
     Running,
     /// Everything was done, and was found good.

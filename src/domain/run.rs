@@ -174,9 +174,9 @@ impl History {
         self.steps.get(step).and_then(|attempts| attempts.last())
     }
 
-    /// Whether anything was begun that may have had an effect.
-    pub fn has_effects(&self) -> bool {
-        !self.steps.is_empty()
+    /// The steps of which an attempt was begun.
+    pub fn attempted(&self) -> impl Iterator<Item = &str> {
+        self.steps.keys().map(String::as_str)
     }
 
     /// The attempts that were begun and are not known to have ended, each with its step.
@@ -234,7 +234,7 @@ mod tests {
             told.started.as_ref().map(|s| &s.plan),
             Some(&Digest::of(b"plan"))
         );
-        assert!(told.has_effects() && told.finished.is_none());
+        assert!(told.attempted().eq(["a"]) && told.finished.is_none());
         let open: Vec<_> = told
             .open_attempts()
             .map(|(step, a)| (step, a.number))

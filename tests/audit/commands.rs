@@ -12,11 +12,12 @@ use crate::{
     run::{audit, text, verify},
 };
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
     "verify",
     "prove",
     "show",
     "list",
+    "reconcile",
     "export",
     "backup",
     "restore",

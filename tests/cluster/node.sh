@@ -81,7 +81,7 @@ node_images() { # two made on the spot, so no registry is needed, and those of E
   mapfile -t applets < <(busybox --list | grep -vx busybox | sed 's#.*#bin/&@busybox#')
   # shellcheck disable=SC2016 # $! is for the shell in the image
   pause='trap \"exit 0\" TERM INT; while :; do /bin/busybox sleep 3600 & wait $!; done'
-  "$here/mkimage" "$N/img/busybox.tar" localhost/busybox:e2e '{"Env": ["PATH=/bin"], "Cmd": ["sh"]}' \
+  "$here/mkimage" "$N/img/busybox.tar" localhost/busybox:e2e '{"Env": ["PATH=/bin"], "Cmd": ["sh"], "User": "65534"}' \
     bin/ tmp/ etc/ "bin/busybox=$(command -v busybox)" "${applets[@]}"
   "$here/mkimage" "$N/img/pause.tar" localhost/pause:e2e "{\"Cmd\": [\"/bin/busybox\", \"sh\", \"-c\", \"$pause\"]}" \
     bin/ "bin/busybox=$(command -v busybox)"

@@ -17,14 +17,14 @@ use crate::support::{need, skip};
 
 /// By it a process ends itself.
 const SIGABRT: i32 = 6;
-/// Where the writer's places are; those of a run are the business of `runs/crashes.rs`.
-pub const WRITER: &str = "src/adapters/ledger";
+/// Where the places of the ledger are.
+pub const LEDGER: &str = "src/adapters/ledger";
 /// The places that are passed only while a log begins, which happens by itself once.
 pub const BEGINNING: [&str; 6] = ["begin.", "key.", "adopt.", "answer.", "promote.", "first."];
 
 #[test]
 fn this_program_has_every_place() {
-    let mut words = failpoints::names_in(WRITER);
+    let mut words = failpoints::names(LEDGER);
     for step in ["append", "sign", "anchor", "publish", "claim", "release"] {
         for side in ["before", "after"] {
             let name = format!("{step}.{side}");
@@ -52,7 +52,7 @@ async fn postgres_goes_on_after_a_crash_at_every_place() {
 }
 
 async fn everywhere(mut bed: Bed) {
-    let (beginning, writing): (Vec<_>, Vec<_>) = failpoints::names_in(WRITER)
+    let (beginning, writing): (Vec<_>, Vec<_>) = failpoints::names(LEDGER)
         .into_iter()
         .partition(|name| BEGINNING.iter().any(|step| name.starts_with(step)));
     for name in &beginning {

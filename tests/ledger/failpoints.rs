@@ -5,13 +5,11 @@ use std::{collections::BTreeSet, fs, path::Path, process::Command};
 /// The variable that chooses one.
 pub const VARIABLE: &str = "NEURALOPS_FAILPOINT";
 
-/// Every one of them in this folder or file, by file and in the order in which they stand there.
-pub fn names_in(place: &str) -> Vec<String> {
+/// Every one of this folder or file, by file and in the order in which they stand there.
+pub fn names(place: &str) -> Vec<String> {
     let mut names = Vec::new();
-    collect(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join(place),
-        &mut names,
-    );
+    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join(place);
+    collect(&place, &mut names);
     names
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::bed::{Bed, STEPS, Went, done_once, drive, scene, wanted_writes, writes};
-use crate::failpoints::{VARIABLE, names_in};
+use crate::failpoints::{VARIABLE, names};
 use crate::support::{Scene, need};
 
 /// Where the places of a run are.
@@ -26,7 +26,7 @@ fn places() -> Vec<String> {
         reason = "the test bed speaks through the environment"
     )]
     let all = std::env::var_os("NEURALOPS_RUNS_ALL").is_some();
-    let names = RUN.iter().flat_map(|place| names_in(place));
+    let names = RUN.iter().flat_map(|place| names(place));
     let times = |name: String| {
         let stepwise = STEP.iter().any(|step| name.starts_with(step));
         let last = if stepwise && (all || name == "effect.after") {

@@ -194,6 +194,16 @@ impl Cluster {
         client(kubeconfig).await
     }
 
+    /// The store of the operator that runs beside the tests.
+    pub fn store(&self) -> PathBuf {
+        self.dir.join("data/operator/audit.db")
+    }
+
+    /// Where the operator beside the tests keeps its store.
+    pub fn operator_data(&self) -> PathBuf {
+        self.dir.join("data/operator")
+    }
+
     pub(super) fn audit_log(&self) -> PathBuf {
         self.dir.join("log/audit.jsonl")
     }

@@ -122,6 +122,17 @@ impl Scene {
 
     /// alice asks for a run.
     pub async fn ask(&self, name: &str, playbook: &str, more: Value) -> DynamicObject {
+        let asked = self.try_ask(name, playbook, more).await;
+        asked.expect("a run")
+    }
+
+    /// The same, if she may.
+    pub async fn try_ask(
+        &self,
+        name: &str,
+        playbook: &str,
+        more: Value,
+    ) -> Result<DynamicObject, kube::Error> {
         let mut object = json!({
             "apiVersion": "neuralops.io/v1alpha1", "kind": "Orchestration",
             "metadata": {"name": name, "namespace": self.ns.name()},
@@ -134,7 +145,7 @@ impl Scene {
         if let (Some(spec), Value::Object(more)) = (object["spec"].as_object_mut(), more) {
             spec.extend(more);
         }
-        create(&self.alice().await, object).await.expect("a run")
+        create(&self.alice().await, object).await
     }
 
     pub async fn object(&self, kind: &str, name: &str) -> Value {
@@ -175,7 +186,7 @@ impl Scene {
         assert_eq!(
             run["status"]["outcome"],
             outcome,
-            "{}",
+            "{name}: {}",
             serde_json::to_string_pretty(&run["status"]).unwrap_or_default()
         );
         run

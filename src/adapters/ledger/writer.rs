@@ -216,7 +216,8 @@ pub(super) fn entry(
     retention: SignedDuration,
 ) -> Result<Entry, String> {
     let mut fact = draft.fact.clone();
-    let payload = match &draft.details {
+    // An empty text says nothing, and a store may take it for none at all.
+    let payload = match draft.details.as_ref().filter(|text| !text.is_empty()) {
         Some(text) => {
             let payload = Payload {
                 salt: random::bytes().map_err(|error| error.to_string())?,
@@ -243,4 +244,36 @@ pub(super) fn entry(
         notice: draft.notice.clone(),
         ..Entry::of(&record, body)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::audit::{
+        event::Event,
+        record::{Actor, Fact, RecordId},
+    };
+
+    #[test]
+    fn an_empty_text_is_none() {
+        let fact = Fact::new(
+            RecordId::of(&["x"]),
+            Event::RunRequested,
+            Actor::operator("c"),
+        );
+        for (details, kept) in [(None, false), (Some(""), false), (Some("a"), true)] {
+            let draft = Draft {
+                details: details.map(str::to_owned),
+                ..Draft::from(fact.clone())
+            };
+            let entry = entry(
+                &draft,
+                None,
+                Epoch(1),
+                Timestamp::UNIX_EPOCH,
+                SignedDuration::ZERO,
+            );
+            assert_eq!(entry.unwrap().payload.is_some(), kept, "{details:?}");
+        }
+    }
 }

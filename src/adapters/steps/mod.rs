@@ -78,6 +78,11 @@ pub fn kind_of(step: &Step) -> Option<&'static dyn StepKind> {
     KINDS.into_iter().find(|kind| kind.is(step))
 }
 
+/// Whether a step of this kind only looks, so that whoever stops it leaves nothing behind.
+pub fn only_looks(kind: &str) -> bool {
+    [wait::Wait.name(), check::Check.name()].contains(&kind)
+}
+
 /// The kind with this name.
 pub fn kind_named(name: &str) -> Option<&'static dyn StepKind> {
     KINDS.into_iter().find(|kind| kind.name() == name)

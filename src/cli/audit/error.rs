@@ -1,12 +1,15 @@
 //! Floor 3: why an audit command failed, and the exit code that says which kind of failure it is.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     adapters::{archive::ArchiveError, random::NoRandomness, store::NoStoreUrl},
     domain::audit::{
-        checkpoint::CheckpointError, examine::Finding, note::KeyError, proof::TlogProofError,
-        record::NoRecord, request::NoRequest, semantics::Misstep,
+        checkpoint::CheckpointError, evidence::NoEvidence, examine::Finding, note::KeyError,
+        proof::TlogProofError, record::NoRecord, request::NoRequest, semantics::Misstep,
     },
     ports::StoreError,
 };
@@ -39,6 +42,23 @@ pub enum AuditError {
         what: String,
         /// What is wrong.
         missteps: Missteps,
+    },
+    /// The cluster's objects do not say what is on record.
+    #[error("{count} objects do not say what is on record:\n{text}")]
+    Differs {
+        /// How many.
+        count: usize,
+        /// Which, as a table.
+        text: String,
+    },
+    /// The evidence does not prove.
+    #[error("{} proves nothing", path.display())]
+    Evidence {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<NoEvidence>,
     },
     /// The proof does not prove.
     #[error("{} proves nothing", path.display())]
@@ -148,9 +168,15 @@ pub enum AuditError {
     /// A request has no form.
     #[error("the request cannot be written down")]
     Request(#[source] NoRequest),
-    /// The cluster does not say where the anchor stands.
-    #[error("could not read the anchor from the cluster")]
-    Cluster(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The cluster does not answer, or does not let the caller see it.
+    #[error("could not read {what} from the cluster")]
+    Cluster {
+        /// What was asked for.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// What is asked for is not there, or not yet.
     #[error("{0}")]
     NotThere(String),
@@ -188,6 +214,8 @@ impl AuditError {
         match self {
             Self::Refuted { .. }
             | Self::Senseless { .. }
+            | Self::Differs { .. }
+            | Self::Evidence { .. }
             | Self::Proof { .. }
             | Self::Behind(_) => REFUTED,
             Self::Archive { source, .. } if source.is_refusal() => REFUTED,
@@ -206,8 +234,25 @@ impl AuditError {
             | Self::Store { .. }
             | Self::Record { .. }
             | Self::Request(_)
-            | Self::Cluster(_)
+            | Self::Cluster { .. }
             | Self::NotThere(_) => NOT_DONE,
+        }
+    }
+
+    pub(super) fn evidence(path: &Path) -> impl Fn(NoEvidence) -> Self {
+        |source| Self::Evidence {
+            path: path.to_owned(),
+            source: Box::new(source),
+        }
+    }
+
+    pub(super) fn cluster<E>(what: &'static str) -> impl FnOnce(E) -> Self
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        move |source| Self::Cluster {
+            what,
+            source: Box::new(source),
         }
     }
 

@@ -133,14 +133,15 @@ fn row(leaf: &Leaf, record: &Record) -> [String; 6] {
     .map(|cell| harmless(&cell))
 }
 
-fn table(rows: &[[String; 6]]) -> String {
-    let mut widths = [0; 6];
+/// Rows as columns that stand below each other; the first row names them.
+pub fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
-    let line = |row: &[String; 6]| {
+    let line = |row: &[String; N]| {
         let cells = row
             .iter()
             .zip(widths)

@@ -3,12 +3,14 @@
 
 mod backup;
 mod error;
+mod evidence;
 mod export;
 mod keygen;
 mod keys;
 mod leaf;
 mod list;
 mod prove;
+mod reconcile;
 mod request;
 mod restore;
 mod show;
@@ -18,6 +20,7 @@ mod trust;
 mod verify;
 
 pub use error::{AuditError, Missteps};
+pub use evidence::{EvidenceArgs, HELP as EVIDENCE_HELP, run as evidence};
 
 /// Work with the transparency log.
 #[derive(clap::Subcommand, Debug)]
@@ -34,6 +37,9 @@ pub enum AuditCommand {
     /// List records, oldest first
     #[command(after_help = list::HELP)]
     List(list::ListArgs),
+    /// Hold the cluster's objects against the records: what is not on record, and what no status tells of
+    #[command(after_help = reconcile::HELP)]
+    Reconcile(reconcile::ReconcileArgs),
     /// Write the log as files that any reader of C2SP tlog-tiles takes; again to bring them up to date
     #[command(after_help = export::HELP)]
     Export(export::ExportArgs),
@@ -61,6 +67,7 @@ pub async fn run(command: &AuditCommand) -> Result<String, AuditError> {
         AuditCommand::Prove(args) => prove::run(args).await,
         AuditCommand::Show(args) => show::run(args).await,
         AuditCommand::List(args) => list::run(args).await,
+        AuditCommand::Reconcile(args) => reconcile::run(args).await,
         AuditCommand::Export(args) => export::run(args).await,
         AuditCommand::Backup(args) => backup::run(args).await,
         AuditCommand::Restore(args) => restore::run(args).await,

@@ -7,9 +7,12 @@ use std::{
 };
 
 use super::AuditError;
-use crate::adapters::{
-    archive::{Files, folder::Folder, web::Web},
-    store::StoreUrl,
+use crate::{
+    adapters::{
+        archive::{Files, folder::Folder, web::Web},
+        store::StoreUrl,
+    },
+    domain::audit::evidence::START,
 };
 
 /// Something that can be verified.
@@ -20,6 +23,8 @@ pub enum Source {
     Backup(PathBuf),
     /// A proof of one leaf.
     Proof(PathBuf),
+    /// Evidence of one run.
+    Evidence(PathBuf),
     /// A store.
     Store(StoreUrl),
 }
@@ -59,12 +64,14 @@ impl Source {
             Ok(Self::Backup(path.to_owned()))
         } else if start.starts_with(PROOF) {
             Ok(Self::Proof(path.to_owned()))
+        } else if start.starts_with(START.as_bytes()) {
+            Ok(Self::Evidence(path.to_owned()))
         } else if start.starts_with(SQLITE) {
             let absolute = path.canonicalize().map_err(failed)?;
             store(&format!("sqlite://{}", absolute.display())).map(Self::Store)
         } else {
             Err(AuditError::NotThere(format!(
-                "{text} is no folder, no backup (.tar.gz), no proof (.tlog-proof) and no SQLite store: nothing that can be verified"
+                "{text} is no folder, no backup (.tar.gz), no proof (.tlog-proof), no evidence of a run and no SQLite store: nothing that can be verified"
             )))
         }
     }

@@ -2,6 +2,7 @@
 //! examination is the domain's; here it is fed.
 
 mod backup;
+mod evidence;
 mod files;
 mod proof;
 mod reading;
@@ -32,6 +33,7 @@ use crate::{
 };
 
 pub use backup::{Nobody, Receiver, Taken};
+pub use evidence::told as told_evidence;
 pub use files::above_leaves;
 pub use reading::Reading;
 
@@ -41,6 +43,7 @@ SOURCE is one of
   a folder or an http(s) address with an export (neuralops audit export)
   a backup (neuralops audit backup)
   a proof (neuralops audit prove), with its record in it or by --leaf
+  evidence of a run (neuralops evidence)
   a store: sqlite:///path/audit.db, postgres://user@host/database, or the path of an SQLite file
 
 Exit codes
@@ -85,9 +88,9 @@ pub async fn run(args: &VerifyArgs) -> Result<String, AuditError> {
             "--leaf belongs to a proof, and SOURCE is none".to_owned(),
         ));
     }
-    if args.semantic && matches!(source, Source::Proof(_)) {
+    if args.semantic && matches!(source, Source::Proof(_) | Source::Evidence(_)) {
         return Err(AuditError::Usage(
-            "--semantic is about whole logs, and a proof is about one record".to_owned(),
+            "--semantic is about whole logs, and a proof is about one record; what evidence tells of its run is always looked at".to_owned(),
         ));
     }
     let reading = match args.semantic {
@@ -96,6 +99,7 @@ pub async fn run(args: &VerifyArgs) -> Result<String, AuditError> {
     };
     let mut sound = match source {
         Source::Proof(path) => return proof::verify(&path, args.leaf.as_deref(), &trust),
+        Source::Evidence(path) => return evidence::verify(&path, &trust),
         Source::Files(files) => files_of(&files, &args.source, &trust, reading).await?,
         Source::Backup(path) => {
             let reader = Reader::open(&path).map_err(AuditError::archive(path.display()))?;

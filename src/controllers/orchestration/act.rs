@@ -247,8 +247,10 @@ impl Pass<'_> {
             keys: made.plan.locks(),
             since: self.facts.now,
         };
+        // Before it asks: what is released after the answer wakes it.
+        self.kind.memory.waits(&run);
         match self.kind.ledger.claim(claim).await? {
-            Claimed::Held => {}
+            Claimed::Held => self.kind.memory.waits_no_more(&run),
             Claimed::Taken { key, by } => {
                 let message = format!(
                     "approved; {key} is held by run {}/{}, which goes first",
@@ -261,6 +263,11 @@ impl Pass<'_> {
             }
         }
         failpoint!("start.claimed");
+        // It was deleted meanwhile, and what it held may have been released before it was claimed.
+        if self.kind.memory.has_left(&run.uid) {
+            self.kind.ledger.release(&run.uid).await?;
+            return Ok((Told::Same, Verdict::Settled));
+        }
         self.record(begin.record, Ack::Anchored).await?;
         failpoint!("start.after");
         self.kind

@@ -103,6 +103,19 @@ impl OrchestrationKind {
         })
     }
 
+    /// The Gate that this run opened about this plan, if it did.
+    pub(super) async fn opened(
+        &self,
+        run: &RunRef,
+        plan: &Digest,
+    ) -> Result<Option<Gate>, kube::Error> {
+        let gates: Api<Gate> = Api::namespaced(self.client.clone(), &run.namespace);
+        let found = gates
+            .get_opt(&names::child(run, "Gate", "", 0, plan))
+            .await?;
+        Ok(found.filter(|gate| is_of(&gate.metadata, run, plan)))
+    }
+
     /// The Gate that asks about the plan.
     pub(super) async fn open_gate(
         &self,

@@ -242,7 +242,7 @@ fn cancelled(facts: &Facts, history: &History, gate: Option<&Gate>) -> Decision 
         .collect();
     let by = facts.spec.cancelled_by.as_deref();
     let who = by.map_or_else(|| "somebody".to_owned(), ToOwned::to_owned);
-    let message = if history.has_effects() {
+    let message = if facts.has_effects() {
         format!("cancelled by {who} after it had begun: nothing new begins, and nothing is undone")
     } else {
         format!("cancelled by {who} before anything was changed")

@@ -14,15 +14,11 @@ use super::{
     decide::{Standing, standing, waits_for_people},
 };
 use crate::{
-    adapters::{
-        clock,
-        kube::error::chain,
-        ledger::{self},
-    },
+    adapters::{clock, kube::error::chain, ledger, steps::only_looks},
     api::v1alpha1::{
         self as api, Gate, GateState, Orchestration, OrchestrationSpec, OrchestrationStatus,
     },
-    controllers::{guard, planner::Made, settling::is_open},
+    controllers::{guard, planner::Made},
     domain::{
         gate::GUARD_MARGIN,
         plan::{Obstacle, Plan, RunRef},
@@ -59,7 +55,7 @@ pub(super) enum Look {
     Settled,
     /// Nothing: its records tell of its end.
     Ended,
-    /// It is cancelled; its Gate, if one is still open.
+    /// It is cancelled; its Gate, if it is still there.
     Cancelled { gate: Option<Gate> },
     /// It has to be planned.
     Planning(Box<Opening>),
@@ -143,6 +139,27 @@ impl Frozen {
 }
 
 impl Facts {
+    /// Whether anything was begun that may have changed something. What a step is, its status tells; of what nothing tells,
+    /// it is believed.
+    pub(super) fn has_effects(&self) -> bool {
+        let looks = |name: &str| {
+            let steps = self.status.steps.iter().flatten();
+            let mut named = steps.filter(|step| step.name == name);
+            named.next().is_some_and(|step| only_looks(&step.kind))
+        };
+        let history = self.history.as_ref();
+        history.is_ok_and(|history| !history.attempted().all(looks))
+    }
+
+    /// How its Gate ended, if it was looked at and has.
+    pub(super) fn gate_settled(&self) -> Option<GateState> {
+        let (Look::Cancelled { gate } | Look::Asked { gate, .. }) = &self.look else {
+            return None;
+        };
+        let status = gate.as_ref()?.status.as_ref()?;
+        status.state.filter(|state| *state != GateState::Open)
+    }
+
     /// How long ago it was asked for.
     pub(super) fn age(&self) -> SignedDuration {
         self.now.duration_since(self.created)
@@ -219,9 +236,13 @@ impl OrchestrationKind {
         facts.look = match standing(&facts.spec, &facts.status, history) {
             Standing::Settled => Look::Settled,
             Standing::Ended => Look::Ended,
-            Standing::Cancelled => Look::Cancelled {
-                gate: self.gate(&facts).await?.filter(is_open),
-            },
+            Standing::Cancelled => {
+                let gate = match self.gate(&facts).await? {
+                    Some(gate) => Some(gate),
+                    None => self.gate_untold(&facts, history).await?,
+                };
+                Look::Cancelled { gate }
+            }
             Standing::Planning => Look::Planning(Box::new(self.opening(&facts).await?)),
             Standing::Asked => {
                 let gate = self.gate(&facts).await?;
@@ -252,6 +273,22 @@ impl OrchestrationKind {
         Ok(found.filter(|gate| {
             gate.uid().as_ref() == Some(&named.uid) && gate.metadata.deletion_timestamp.is_none()
         }))
+    }
+
+    /// The Gate that was opened when the process ended before the status could tell of it.
+    async fn gate_untold(
+        &self,
+        facts: &Facts,
+        history: &History,
+    ) -> Result<Option<Gate>, OrchestrationError> {
+        let Some(planned) = &history.planned else {
+            return Ok(None);
+        };
+        let found = self.opened(&facts.run, &planned.plan).await;
+        found.map_err(|source| OrchestrationError::Read {
+            what: "its Gate",
+            source: Box::new(source),
+        })
     }
 
     async fn opening(&self, facts: &Facts) -> Result<Opening, OrchestrationError> {
@@ -314,7 +351,7 @@ impl OrchestrationKind {
         };
         Ok(Working {
             plan,
-            frozen: self.frozen(&facts.run.namespace).await?,
+            frozen: self.frozen(&facts.run).await?,
             said: self.memory.said(uid),
         })
     }

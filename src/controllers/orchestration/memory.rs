@@ -2,7 +2,7 @@
 //! here is needed to go on with a run: whoever starts anew finds all of it in store and log.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -15,6 +15,8 @@ use crate::{
 
 /// Progress is told at most so often.
 const PACE: SignedDuration = SignedDuration::from_secs(1);
+/// A pass takes a minute at most; so many runs are not deleted in one.
+const GONE_KEPT: usize = 4096;
 
 /// What is remembered.
 #[derive(Default)]
@@ -22,6 +24,8 @@ pub(super) struct Memory {
     runs: Mutex<HashMap<String, Remembered>>,
     /// Runs that wait for a lock or for the end of a Freeze.
     waiting: Mutex<HashSet<RunRef>>,
+    /// The uids of those that were deleted last, newest last.
+    gone: Mutex<VecDeque<String>>,
 }
 
 #[derive(Default)]
@@ -109,6 +113,29 @@ impl Memory {
         self.waiting().insert(run.clone());
     }
 
+    /// It does not wait any more.
+    pub(super) fn waits_no_more(&self, run: &RunRef) {
+        self.waiting().remove(run);
+    }
+
+    /// The run was deleted, and nothing of it goes on: also not the pass that may be under way.
+    pub(super) fn leaves(&self, run: &RunRef) {
+        self.forget(&run.uid);
+        self.waits_no_more(run);
+        let mut gone = self.gone();
+        if !gone.contains(&run.uid) {
+            gone.push_back(run.uid.clone());
+        }
+        if gone.len() > GONE_KEPT {
+            gone.pop_front();
+        }
+    }
+
+    /// Whether the run was deleted a moment ago.
+    pub(super) fn has_left(&self, uid: &str) -> bool {
+        self.gone().iter().any(|gone| gone == uid)
+    }
+
     /// Everybody who waits, to look again.
     pub(super) fn wake(&self) -> HashSet<RunRef> {
         std::mem::take(&mut *self.waiting())
@@ -116,6 +143,10 @@ impl Memory {
 
     fn runs(&self) -> MutexGuard<'_, HashMap<String, Remembered>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn gone(&self) -> MutexGuard<'_, VecDeque<String>> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashSet<RunRef>> {

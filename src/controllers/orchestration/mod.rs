@@ -229,8 +229,10 @@ impl Classified for OrchestrationError {
     fn class(&self) -> ErrorClass {
         match self {
             Self::Read { source, .. } | Self::Make { source, .. } => classify(source).0,
-            Self::NotOurs { .. } | Self::NobodyToAsk => ErrorClass::Permanent,
+            Self::NobodyToAsk => ErrorClass::Permanent,
             Self::Illegal { .. } => ErrorClass::Bug,
+            // Nobody tells us when it is deleted.
+            Self::NotOurs { .. } => ErrorClass::Transient,
             Self::Log(_) | Self::Account(_) | Self::Deposed(_) | Self::Guard(_) => {
                 ErrorClass::Transient
             }
@@ -243,7 +245,7 @@ impl Classified for OrchestrationError {
     fn reason(&self) -> Reason {
         match self {
             Self::Read { source, .. } | Self::Make { source, .. } => classify(source).1,
-            Self::NotOurs { .. } => Reason::Conflict,
+            Self::NotOurs { .. } => Reason::NameTaken,
             Self::NobodyToAsk => Reason::Invalid,
             Self::Illegal { .. } => Reason::InternalError,
             Self::Log(refusal) => refusal.reason,
@@ -307,7 +309,8 @@ impl Kind for OrchestrationKind {
     }
 
     fn heard(&self, meta: &ObjectMeta, gone: bool) {
-        if !gone {
+        // Whoever keeps the object keeps nobody from what it has locked.
+        if !gone && meta.deletion_timestamp.is_none() {
             return;
         }
         let run = RunRef {
@@ -315,7 +318,7 @@ impl Kind for OrchestrationKind {
             name: meta.name.clone().unwrap_or_default(),
             uid: meta.uid.clone().unwrap_or_default(),
         };
-        self.memory.forget(&run.uid);
+        self.memory.leaves(&run);
         // Nobody listens any more: the process ends.
         let _ = self.loose.send(Loose::Gone(run));
     }

@@ -9,6 +9,7 @@ use kube::ResourceExt as _;
 use super::{
     act::{Done, Told},
     decide::Wait,
+    gather::Facts,
 };
 use crate::{
     api::{
@@ -70,7 +71,7 @@ pub(super) fn status(
         }
         Told::Waiting(_) | Told::Asked { .. } | Told::Going { .. } | Told::Ended { .. } => {}
     }
-    let drafts = drafts(&before, &done.told, done.facts.history.as_ref().ok());
+    let drafts = drafts(&before, &done.told, &done.facts);
     let told = told(before, done);
     OrchestrationStatus {
         observed_generation: generation,
@@ -92,6 +93,9 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
             status.stage = Some(stage(wait.stage));
             if let Some(verdict) = wait.verdict {
                 status.plan = Some(unmade(verdict, &wait.message));
+            }
+            if wait.approved {
+                settle_gates(&mut status, GateState::Approved);
             }
             status.steps = steps::told(status.steps, history, &done.said, false);
         }
@@ -127,7 +131,9 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
                 status.steps = Some(steps::pending(&made.plan));
             }
             let begun = history.is_some_and(|history| history.started.is_some());
-            settle_gates(&mut status, gate_at_end(*outcome, begun));
+            let settled = done.facts.gate_settled();
+            let settled = settled.unwrap_or_else(|| gate_at_end(*outcome, begun));
+            settle_gates(&mut status, settled);
             status.steps = steps::told(status.steps, history, &done.said, true);
         }
     }
@@ -224,43 +230,37 @@ fn unmade(verdict: PlanVerdict, message: &str) -> PlanSummary {
     }
 }
 
-fn drafts(before: &OrchestrationStatus, told: &Told, history: Option<&History>) -> Vec<Draft> {
-    let planned = before
-        .plan
-        .as_ref()
-        .is_some_and(|plan| plan.digest.is_some());
+fn drafts(before: &OrchestrationStatus, told: &Told, facts: &Facts) -> Vec<Draft> {
+    let plan = before.plan.as_ref().filter(|plan| plan.digest.is_some());
+    let planned = plan.and_then(|plan| plan.summary.as_deref());
     match told {
         Told::Same | Told::Settled | Told::Held(_) => Vec::new(),
-        Told::Waiting(wait) => waits(wait),
+        Told::Waiting(wait) => waits(wait, before),
         Told::Asked { made, gate, .. } => under_way(
             Reason::AwaitingApproval,
             &waited_for(gate),
             Some(&plan::summary(&made.plan)),
             None,
         ),
-        Told::Going { message } => {
-            let summary = before.plan.as_ref().and_then(|plan| plan.summary.clone());
-            let summary = summary.unwrap_or_default();
-            under_way(Reason::Running, message, Some(&summary), Some(true))
-        }
+        Told::Going { message } => under_way(Reason::Running, message, planned, Some(true)),
         Told::Ended {
             outcome,
             reason,
             message,
             planned: made,
             ..
-        } => ended(
-            *outcome,
-            (*reason, message),
-            planned || made.is_some(),
-            history,
-        ),
+        } => {
+            let made = made.as_ref().map(|(made, _)| plan::summary(&made.plan));
+            let planned = made.as_deref().or(planned);
+            ended(*outcome, (*reason, message), planned, facts)
+        }
     }
 }
 
-fn waits(wait: &Wait) -> Vec<Draft> {
-    let planned = matches!(wait.stage, Stage::Approve | Stage::Execute);
-    let planned = planned.then_some("the plan was made, and people were asked about it");
+fn waits(wait: &Wait, before: &OrchestrationStatus) -> Vec<Draft> {
+    // The words that were written when it was planned: others would be another write.
+    let plan = before.plan.as_ref().filter(|plan| plan.digest.is_some());
+    let planned = plan.and_then(|plan| plan.summary.as_deref());
     under_way(
         wait.reason,
         &wait.message,
@@ -277,22 +277,9 @@ fn under_way(
     approved: Option<bool>,
 ) -> Vec<Draft> {
     let unknown = |kind| Draft::new(kind, ConditionStatus::Unknown, reason, message);
-    let planned = match planned {
-        Some(summary) => Draft::new(
-            ConditionType::Planned,
-            ConditionStatus::True,
-            Reason::Planned,
-            summary,
-        ),
-        None => unknown(ConditionType::Planned),
-    };
+    let planned = planned.map_or_else(|| unknown(ConditionType::Planned), is_planned);
     let approved = match approved {
-        Some(true) => Draft::new(
-            ConditionType::Approved,
-            ConditionStatus::True,
-            Reason::Approved,
-            "the right people approved exactly this plan",
-        ),
+        Some(true) => is_approved(),
         Some(false) | None => unknown(ConditionType::Approved),
     };
     vec![
@@ -309,13 +296,32 @@ fn under_way(
     ]
 }
 
+fn is_planned(summary: &str) -> Draft {
+    Draft::new(
+        ConditionType::Planned,
+        ConditionStatus::True,
+        Reason::Planned,
+        summary,
+    )
+}
+
+fn is_approved() -> Draft {
+    Draft::new(
+        ConditionType::Approved,
+        ConditionStatus::True,
+        Reason::Approved,
+        "the right people approved exactly this plan",
+    )
+}
+
 fn ended(
     outcome: Outcome,
     (reason, message): (Reason, &str),
-    planned: bool,
-    history: Option<&History>,
+    planned: Option<&str>,
+    facts: &Facts,
 ) -> Vec<Draft> {
-    let effects = history.is_some_and(History::has_effects);
+    let effects = facts.has_effects();
+    let history = facts.history.as_ref().ok();
     let begun = history.is_some_and(|history| history.started.is_some());
     let well = outcome.is_settled_well(effects);
     let said = |kind, status: bool, reason| {
@@ -330,17 +336,15 @@ fn ended(
     if !well {
         drafts.push(said(ConditionType::Stalled, true, reason));
     }
-    let why = |good, word| if good { word } else { reason };
-    drafts.push(said(
-        ConditionType::Planned,
-        planned,
-        why(planned, Reason::Planned),
-    ));
-    drafts.push(said(
-        ConditionType::Approved,
-        begun,
-        why(begun, Reason::Approved),
-    ));
+    drafts.push(match planned {
+        Some(summary) => is_planned(summary),
+        None => said(ConditionType::Planned, false, reason),
+    });
+    drafts.push(if begun {
+        is_approved()
+    } else {
+        said(ConditionType::Approved, false, reason)
+    });
     let succeeded = outcome == Outcome::Succeeded;
     drafts.push(said(ConditionType::Succeeded, succeeded, reason));
     drafts

@@ -4,11 +4,13 @@
 
 pub mod checkpoint;
 pub mod event;
+pub mod evidence;
 pub mod examine;
 pub mod hash;
 pub mod note;
 pub mod opening;
 pub mod proof;
+pub mod reconcile;
 pub mod record;
 pub mod request;
 pub mod semantics;

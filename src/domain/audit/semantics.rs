@@ -35,7 +35,7 @@ pub struct Verdict {
 /// Takes the records of one log after the other.
 #[derive(Debug, Default)]
 pub struct Semantics {
-    /// The logs so far, with their sizes; the last one is being read.
+    /// The logs so far, each with the leaf that is read or comes next.
     logs: Vec<(String, u64)>,
     runs: HashMap<Name, Run>,
     gates: HashMap<Name, Gate>,
@@ -59,9 +59,12 @@ impl Semantics {
         self.logs.push((origin.to_owned(), 0));
     }
 
-    /// Takes the record of the next leaf.
-    pub fn record(&mut self, record: &Record) {
+    /// Takes the record of this leaf, which is behind those that were taken of the log.
+    pub fn record(&mut self, leaf: u64, record: &Record) {
         let fact = &record.fact;
+        if let Some((_, at)) = self.logs.last_mut() {
+            *at = leaf;
+        }
         if fact.code == Event::LogFollowed && !self.is_whole(fact) {
             // What is missing may have been about any of them.
             self.lost = true;
@@ -87,8 +90,8 @@ impl Semantics {
             | Event::GateCancelled => self.of_gate(record),
             _ => {}
         }
-        if let Some((_, size)) = self.logs.last_mut() {
-            *size += 1;
+        if let Some((_, at)) = self.logs.last_mut() {
+            *at = leaf.saturating_add(1);
         }
     }
 

@@ -60,17 +60,15 @@ fn from_file(path: &Path, keys: &[VerifierKey]) -> Result<Kept, AuditError> {
 }
 
 async fn from_cluster() -> Result<Kept, AuditError> {
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| AuditError::Cluster(error);
-    let config = client::configure(None)
-        .await
-        .map_err(|error| failed(Box::new(error)))?;
+    const WHAT: &str = "the anchor";
+    let config = client::configure(None).await;
+    let config = config.map_err(AuditError::cluster(WHAT))?;
     let client = client::connect_impatient(config, PATIENCE);
-    let client = client.map_err(|error| failed(Box::new(error)))?;
-    let logs: Api<AuditLog> = Api::all(client);
+    let logs: Api<AuditLog> = Api::all(client.map_err(AuditError::cluster(WHAT))?);
     let found = logs
         .get_opt(NAME)
         .await
-        .map_err(|error| failed(Box::new(error)))?;
+        .map_err(AuditError::cluster(WHAT))?;
     match found {
         Some(log) => kept("AuditLog main", &log.spec),
         None => Err(AuditError::NotThere(

@@ -39,9 +39,10 @@ impl Reading {
         body: &[u8],
         stored: impl Fn(u32, u64) -> Option<Hash>,
     ) -> Option<Record> {
+        let leaf = examiner.size();
         let record = examiner.leaf(&mut self.ids, body, stored)?;
         if let Some(semantics) = &mut self.semantics {
-            semantics.record(&record);
+            semantics.record(leaf, &record);
         }
         Some(record)
     }

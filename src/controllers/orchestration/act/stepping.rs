@@ -15,7 +15,10 @@ use crate::{
         steps::{Progress, Running, kind_named},
     },
     api::v1alpha1::Step,
-    controllers::orchestration::decide::{Stepping, passed},
+    controllers::orchestration::{
+        decide::{Stepping, passed},
+        memory::Memory,
+    },
     domain::{
         plan::{Plan, PlannedStep},
         reason::Reason,
@@ -32,11 +35,13 @@ const STOPPED: Duration = Duration::from_secs(2);
 struct Gatekeeper<'a> {
     fence: &'a dyn Leadership,
     stopped: bool,
+    memory: &'a Memory,
+    uid: &'a str,
 }
 
 impl Leadership for Gatekeeper<'_> {
     fn holds(&self) -> Result<(), NotLeader> {
-        if self.stopped {
+        if self.stopped || self.memory.has_left(self.uid) {
             return Err(NotLeader);
         }
         self.fence.holds()
@@ -94,6 +99,8 @@ impl Pass<'_> {
         let gatekeeper = Gatekeeper {
             fence: self.fence,
             stopped: stepping.stopped.is_some(),
+            memory: &self.kind.memory,
+            uid: &self.facts.run.uid,
         };
         let planner = &self.kind.planner;
         let rendered = self.rendered(plan, stepping.index).await?;

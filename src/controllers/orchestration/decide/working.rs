@@ -19,7 +19,7 @@ pub(super) fn working_on(facts: &Facts, history: &History, working: &Working) ->
     let plan = match &working.plan {
         Ok(plan) => plan,
         Err(message) => {
-            return failed(facts, history, Reason::InternalError, message);
+            return failed(facts, Reason::InternalError, message);
         }
     };
     let due = plan.steps.iter().enumerate().find_map(|(index, step)| {
@@ -31,7 +31,10 @@ pub(super) fn working_on(facts: &Facts, history: &History, working: &Working) ->
         (!good).then_some((index, step, attempt))
     });
     let Some((index, step, attempt)) = due else {
-        let message = format!("all {} steps were done", plan.steps.len());
+        let message = match plan.steps.len() {
+            1 => "its step was done".to_owned(),
+            count => format!("all {count} steps were done"),
+        };
         return finish(
             facts,
             Stage::Execute,
@@ -47,7 +50,6 @@ pub(super) fn working_on(facts: &Facts, history: &History, working: &Working) ->
             let message = format!("step {} failed ({})", step.name, ended.reason);
             failed(
                 facts,
-                history,
                 Reason::StepFailed,
                 &working.told(&step.name, message),
             )
@@ -78,7 +80,7 @@ fn fresh(
         .map_or(facts.now, |started| started.at);
     if passed(started, timeout, facts.now) {
         let message = format!("its time was over before step {}", step.name);
-        return failed(facts, history, Reason::DeadlineExceeded, &message);
+        return failed(facts, Reason::DeadlineExceeded, &message);
     }
     stepping(working, (index, 1, None))
 }
@@ -100,8 +102,8 @@ fn stepping(
     }))
 }
 
-fn failed(facts: &Facts, history: &History, reason: Reason, message: &str) -> Decision {
-    let message = if history.has_effects() {
+fn failed(facts: &Facts, reason: Reason, message: &str) -> Decision {
+    let message = if facts.has_effects() {
         format!("{message}; what was done before stays as it is")
     } else {
         message.to_owned()

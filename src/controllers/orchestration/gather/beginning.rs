@@ -10,6 +10,7 @@ use crate::{
         freezes,
         orchestration::{OrchestrationError, OrchestrationKind},
     },
+    domain::plan::RunRef,
 };
 
 impl OrchestrationKind {
@@ -20,7 +21,7 @@ impl OrchestrationKind {
         gate: &Gate,
     ) -> Result<Beginning, OrchestrationError> {
         let mut beginning = Beginning {
-            frozen: self.frozen(&facts.run.namespace).await?,
+            frozen: self.frozen(&facts.run).await?,
             ..Beginning::default()
         };
         if !beginning.frozen.is_empty() {
@@ -66,9 +67,18 @@ impl OrchestrationKind {
         }))
     }
 
-    /// The Freezes that stop what happens in this namespace, as they stand now. One that was lifted stops until that is
-    /// on record.
-    pub(super) async fn frozen(&self, namespace: &str) -> Result<Vec<Frozen>, OrchestrationError> {
+    /// The Freezes that stop the run, as they stand now. One that was lifted stops until that is on record.
+    pub(super) async fn frozen(&self, run: &RunRef) -> Result<Vec<Frozen>, OrchestrationError> {
+        // Before it looks: what is lifted after the look wakes it.
+        self.memory.waits(run);
+        let frozen = self.freezes(&run.namespace).await?;
+        if frozen.is_empty() {
+            self.memory.waits_no_more(run);
+        }
+        Ok(frozen)
+    }
+
+    async fn freezes(&self, namespace: &str) -> Result<Vec<Frozen>, OrchestrationError> {
         let all: Api<Freeze> = Api::all(self.client.clone());
         let all = all.list(&ListParams::default()).await;
         let all = all.map_err(|source| OrchestrationError::Read {

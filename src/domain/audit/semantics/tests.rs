@@ -69,11 +69,14 @@ fn lines(history: &str) -> Vec<&str> {
 fn read(lines: &[&str]) -> Verdict {
     let mut semantics = Semantics::default();
     semantics.begin(ORIGIN);
+    let mut leaf = 0;
     for line in lines {
         if let Some(origin) = line.strip_prefix("begin ") {
             semantics.begin(origin);
+            leaf = 0;
         } else {
-            semantics.record(&record(line));
+            semantics.record(leaf, &record(line));
+            leaf += 1;
         }
     }
     semantics.finish()
