@@ -78,11 +78,11 @@ bench: ## The log's numbers and those of signatures, beside what the machine can
 check: ## Fast, without a cluster: fmt, clippy, doc, secrets, unit tests, floors, drift
 	@$(REPORT) check fmt clippy doc secrets unit
 
-test: ## check, then the stores, the log and everything on the control plane; what CI runs
-	@$(REPORT) test doctor fmt clippy doc secrets unit stores audit cosign ledger on-cluster on-kubelet demo
+test: ## check, then the stores, the log, runs and everything on the control plane; what CI runs
+	@$(REPORT) test doctor fmt clippy doc secrets unit stores audit cosign ledger runs on-cluster on-kubelet demo
 
-long: ## Version legs, the older signing programs, fuzz, ten minutes of kill -9, a thousand waiting runs, soak (their short forms run in make test), cargo-deny
-	@$(REPORT) long doctor deny cosign-older on-1.33 on-1.34 on-1.37 fuzz torture waiting soak
+long: ## Version legs, the older signing programs, fuzz, ten minutes of kill -9, 200 runs through outages, a thousand waiting runs, soak (their short forms run in make test), cargo-deny
+	@$(REPORT) long doctor deny cosign-older on-1.33 on-1.34 on-1.37 fuzz torture long-runs waiting soak
 
 cluster: doctor ## Start a control plane that stays, and say what to source
 	@tests/cluster/session up
@@ -105,6 +105,18 @@ ledger: ## The log under kill -9, crashes, failing disks, silent and dying datab
 	@$(WITH) tests/postgres with $(LEDGER) -- --test-threads=3
 	@$(CARGO) build --locked --bin neuralops
 
+# The operator that is killed has the places as well; the default build is what is restored after it.
+RUNS := $(CARGO) test --locked --features failpoints --test runs
+runs: ## Runs under crashes at every place, sleeping leaders, outages of API server and etcd, and a log that cannot be written
+	@$(RUNS) --no-run
+	@$(WITH) $(RUNS) -- --test-threads=2
+	@$(CARGO) build --locked --bin neuralops
+
+long-runs: ## The same with every step at every place, 200 runs through the outages, and etcd paused for 30 s
+	@$(RUNS) --no-run
+	@export NEURALOPS_RUNS_ALL=1 NEURALOPS_RUNS=$${NEURALOPS_RUNS:-200}; $(WITH) $(RUNS) -- --nocapture --test-threads=1
+	@$(CARGO) build --locked --bin neuralops
+
 torture: ## Ten minutes of kill -9 against the log, on both stores, and a long game of accidents; make test runs 20 seconds
 	@$(LEDGER) --no-run
 	@export NEURALOPS_TORTURE_SECONDS=$${NEURALOPS_TORTURE_SECONDS:-600} NEURALOPS_TORTURE_SEED=$${NEURALOPS_TORTURE_SEED:-$$$$} \
@@ -112,7 +124,7 @@ torture: ## Ten minutes of kill -9 against the log, on both stores, and a long g
 	$(WITH) tests/postgres with $(LEDGER) -- --nocapture torture model
 	@$(CARGO) build --locked --bin neuralops
 
-.PHONY: ledger torture cluster-binaries on-cluster on-kubelet on-1.33 on-1.34 on-1.37 fuzz waiting soak
+.PHONY: ledger runs long-runs torture cluster-binaries on-cluster on-kubelet on-1.33 on-1.34 on-1.37 fuzz waiting soak
 CLUSTER_TESTS := tests/operator $(CARGO) test --locked --test cluster -- --test-threads=8
 # Both before a cluster is up: a control plane that waits for a compiler only costs memory.
 cluster-binaries:

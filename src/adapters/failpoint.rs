@@ -1,7 +1,8 @@
 //! Floor 2: named places at which a test can make the process die. They exist behind the cargo feature `failpoints`
 //! alone; a release build has neither the places nor their names, and a test holds that.
 
-/// Dies here, if the test bed says so: `NEURALOPS_FAILPOINT=name` or `name:N` for the N-th time.
+/// Dies here, if the test bed says so: `NEURALOPS_FAILPOINT=name` or `name:N` for the N-th time; with `pause@` before it
+/// the process stops instead, as by SIGSTOP, until somebody continues it.
 #[cfg(feature = "failpoints")]
 pub fn reached(name: &str) {
     use std::sync::{
@@ -9,7 +10,7 @@ pub fn reached(name: &str) {
         atomic::{AtomicU64, Ordering},
     };
 
-    static CHOSEN: OnceLock<Option<(String, u64)>> = OnceLock::new();
+    static CHOSEN: OnceLock<Option<(bool, String, u64)>> = OnceLock::new();
     static SEEN: AtomicU64 = AtomicU64::new(0);
 
     #[expect(
@@ -18,13 +19,24 @@ pub fn reached(name: &str) {
     )]
     let chosen = CHOSEN.get_or_init(|| {
         let text = std::env::var("NEURALOPS_FAILPOINT").ok()?;
-        let (name, count) = text.rsplit_once(':').unwrap_or((&text, "1"));
-        Some((name.to_owned(), count.parse().ok()?))
+        let (pauses, place) = match text.strip_prefix("pause@") {
+            Some(place) => (true, place),
+            None => (false, text.as_str()),
+        };
+        let (name, count) = place.rsplit_once(':').unwrap_or((place, "1"));
+        Some((pauses, name.to_owned(), count.parse().ok()?))
     });
-    if let Some((chosen, count)) = chosen
+    if let Some((pauses, chosen, count)) = chosen
         && chosen == name
         && SEEN.fetch_add(1, Ordering::AcqRel) + 1 == *count
     {
+        if *pauses {
+            // Nobody reads what became of it: a process that goes on was stopped, or the test finds that it was not.
+            let _ = std::process::Command::new("kill")
+                .args(["-STOP", &std::process::id().to_string()])
+                .status();
+            return;
+        }
         // As by kill -9: nothing is flushed and nothing is unwound.
         std::process::abort();
     }

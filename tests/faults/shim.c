@@ -177,11 +177,15 @@ static void before_write(int fd, const char *path, off_t at, size_t count) {
     page->inode = file.st_ino;
     page->number = number;
     snprintf(page->path, sizeof page->path, "%s", path);
-    /* The descriptor may be for writing only; what is beyond the end reads as nothing, which is what is there. */
-    int reading = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-    if (reading >= 0) {
-      syscall(SYS_pread64, reading, page->disk, (size_t)PAGE, number * PAGE);
-      syscall(SYS_close, reading);
+    /* What is beyond the end reads as nothing, which is what is there. Only a descriptor for writing needs another one:
+     * to close any of a file lets go of all locks that the process has on it, and SQLite holds some on its -shm file, by
+     * which the next process to open it knows that it may not make it anew. */
+    if (syscall(SYS_pread64, fd, page->disk, (size_t)PAGE, number * PAGE) < 0) {
+      int reading = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+      if (reading >= 0) {
+        syscall(SYS_pread64, reading, page->disk, (size_t)PAGE, number * PAGE);
+        syscall(SYS_close, reading);
+      }
     }
     page->next = pages;
     pages = page;

@@ -5,31 +5,33 @@ use std::{collections::BTreeSet, fs, path::Path, process::Command};
 /// The variable that chooses one.
 pub const VARIABLE: &str = "NEURALOPS_FAILPOINT";
 
-/// Every one of this folder, by file and in the order in which they stand there.
-pub fn names(folder: &str) -> Vec<String> {
+/// Every one of this folder or file, by file and in the order in which they stand there.
+pub fn names(place: &str) -> Vec<String> {
     let mut names = Vec::new();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    collect(&folder, &mut names);
+    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join(place);
+    collect(&place, &mut names);
     names
 }
 
-fn collect(folder: &Path, names: &mut Vec<String>) {
-    let mut entries: Vec<_> = fs::read_dir(folder)
-        .expect("a folder")
-        .map(|entry| entry.expect("an entry").path())
-        .collect();
-    entries.sort();
-    for path in entries {
-        if path.is_dir() {
-            collect(&path, names);
-        } else if path.extension().is_some_and(|ending| ending == "rs") {
-            let text = fs::read_to_string(&path).expect("a source");
+fn collect(place: &Path, names: &mut Vec<String>) {
+    if !place.is_dir() {
+        if place.extension().is_some_and(|ending| ending == "rs") {
+            let text = fs::read_to_string(place).expect("a source");
             let found = text.split("failpoint!(\"").skip(1);
             names.extend(found.map(|rest| {
                 let (name, _) = rest.split_once('"').expect("the end of a name");
                 name.to_owned()
             }));
         }
+        return;
+    }
+    let mut entries: Vec<_> = fs::read_dir(place)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    entries.sort();
+    for path in entries {
+        collect(&path, names);
     }
 }
 

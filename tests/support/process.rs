@@ -54,12 +54,17 @@ impl OwnCluster {
 
     /// The same with pods of this kind: none or kwok.
     pub async fn start_with_pods(pods: &str) -> Self {
+        Self::start_with(&[("E2E_PODS", pods)]).await
+    }
+
+    /// The same, as tests/cluster/up is told by this environment.
+    pub async fn start_with(told: &[(&str, &str)]) -> Self {
         let room = ROOM.acquire().await.expect("never closed");
         let output = script("up")
             // What the shared cluster exports must not decide about this one.
             .env_remove("KUBECONFIG")
             .env_remove("E2E_DIR")
-            .env("E2E_PODS", pods)
+            .envs(told.iter().copied())
             .stderr(Stdio::inherit())
             .output()
             .expect("tests/cluster/up runs");
@@ -154,7 +159,12 @@ impl OwnCluster {
 
     /// Starts an operator with these further flags.
     pub fn operator(&self, flags: &[&str]) -> Operator {
-        Operator::start(&self.dir, &self.operator_kubeconfig(), flags)
+        self.operator_in(&[], flags)
+    }
+
+    /// The same in this environment.
+    pub fn operator_in(&self, environment: &[(&str, &str)], flags: &[&str]) -> Operator {
+        Operator::start(&self.dir, &self.operator_kubeconfig(), environment, flags)
     }
 }
 
@@ -171,7 +181,7 @@ pub struct Operator {
 }
 
 impl Operator {
-    fn start(dir: &Path, kubeconfig: &Path, flags: &[&str]) -> Self {
+    fn start(dir: &Path, kubeconfig: &Path, environment: &[(&str, &str)], flags: &[&str]) -> Self {
         let log = dir
             .join("log")
             .join(random("operator"))
@@ -189,6 +199,7 @@ impl Operator {
             // Replicas of one cluster have one store.
             .arg(dir.join("data/operator"))
             .args(flags)
+            .envs(environment.iter().copied())
             .stdout(file.try_clone().expect("a second handle"))
             .stderr(file)
             .spawn()
@@ -266,10 +277,22 @@ impl Operator {
         );
     }
 
+    /// Whether it sleeps, as by SIGSTOP.
+    pub fn is_stopped(&self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        status.is_ok_and(|status| status.lines().any(|line| line.starts_with("State:\tT")))
+    }
+
     /// How it ended, if it has; 128 for an end by a signal.
     pub fn exit_code(&mut self) -> Option<i32> {
         let status = self.child.try_wait().expect("a child of ours");
         status.map(|status| status.code().unwrap_or(128))
+    }
+
+    /// Panics with its last words if it has ended.
+    pub fn lives(&mut self) {
+        let status = self.child.try_wait().expect("a child of ours");
+        assert_eq!(status, None, "{}", self.log_tail());
     }
 
     /// Waits for its end.

@@ -236,7 +236,7 @@ impl Pass<'_> {
         self.legal(self.facts.stage(), Stage::Execute)?;
         let made = begin.made;
         let run = self.run().clone();
-        failpoint!("begin.before");
+        failpoint!("start.before");
         let claim = Claim {
             run: RunKey {
                 uid: run.uid.clone(),
@@ -262,14 +262,14 @@ impl Pass<'_> {
                 return Ok(self.wait(wait).await);
             }
         }
-        failpoint!("begin.claimed");
+        failpoint!("start.claimed");
         // It was deleted meanwhile, and what it held may have been released before it was claimed.
         if self.kind.memory.has_left(&run.uid) {
             self.kind.ledger.release(&run.uid).await?;
             return Ok((Told::Same, Verdict::Settled));
         }
         self.record(begin.record, Ack::Anchored).await?;
-        failpoint!("begin.after");
+        failpoint!("start.after");
         self.kind
             .metrics
             .stage_left(Stage::Approve, Reason::Approved.as_str());

@@ -1,0 +1,143 @@
+//! The log cannot be written while runs are at each stage: nothing is asked, approved, begun or stepped, and it is said why;
+//! a stop still stops, and is recorded late. Afterwards everything goes on.
+
+use neuralops::domain::audit::event::Event;
+use serde_json::{Value, json};
+
+use super::bed::{Bed, LONG, append, basket, target};
+use crate::disk::{Disk, Fault};
+use crate::support::{Operator, Scene, create, eventually, need};
+
+/// What is done with each when it cannot be recorded.
+const RUNS: [&str; 5] = ["asked", "voted", "released", "stepped", "cancelled"];
+
+async fn scene(bed: &Bed) -> Scene {
+    let scene = Scene::set(bed.own.cluster(), "unwritten").await;
+    for name in RUNS {
+        create(scene.admin(), basket(&scene, name))
+            .await
+            .expect("a deployment");
+        let steps = json!([
+            {"name": "wait", "wait": {"duration": "6s"}},
+            {"name": "append", "patch": append(name)},
+            {"name": "scale", "scale": {"target": target(name), "replicas": 2}},
+        ]);
+        scene.signed(scene.playbook(name, steps)).await;
+    }
+    scene
+}
+
+async fn arguments(scene: &Scene, name: &str) -> Value {
+    let found = scene.object("Deployment", name).await;
+    found["spec"]["template"]["spec"]["containers"][0]["args"].clone()
+}
+
+fn says(status: &Value, reason: &str) -> bool {
+    let conditions = status["conditions"].as_array();
+    conditions.is_some_and(|all| all.iter().any(|one| one["reason"] == reason))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_goes_on_while_the_log_cannot_be_written_and_everything_afterwards() {
+    need!(Owned, Users);
+    let bed = Bed::set().await;
+    let scene = scene(&bed).await;
+    let disk = Disk::under(&bed.own.data().join("audit.db"));
+    disk.set(None);
+    let mut operator = bed.operator(&disk.environment()).await;
+    operator.ready().await;
+
+    let voted = before(&bed, &scene, &mut operator).await;
+    disk.set(Some(Fault::Full));
+    scene.ask("asked", "asked", json!({})).await;
+    scene.approve(&voted).await;
+    for (name, spec) in [
+        ("released", json!({"releasedBy": "alice"})),
+        ("cancelled", json!({"cancel": true, "cancelledBy": "alice"})),
+    ] {
+        let alice = scene.alice().await;
+        let said = scene.patch(&alice, "Orchestration", name, json!({"spec": spec}));
+        said.await.expect("alice may");
+    }
+
+    for name in ["asked", "released", "stepped"] {
+        let held = |status: &Value| says(status, "AuditUnavailable");
+        scene.until(name, "says what is missing", held).await;
+    }
+    let cancelled = scene.ended("cancelled", "Cancelled").await;
+    assert!(disk.met() > 0, "the disk was never full");
+    let asked = scene.object("Orchestration", "asked").await;
+    assert_eq!(
+        asked["status"]["gates"],
+        Value::Null,
+        "{:#}",
+        asked["status"]
+    );
+    let gate = voted["status"]["gates"][0]["name"]
+        .as_str()
+        .expect("a name");
+    let gate = scene.object("Gate", gate).await;
+    assert_ne!(gate["status"]["state"], "Approved", "{:#}", gate["status"]);
+    for name in RUNS {
+        assert_eq!(arguments(&scene, name).await, json!(["a"]), "{name}");
+    }
+
+    disk.set(None);
+    let asked = scene.asked("asked").await;
+    scene.approve(&asked).await;
+    for name in ["asked", "voted", "released", "stepped"] {
+        scene.ended(name, "Succeeded").await;
+        assert_eq!(arguments(&scene, name).await, json!(["a", "b"]), "{name}");
+    }
+    assert_eq!(arguments(&scene, "cancelled").await, json!(["a"]));
+    recorded_late(&bed, &cancelled).await;
+    bed.verifies().await;
+}
+
+/// One that is about to be approved, one that is and waits for its release, one in its first step, and one that will be
+/// cancelled; the first of them.
+async fn before(bed: &Bed, scene: &Scene, operator: &mut Operator) -> Value {
+    for name in &RUNS[1..] {
+        let more = match *name {
+            "released" => json!({"start": "OnRelease"}),
+            _ => json!({}),
+        };
+        scene.ask(name, name, more).await;
+    }
+    let voted = scene.asked("voted").await;
+    scene.asked("cancelled").await;
+    for name in ["released", "stepped"] {
+        let run = scene.asked(name).await;
+        scene.approve(&run).await;
+    }
+    let waits = |status: &Value| says(status, "AwaitingRelease");
+    scene.until("released", "waits", waits).await;
+    let stepped = scene.object("Orchestration", "stepped").await;
+    let uid = stepped["metadata"]["uid"].as_str().expect("a uid");
+    eventually("it waits in its first step", LONG, async || {
+        operator.lives();
+        let records = bed.records(uid).await;
+        let mut codes = records.iter().map(|record| record.fact.code);
+        if codes.any(|code| code == Event::StepIntended) {
+            Ok(())
+        } else {
+            Err(operator.log_tail())
+        }
+    })
+    .await;
+    voted
+}
+
+async fn recorded_late(bed: &Bed, cancelled: &Value) {
+    let uid = cancelled["metadata"]["uid"].as_str().expect("a uid");
+    eventually("the cancellation is recorded late", LONG, async || {
+        let records = bed.records(uid).await;
+        let mut late = records.iter().filter(|record| record.late.is_some());
+        if late.any(|record| record.fact.code == Event::RunCancelled) {
+            Ok(())
+        } else {
+            Err(format!("{} records", records.len()))
+        }
+    })
+    .await;
+}
