@@ -115,7 +115,7 @@ async fn before(bed: &Bed, scene: &Scene, operator: &mut Operator) -> Value {
     let stepped = scene.object("Orchestration", "stepped").await;
     let uid = stepped["metadata"]["uid"].as_str().expect("a uid");
     eventually("it waits in its first step", LONG, async || {
-        operator.lives();
+        assert_eq!(operator.exit_code(), None, "{}", operator.log_tail());
         let records = bed.records(uid).await;
         let mut codes = records.iter().map(|record| record.fact.code);
         if codes.any(|code| code == Event::StepIntended) {
