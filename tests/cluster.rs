@@ -11,6 +11,7 @@
 mod cluster_admission;
 mod cluster_applied;
 mod cluster_audit;
+mod cluster_bad_input;
 mod cluster_commands;
 mod cluster_costs;
 mod cluster_crds;
@@ -29,4 +30,5 @@ mod cluster_signing;
 mod cluster_sourced;
 mod cluster_steps;
 mod cluster_story;
+mod cluster_unknown;
 mod support;

@@ -1,6 +1,11 @@
 //! Every way in which a run waits, is stopped or comes to its end, with the real operator: what its status says then, what is
 //! on record, and that nothing happens which must not.
 
+#![expect(
+    clippy::too_many_lines,
+    reason = "a scene is told from beginning to end"
+)]
+
 mod cancel;
 mod ends;
 mod freezes;

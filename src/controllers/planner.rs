@@ -22,7 +22,7 @@ use crate::{
             keys::Keys,
             raw,
         },
-        steps::{Forecast, Planning, Veil, kind_of},
+        steps::{Forecast, Planning, Veil, kind_of, unsupported},
     },
     api::v1alpha1::{ApprovalRules, GitOps, OrchestrationSpec, PlaybookSpec, RawPlaybook, Step},
     domain::{
@@ -210,7 +210,9 @@ impl Planner {
             .get(SUSPEND)
             .is_some_and(|value| value == "true")
         {
-            let message = format!("Playbook {name} carries the annotation {SUSPEND}: no new runs");
+            let message = format!(
+                "Playbook {name} carries the annotation {SUSPEND}: no new runs; this one is planned when the annotation is taken away"
+            );
             return Err(Obstacle::unknown(Reason::Suspended, message));
         }
         let examined = match self.verification.of(&object).await {
@@ -301,7 +303,7 @@ async fn forecasts(
                 .map(|found| (kind.name(), found)),
             None => Err(Obstacle::unknown(
                 Reason::StepUnsupported,
-                "this version cannot plan such a step",
+                unsupported(step),
             )),
         };
         let forecast = forecast.and_then(|(kind, found)| Ok((kind, owned(found, git_ops)?)));
@@ -381,7 +383,7 @@ fn made(plan: Plan, steps: Vec<Step>, approval: Vec<ApprovalRules>) -> Result<Ma
         .map_err(|error| Obstacle::fail(Reason::InternalError, chain(&error)))?;
     if bytes.len() > LARGEST {
         let message = format!(
-            "the plan has {} bytes, {LARGEST} are allowed: make the Playbook smaller",
+            "the plan has {} bytes, {LARGEST} are allowed: split the Playbook, or write less in one run",
             bytes.len()
         );
         return Err(Obstacle::fail(Reason::PlanTooLarge, message));

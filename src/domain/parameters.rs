@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use jsonschema::error::ValidationErrorKind;
 use serde_json::{Map, Value};
 
 use super::{
@@ -14,6 +15,8 @@ use super::{
 const LARGEST_PATTERN: usize = 64 * 1024;
 /// What one look at the values can find; nobody reads more.
 const MOST_FINDINGS: usize = 12;
+/// A value that is longer is not repeated.
+const LONGEST_SHOWN: usize = 240;
 
 /// The types that a parameter can have. No number: floats are not exact, and no null: it means nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +48,17 @@ impl ParameterType {
             .iter()
             .find(|(_, kind)| *kind == self)
             .map_or("", |(word, _)| word)
+    }
+
+    /// How a value of it is written.
+    fn advice(self) -> &'static str {
+        match self {
+            Self::String => "write any text",
+            Self::Integer => "write a whole number within 2^53-1 on either side of zero",
+            Self::Boolean => "write true or false",
+            Self::Array => r#"write JSON without null and fractions, such as ["a", "b"]"#,
+            Self::Object => r#"write JSON without null and fractions, such as {"a": "b"}"#,
+        }
     }
 
     /// The value that a text stands for: strings bare, all else as the JSON literal of its type.
@@ -158,7 +172,11 @@ fn value(
     let read = |text: &str, place: &str| {
         kind.read(text).map(Some).ok_or_else(|| {
             let shown: String = text.chars().take(80).collect();
-            format!("{place}: {shown:?} is no {}", kind.as_str())
+            format!(
+                "{place}: {shown:?} is no {}: {}",
+                kind.as_str(),
+                kind.advice()
+            )
         })
     };
     if let Some(text) = given {
@@ -184,6 +202,25 @@ fn value(
     }
 }
 
+/// A parameter that the Playbook needs and nobody gave; its default may be a word that the incident lacks.
+fn not_given(name: &str, schema: &Value) -> String {
+    let properties = schema.get("properties");
+    let default = properties.and_then(|all| all.get(name)?.get("default")?.as_str());
+    let lacking =
+        default
+            .and_then(incident_reference)
+            .map_or_else(String::new, |(section, word)| {
+                let section = match section {
+                    Section::Labels => "label",
+                    Section::Annotations => "annotation",
+                };
+                format!(", and the incident has no {section} {word} to take it from")
+            });
+    format!(
+        "parameters.{name}: the Playbook needs it, and it is not given{lacking}: ask again with a value"
+    )
+}
+
 /// What the schema says against the values.
 fn unfit(schema: Option<&Value>, values: &Map<String, Value>) -> Vec<String> {
     let Some(schema) = schema else {
@@ -195,8 +232,19 @@ fn unfit(schema: Option<&Value>, values: &Map<String, Value>) -> Vec<String> {
             .iter_errors(&instance)
             .take(MOST_FINDINGS)
             .map(|error| {
+                if let ValidationErrorKind::Required { property } = error.kind()
+                    && error.instance_path().as_str().is_empty()
+                    && let Some(name) = property.as_str()
+                {
+                    return not_given(name, schema);
+                }
                 let at = error.instance_path().as_str().replace('/', ".");
-                format!("parameters{at}: {error}")
+                // A value may be long, and what is wrong with it stands behind it.
+                if error.instance().to_string().len() > LONGEST_SHOWN {
+                    format!("parameters{at}: {}", error.masked())
+                } else {
+                    format!("parameters{at}: {error}")
+                }
             })
             .collect(),
         Err(error) => vec![format!("the Playbook's schema does not build: {error}")],
@@ -208,6 +256,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    const LONG: &str = match std::str::from_utf8(&[b'x'; 4000]) {
+        Ok(text) => text,
+        Err(_) => "",
+    };
 
     fn schema() -> Value {
         json!({
@@ -308,6 +361,16 @@ mod tests {
                 vec![("deployment", "a"), ("other", "1")],
                 vec![],
                 "the Playbook has no such parameter; it declares deployment",
+            ),
+            (
+                vec![("replicas", "1")],
+                vec![],
+                "parameters.deployment: the Playbook needs it, and it is not given, and the incident has no label deployment to take it from: ask again with a value",
+            ),
+            (
+                vec![("deployment", LONG)],
+                vec![],
+                "parameters.deployment: value is longer than 5 characters",
             ),
             (
                 vec![],

@@ -3,7 +3,7 @@
 
 use cel::{
     IdedExpr,
-    common::ast::{EntryExpr, Expr},
+    common::ast::{EntryExpr, Expr, LiteralValue},
 };
 use serde_json::Value;
 
@@ -31,6 +31,26 @@ const TYPES: [&str; 10] = [
     "string",
     "type",
     "uint",
+];
+
+/// What there is to call, apart from operators and loops.
+const FUNCTIONS: [&str; 16] = [
+    "bool",
+    "bytes",
+    "contains",
+    "double",
+    "dyn",
+    "endsWith",
+    "hasValue",
+    "int",
+    "or",
+    "orValue",
+    "size",
+    "startsWith",
+    "string",
+    "type",
+    "uint",
+    "value",
 ];
 
 fn not_allowed(why: impl Into<String>) -> CelError {
@@ -104,7 +124,40 @@ pub(super) fn input(name: &str, value: &Value) -> Result<(), CelError> {
 /// What was read: no loop within a loop, no pattern, no name that is not known.
 pub(super) fn expression(whole: &IdedExpr, variables: &[String]) -> Result<(), CelError> {
     let mut known: Vec<&str> = variables.iter().map(String::as_str).collect();
-    walk(whole, &mut known, 0)
+    walk(whole, &mut known, 0)?;
+    // Whoever approves must not find out afterwards that it could never hold.
+    match other_than_truth(&whole.expr) {
+        Some(sort) => Err(CelError::NoTruth(sort)),
+        None => Ok(()),
+    }
+}
+
+/// What an expression gives that can be no truth value, whatever it is evaluated with; none, if it may be one.
+fn other_than_truth(expression: &Expr) -> Option<&'static str> {
+    match expression {
+        Expr::Literal(LiteralValue::Boolean(_)) => None,
+        Expr::Literal(LiteralValue::String(_)) => Some("a text"),
+        Expr::Literal(LiteralValue::Null) => Some("null"),
+        Expr::Literal(LiteralValue::Bytes(_)) => Some("something else"),
+        Expr::Literal(_) => Some("a number"),
+        Expr::List(_) => Some("a list"),
+        Expr::Map(_) | Expr::Struct(_) => Some("a map"),
+        Expr::Call(call) => match call.func_name.as_str() {
+            "-_" | "_-_" | "_*_" | "_/_" | "_%_" | "size" | "int" | "uint" | "double" => {
+                Some("a number")
+            }
+            "_+_" => Some("a number, text or list"),
+            "string" => Some("a text"),
+            "bytes" | "type" => Some("something else"),
+            _ => None,
+        },
+        Expr::Unspecified | Expr::Ident(_) | Expr::Select(_) | Expr::Comprehension(_) => None,
+    }
+}
+
+/// Operators bear names that nobody can write.
+fn is_function(name: &str) -> bool {
+    FUNCTIONS.contains(&name) || !name.starts_with(|c: char| c.is_ascii_alphabetic())
 }
 
 fn walk<'a>(part: &'a IdedExpr, known: &mut Vec<&'a str>, loops: u32) -> Result<(), CelError> {
@@ -125,6 +178,13 @@ fn walk<'a>(part: &'a IdedExpr, known: &mut Vec<&'a str>, loops: u32) -> Result<
                 return Err(not_allowed(
                     "matches is not offered: a pattern can take for ever; use contains, startsWith or endsWith",
                 ));
+            }
+            if !is_function(&call.func_name) {
+                return Err(not_allowed(format!(
+                    "there is no function {}; there are {}",
+                    call.func_name,
+                    FUNCTIONS.join(", ")
+                )));
             }
             let target = call.target.iter().map(AsRef::as_ref);
             target

@@ -23,6 +23,35 @@ fn check(expression: &str) -> Result<(), CelError> {
 }
 
 #[test]
+fn what_could_never_hold_is_refused_before_anybody_is_asked() {
+    for (expression, told) in [
+        ("1 + 1", "gives no truth value but a number"),
+        ("'yes'", "gives no truth value but a text"),
+        ("[true]", "gives no truth value but a list"),
+        ("size(object.items)", "gives no truth value but a number"),
+        (
+            "object.a.shout()",
+            "there is no function shout; there are bool, bytes",
+        ),
+        ("now() > 1", "there is no function now"),
+        ("object.items.exists(1)", "there is no function exists"),
+    ] {
+        let error = check(expression).expect_err(expression).to_string();
+        assert!(error.contains(told), "{expression}: {error}");
+    }
+    for good in [
+        "object.ready",
+        "object.items.all(i, i.ready)",
+        "size(object.a) == 1 && !has(object.b)",
+        "object.a in ['a', 'b'] ? true : params.s == 'a'",
+        "string(params.n) == '2' && object.name.startsWith('a') && -params.n < 0",
+        "type(object.a) == string && object.items.exists_one(i, i[0] == 1)",
+    ] {
+        assert!(check(good).is_ok(), "{good}: {:?}", check(good));
+    }
+}
+
+#[test]
 fn expressions_see_the_object_as_its_author_does() {
     let object = json!({
         "metadata": {"name": "checkout", "labels": {"app.kubernetes.io/name": "x"}},

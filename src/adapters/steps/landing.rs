@@ -162,10 +162,68 @@ fn said(error: &AccountError, words: Words) -> String {
         (Words::Hidden, Some(code)) => format!(
             "{error}: the API server answered {code}; its words may hold values of the Secret and are not shown"
         ),
-        _ => chain(error),
+        _ => match error.words() {
+            // What the client adds to it is the same once more, for its developers.
+            Some(words) => format!("{error}: {}", without_objects(words.trim())),
+            None => chain(error),
+        },
     };
-    match text.char_indices().nth(LONGEST) {
-        None => text,
-        Some((end, _)) => format!("{} …", text.get(..end).unwrap_or_default()),
+    shortened(&text, LONGEST)
+}
+
+/// The API server may repeat the whole object, quoted, before it says what is wrong with it: nobody needs that in a status.
+fn without_objects(words: &str) -> String {
+    let mut told = String::new();
+    let mut rest = words;
+    while let Some((before, object)) = rest.split_once("\"{\\\"") {
+        let mut escaped = false;
+        let end = object.char_indices().find(|(_, c)| {
+            let ends = *c == '"' && !escaped;
+            escaped = *c == '\\' && !escaped;
+            ends
+        });
+        told.push_str(before);
+        told.push('…');
+        rest = end.map_or("", |(end, _)| object.get(end + 1..).unwrap_or_default());
+    }
+    told.push_str(rest);
+    told
+}
+
+/// A text that fits, with both ends: what was done, and what was wrong.
+fn shortened(text: &str, longest: usize) -> String {
+    let length = text.chars().count();
+    if length <= longest {
+        return text.to_owned();
+    }
+    let head = longest / 4;
+    let begin: String = text.chars().take(head).collect();
+    let end = text.chars().skip(length.saturating_sub(longest - head));
+    format!("{begin} … {}", end.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_that_is_repeated_is_left_out() {
+        let words = r#"patch: Invalid value: "{\"a\":\"\\\"b\\\"\"}": json: cannot unmarshal "x""#;
+        let told = r#"patch: Invalid value: …: json: cannot unmarshal "x""#;
+        assert_eq!(without_objects(words), told);
+        assert_eq!(without_objects("as it is"), "as it is");
+        assert_eq!(without_objects(r#"cut off: "{\"a"#), "cut off: …");
+    }
+
+    #[test]
+    fn what_is_too_long_keeps_what_was_done_and_what_was_wrong() {
+        assert_eq!(shortened("as it is", 8), "as it is");
+        let text = format!("could not: {} no number", "é".repeat(500));
+        let short = shortened(&text, 40);
+        assert!(
+            short.starts_with("could not:") && short.ends_with("no number"),
+            "{short}"
+        );
+        assert_eq!(short.chars().count(), 43);
     }
 }

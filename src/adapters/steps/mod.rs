@@ -30,6 +30,7 @@ use crate::{
     api::v1alpha1::Step,
     domain::{
         digest::Digest,
+        lint::STEP_KINDS,
         plan::{Change, Coverage, Obstacle, Plan, PlannedStep, RunRef, Target, Undo},
         reason::Reason,
     },
@@ -81,6 +82,20 @@ pub fn kind_of(step: &Step) -> Option<&'static dyn StepKind> {
 /// Whether a step of this kind only looks, so that whoever stops it leaves nothing behind.
 pub fn only_looks(kind: &str) -> bool {
     [wait::Wait.name(), check::Check.name()].contains(&kind)
+}
+
+/// Why a step cannot be planned that no kind knows.
+pub fn unsupported(step: &Step) -> String {
+    let fields = serde_json::to_value(step).unwrap_or_default();
+    let named = STEP_KINDS
+        .into_iter()
+        .find(|kind| fields.get(kind).is_some());
+    let known: Vec<&str> = KINDS.into_iter().map(StepKind::name).collect();
+    format!(
+        "this version cannot plan a step of the kind {}, only {}: leave the step out, or do it by hand after the run",
+        named.unwrap_or("that it has"),
+        known.join(", ")
+    )
 }
 
 /// The kind with this name.

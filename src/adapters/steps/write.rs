@@ -192,7 +192,11 @@ async fn outlook(
     eyes: Eyes<'_>,
 ) -> Result<Outlook, Obstacle> {
     let account = planning.account;
-    let refused = |error: &AccountError| obstacle(account, error, eyes.words());
+    let refused = |error: &AccountError| {
+        let mut told = obstacle(account, error, eyes.words());
+        told.message.push_str(advice(error, body));
+        told
+    };
     let manager = manager(planning.playbook);
     let mut last: Option<(Option<String>, AccountError)> = None;
     for _ in 0..LOOKS {
@@ -227,6 +231,22 @@ async fn outlook(
     Err(Obstacle::unknown(Reason::DryRunUnavailable, message))
 }
 
+/// What to do about a refusal whose words do not say so.
+fn advice(error: &AccountError, body: &Body) -> &'static str {
+    match (error.code(), body) {
+        (Some(409), Body::Apply { force: false, .. }) => {
+            "; leave the field to its owner, or take it over with force: true"
+        }
+        (Some(422), Body::Json(_)) => {
+            "; if nothing else is named, one of its operations finds no such place, or its test fails: compare the paths with the object"
+        }
+        (Some(415), Body::Strategic(_)) => {
+            "; a Strategic patch works on kinds of Kubernetes itself only: use Merge or Json"
+        }
+        _ => "",
+    }
+}
+
 /// What of the object is written, as it is; nothing, if it is to be made.
 async fn part(
     kind: &dyn Write,
@@ -237,7 +257,7 @@ async fn part(
     let account = planning.account;
     let Some(live) = live else {
         if !kind.makes() {
-            return Err(absent(aim));
+            return Err(absent(aim, account.namespace()));
         }
         granted(account, served, &aim.name, &[("create", None)]).await?;
         return Ok(None);
@@ -260,16 +280,19 @@ fn present(aim: &Aim, live: &Value) -> Result<(), Obstacle> {
     Ok(())
 }
 
-fn absent(aim: &Aim) -> Obstacle {
+fn absent(aim: &Aim, namespace: &str) -> Obstacle {
     let message = format!(
-        "there is no {}/{} in the Playbook's namespace",
+        "there is no {}/{} in namespace {namespace}, the Playbook's own; is the name right?",
         aim.kind, aim.name
     );
     Obstacle::fail(Reason::TargetNotFound, message)
 }
 
 fn cannot(aim: &Aim, subresource: &str) -> Obstacle {
-    let message = format!("a {} has no {subresource}", aim.kind);
+    let message = format!(
+        "a {} has no {subresource}: name an object that has, or use patch",
+        aim.kind
+    );
     Obstacle::fail(Reason::TargetNotAllowed, message)
 }
 

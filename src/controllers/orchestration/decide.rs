@@ -247,7 +247,7 @@ fn cancelled(facts: &Facts, history: &History, gate: Option<&Gate>) -> Decision 
     } else {
         format!("cancelled by {who} before anything was changed")
     };
-    let mut records = Vec::new();
+    let mut records = first(facts);
     if !history.cancelled {
         records.push(records::cancelled(facts, by));
     }
@@ -288,14 +288,7 @@ fn again(age: SignedDuration) -> Duration {
 }
 
 fn finish(facts: &Facts, from: Stage, outcome: Outcome, reason: Reason, message: &str) -> Decision {
-    let mut records = Vec::new();
-    if facts
-        .history
-        .as_ref()
-        .is_ok_and(|history| !history.requested)
-    {
-        records.push(records::requested(facts));
-    }
+    let mut records = first(facts);
     records.push(records::finished(facts, from, outcome, message));
     Decision::Finish(Box::new(Finish {
         from,
@@ -307,6 +300,16 @@ fn finish(facts: &Facts, from: Stage, outcome: Outcome, reason: Reason, message:
         gate: None,
         verdict: None,
     }))
+}
+
+/// Who asked for it comes before whatever else is recorded of it.
+fn first(facts: &Facts) -> Vec<Draft> {
+    let history = facts.history.as_ref();
+    if history.is_ok_and(|history| !history.requested) {
+        vec![records::requested(facts)]
+    } else {
+        Vec::new()
+    }
 }
 
 fn reason_of(outcome: Outcome) -> Reason {
@@ -338,3 +341,6 @@ pub(super) fn passed(since: Timestamp, milliseconds: u64, now: Timestamp) -> boo
     let waited = now.duration_since(since);
     waited.is_positive() && waited.unsigned_abs() >= Duration::from_millis(milliseconds)
 }
+
+#[cfg(test)]
+pub(super) mod tests;

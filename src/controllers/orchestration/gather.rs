@@ -130,6 +130,16 @@ pub(super) struct Frozen {
 }
 
 impl Frozen {
+    #[cfg(test)]
+    pub(super) fn of(name: &str, by: &str, why: &str, uid: &str) -> Self {
+        Self {
+            uid: uid.to_owned(),
+            name: name.to_owned(),
+            by: by.to_owned(),
+            why: why.to_owned(),
+        }
+    }
+
     /// In a sentence.
     pub(super) fn message(&self) -> String {
         format!(

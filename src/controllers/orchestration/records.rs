@@ -175,3 +175,6 @@ pub(super) fn gone(run: &RunRef) -> Draft {
         .outcome(Reason::RunDeleted)
         .into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -390,3 +390,6 @@ fn outcome_of(outcome: Outcome) -> api::Outcome {
         Outcome::Joined => api::Outcome::Joined,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ mod values;
 use serde_json::Value;
 
 pub use position::Position;
+pub use structure::STEP_KINDS;
 pub use targets::forbidden;
 
 use super::{

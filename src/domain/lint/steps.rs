@@ -237,7 +237,7 @@ fn job(body: &Value, document: &Document, position: &Position, findings: &mut Fi
         {
             findings.error(
                 &position.key("env").index(index).key("name"),
-                format!("{name} is set twice"),
+                format!("{name} is set twice; leave one of them out"),
             );
         }
     }
@@ -292,7 +292,10 @@ fn prometheus(body: &Value, position: &Position, findings: &mut Findings) {
         .map(|(name, _)| name.clone())
         .collect();
     for name in wanted.difference(&given) {
-        findings.error(&at.key("query"), format!("${name} is not in vars"));
+        findings.error(
+            &at.key("query"),
+            format!("${name} is not in vars: give it a value there"),
+        );
     }
     for name in given.difference(&wanted) {
         findings.warning(

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{Findings, Position};
 
 /// The kinds of a step; exactly one of them stands in each.
-const KINDS: [&str; 15] = [
+pub const STEP_KINDS: [&str; 15] = [
     "apply",
     "patch",
     "scale",
@@ -171,15 +171,15 @@ fn step_body(kind: &str, body: &Value, position: &Position, findings: &mut Findi
 }
 
 fn one_kind(step: &Map<String, Value>, position: &Position, findings: &mut Findings) {
-    if KINDS
+    if STEP_KINDS
         .iter()
         .filter(|kind| step.contains_key(**kind))
         .count()
         != 1
     {
         let (last, others) = (
-            KINDS.last().copied().unwrap_or_default(),
-            KINDS.get(..KINDS.len() - 1).unwrap_or_default(),
+            STEP_KINDS.last().copied().unwrap_or_default(),
+            STEP_KINDS.get(..STEP_KINDS.len() - 1).unwrap_or_default(),
         );
         findings.error(
             position,

@@ -106,6 +106,8 @@ fn read(status: &Status, account: &str, user: &str) -> Answer {
         403 if words.contains(&format!("User \"{user}\" cannot ")) => Answer::Denied,
         400 if words.contains("does not support dry run") => Answer::NoDryRun,
         409 => Answer::Conflict,
+        // A manifest that does not fit its schema is answered like a failure of the server's own.
+        500 if words.starts_with("failed to create typed patch object") => Answer::Refused,
         401 | 408 | 429 | 500.. => Answer::Unavailable,
         _ => Answer::Refused,
     }
@@ -169,6 +171,11 @@ mod tests {
             ),
             (422, "spec.replicas: Invalid value", Answer::Refused),
             (409, "the object has been modified", Answer::Conflict),
+            (
+                500,
+                "failed to create typed patch object (shop/a; /v1, Kind=ConfigMap): .dada: field not declared in schema",
+                Answer::Refused,
+            ),
             (429, "too many requests", Answer::Unavailable),
             (500, "failed calling webhook", Answer::Unavailable),
         ];

@@ -26,11 +26,7 @@ pub(super) fn planning(facts: &Facts, opening: &Opening) -> Decision {
         finish(facts, Stage::DryRun, outcome, reason, message)
     };
     match opening {
-        Opening::Suspended => waits(
-            Reason::Suspended,
-            "the run is suspended: it is planned when suspend is taken back",
-        )
-        .into(),
+        Opening::Suspended => suspended(facts),
         Opening::NoPlaybook => no_playbook(facts),
         Opening::NoRequester => unproven(
             "spec.requestedBy does not say who asked for it: is the policy orchestration-requester installed?",
@@ -69,6 +65,17 @@ fn ask(facts: &Facts, made: &Made) -> Decision {
         records: vec![records::requested(facts), records::planned(facts, made)],
         plan_only: facts.spec.mode == Some(Mode::PlanOnly),
     }))
+}
+
+/// No run goes back to choosing a Playbook, so one that has none is not told to be further than that.
+fn suspended(facts: &Facts) -> Decision {
+    let (stage, then) = if facts.spec.playbook_ref.is_some() {
+        (Stage::DryRun, "it is planned")
+    } else {
+        (Stage::Suggest, "a Playbook is chosen")
+    };
+    let message = format!("the run is suspended: {then} when suspend is taken back");
+    Wait::new(stage, Reason::Suspended, message).into()
 }
 
 fn no_playbook(facts: &Facts) -> Decision {

@@ -78,9 +78,15 @@ fn seconds(at: Timestamp) -> Timestamp {
 
 /// A text that fits.
 pub(super) fn cut(text: &str, longest: usize) -> String {
-    if text.chars().count() <= longest {
+    if text.len() <= longest {
         return text.to_owned();
     }
-    let kept: String = text.chars().take(longest.saturating_sub(2)).collect();
-    format!("{kept} …")
+    // In bytes: many steps with long words in any script still fit into one object.
+    let room = longest.saturating_sub(" …".len());
+    let mut ends = (0..=room).rev();
+    let end = ends.find(|end| text.is_char_boundary(*end));
+    format!(
+        "{} …",
+        text.get(..end.unwrap_or_default()).unwrap_or_default()
+    )
 }

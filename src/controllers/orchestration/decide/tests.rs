@@ -1,0 +1,680 @@
+//! Floor 3, tests: what follows from where a run stands and what was found; and that whatever is found, the way that is
+//! taken from there has a name.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{
+    super::gather::{Beginning, Opening, Working},
+    *,
+};
+use crate::domain::{
+    audit::{
+        event::Event,
+        record::{Actor, Fact, Record, RecordId, VERSION},
+    },
+    digest::Digest,
+    plan::RunRef,
+};
+
+pub(in super::super) fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+pub(in super::super) fn spec(more: &Value) -> OrchestrationSpec {
+    let mut spec = json!({
+        "incident": {"summary": "checkout crash loops"}, "playbookRef": {"name": "heal"}, "requestedBy": "alice",
+    });
+    for (name, value) in more.as_object().unwrap() {
+        spec[name] = value.clone();
+    }
+    serde_json::from_value(spec).unwrap()
+}
+
+pub(in super::super) fn made(steps: usize) -> Made {
+    let steps: Vec<Value> = (0..steps)
+        .map(|number| {
+            let target = json!({
+                "apiVersion": "apps/v1", "kind": "Deployment", "resource": "deployments", "namespace": "shop",
+                "name": format!("{}{number}", "n".repeat(200)), "uid": "t", "access": "Writes",
+            });
+            json!({
+                "name": format!("s{number}"), "kind": "scale", "coverage": "ServerDryRun", "timeout": 1000, "retries": 0,
+                "targets": [target], "effect": {}, "changes": [], "undo": {"by": "restore"},
+            })
+        })
+        .collect();
+    let digest = Digest::of(b"of something");
+    let plan: Plan = serde_json::from_value(json!({
+        "v": 1, "run": {"namespace": "shop", "name": "r", "uid": "u"},
+        "playbook": {"name": "heal", "digest": digest, "revision": 1}, "policyDigest": digest,
+        "serviceAccount": "runbook", "parameters": {}, "timeout": 60_000, "steps": steps,
+    }))
+    .unwrap();
+    let bytes = plan.to_bytes().unwrap();
+    let rules = json!({"rules": [{"role": "oncall", "min": 1}]});
+    Made {
+        digest: Digest::of(&bytes),
+        plan,
+        bytes,
+        steps: Vec::new(),
+        approval: vec![serde_json::from_value(rules).unwrap()],
+    }
+}
+
+pub(in super::super) fn gate(state: &str) -> Gate {
+    let counted =
+        json!([{"user": "bob", "verdict": if state == "Rejected" { "Reject" } else { "Approve" }}]);
+    let gate = json!({
+        "apiVersion": "neuralops.io/v1alpha1", "kind": "Gate",
+        "metadata": {"name": "g", "namespace": "shop", "uid": "g-uid"},
+        "spec": {"subject": {"uid": "u", "planDigest": made(2).digest}, "rules": [{"role": "oncall", "min": 2}, {"role": "owner", "min": 1}],
+                 "requestedBy": ["alice"], "deadline": "1970-01-01T00:16:40Z"},
+        "status": {"state": state, "observedGeneration": 1, "decisions": counted},
+    });
+    serde_json::from_value(gate).unwrap()
+}
+
+/// The records of a run, a second after another from 100 on.
+pub(in super::super) fn history(records: &[(Event, Option<&str>)]) -> History {
+    let records: Vec<Record> = records
+        .iter()
+        .zip(100..)
+        .map(|((event, step), second)| {
+            let id = RecordId::of(&["a", event.code()]);
+            let mut fact = Fact::new(id, *event, Actor::operator("c")).outcome(Reason::Succeeded);
+            fact.plan_digest = Some(made(2).digest);
+            fact.step = step.map(Into::into);
+            fact.attempt = step.map(|_| 1);
+            Record {
+                v: VERSION,
+                time: at(second),
+                epoch: 1,
+                late: None,
+                fact,
+            }
+        })
+        .collect();
+    History::of((7..).zip(&records))
+}
+
+pub(in super::super) fn asked_about() -> History {
+    history(&[(Event::RunRequested, None), (Event::RunPlanned, None)])
+}
+
+pub(in super::super) fn begun(steps: &[(Event, Option<&str>)]) -> History {
+    let first = [
+        (Event::RunRequested, None),
+        (Event::RunPlanned, None),
+        (Event::RunStarted, None),
+    ];
+    history(&[&first[..], steps].concat())
+}
+
+pub(in super::super) fn facts(spec: OrchestrationSpec, history: History, look: Look) -> Facts {
+    Facts {
+        now: at(110),
+        run: RunRef {
+            namespace: "shop".into(),
+            name: "r".into(),
+            uid: "u".into(),
+        },
+        generation: 1,
+        created: at(100),
+        spec,
+        status: OrchestrationStatus::default(),
+        history: Ok(history),
+        look,
+    }
+}
+
+pub(in super::super) fn planning(opening: Opening) -> Facts {
+    facts(
+        spec(&json!({})),
+        History::default(),
+        Look::Planning(Box::new(opening)),
+    )
+}
+
+fn asked(state: &str, beginning: Option<Beginning>) -> Facts {
+    let look = Look::Asked {
+        gate: Some(gate(state)),
+        beginning: beginning.map(Box::new),
+    };
+    let mut facts = facts(spec(&json!({})), asked_about(), look);
+    facts.status.stage = Some(crate::api::v1alpha1::Stage::Approve);
+    facts
+}
+
+pub(in super::super) fn working(steps: &[(Event, Option<&str>)], frozen: Vec<Frozen>) -> Facts {
+    let look = Look::Working(Working {
+        plan: Ok(Arc::new(made(2).plan)),
+        frozen,
+        said: BTreeMap::from([("s0".to_owned(), "said".to_owned())]),
+    });
+    facts(spec(&json!({})), begun(steps), look)
+}
+
+fn whole() -> Beginning {
+    Beginning {
+        recount: Some(Ok(())),
+        made: Some(Ok(made(2))),
+        ..Beginning::default()
+    }
+}
+
+/// In a line: what it does, and its words.
+fn told(decision: &Decision) -> String {
+    match decision {
+        Decision::Settled => "Settled".to_owned(),
+        Decision::Hold(refusal) => format!("Hold {}", refusal.reason),
+        Decision::Wait(wait) => {
+            format!(
+                "Wait {} {}: {}",
+                wait.stage.as_str(),
+                wait.reason,
+                wait.message
+            )
+        }
+        Decision::Ask(ask) => format!("Ask {}", if ask.plan_only { "nobody" } else { "people" }),
+        Decision::Begin(_) => "Begin".to_owned(),
+        Decision::Step(step) => {
+            format!(
+                "Step {} {} {}",
+                step.index,
+                step.attempt,
+                step.stopped.is_some()
+            )
+        }
+        Decision::Finish(end) => {
+            format!("{} {}: {}", end.outcome.as_str(), end.reason, end.message)
+        }
+    }
+}
+
+fn starts(facts: &Facts, expected: &str) {
+    let found = told(&decide(facts));
+    assert!(
+        found.starts_with(expected),
+        "{found:?} does not start with {expected:?}"
+    );
+}
+
+#[test]
+fn where_a_run_stands_is_read_from_its_records_first() {
+    let none = OrchestrationStatus::default();
+    let told = OrchestrationStatus {
+        outcome: Some(crate::api::v1alpha1::Outcome::Failed),
+        ..none.clone()
+    };
+    let gates: OrchestrationStatus =
+        serde_json::from_value(json!({"gates": [{"name": "g", "uid": "u", "state": "Open"}]}))
+            .unwrap();
+    let cancel = spec(&json!({"cancel": true}));
+    let plain = spec(&json!({}));
+    let ended = history(&[(Event::RunRequested, None), (Event::RunFinished, None)]);
+    for (spec, status, history, expected) in [
+        (&plain, &none, History::default(), Standing::Planning),
+        (&plain, &none, asked_about(), Standing::Planning),
+        (&plain, &gates, History::default(), Standing::Planning),
+        (&plain, &gates, asked_about(), Standing::Asked),
+        (&plain, &gates, begun(&[]), Standing::Executing),
+        (&cancel, &gates, begun(&[]), Standing::Cancelled),
+        (&cancel, &none, History::default(), Standing::Cancelled),
+        (&cancel, &none, ended.clone(), Standing::Ended),
+        (&plain, &told, ended, Standing::Settled),
+    ] {
+        assert_eq!(standing(spec, status, &history), expected, "{history:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_known_or_is_over_is_left_alone() {
+    let mut facts = planning(Opening::Suspended);
+    facts.history = Err(ledger::Refusal::unavailable("closed"));
+    starts(&facts, "Hold AuditUnavailable");
+    facts.history = Ok(History::default());
+    facts.look = Look::Settled;
+    starts(&facts, "Settled");
+    facts.look = Look::Ended;
+    facts.history = Ok(history(&[(Event::RunFinished, None)]));
+    starts(
+        &facts,
+        "Succeeded Succeeded: Succeeded; the operator was interrupted",
+    );
+}
+
+#[test]
+fn a_run_that_is_not_planned_waits_or_ends_in_words() {
+    let obstacle = |verdict: Verdict| {
+        let mut one = Obstacle::fail(Reason::TargetNotFound, "why");
+        one.verdict = verdict;
+        one
+    };
+    let distrusted = |lasting| Opening::Distrusted {
+        message: "why".to_owned(),
+        lasting,
+    };
+    for (opening, expected) in [
+        (
+            Opening::Suspended,
+            "Wait DryRun Suspended: the run is suspended: it is planned",
+        ),
+        (
+            Opening::NoPlaybook,
+            "Wait Suggest NoPlaybook: the run names no Playbook: set",
+        ),
+        (
+            Opening::NoRequester,
+            "Failed RequesterUnknown: spec.requestedBy",
+        ),
+        (distrusted(true), "Failed RequesterUnknown: why"),
+        (distrusted(false), "Wait DryRun AdmissionGuardMissing: why"),
+        (Opening::Planned(Err(vec![])), "Wait DryRun InternalError"),
+        (
+            Opening::Planned(Err(vec![obstacle(Verdict::Unknown)])),
+            "Wait DryRun TargetNotFound: why",
+        ),
+        (
+            Opening::Planned(Err(vec![
+                obstacle(Verdict::Unknown),
+                obstacle(Verdict::Fail),
+            ])),
+            "Failed TargetNotFound: why",
+        ),
+        (Opening::Planned(Ok(Box::new(made(1)))), "Ask people"),
+    ] {
+        starts(&planning(opening), expected);
+    }
+    let mut nobody = made(1);
+    nobody.approval.clear();
+    starts(
+        &planning(Opening::Planned(Ok(Box::new(nobody)))),
+        "Failed Invalid",
+    );
+    let mut only = planning(Opening::Planned(Ok(Box::new(made(1)))));
+    only.spec = spec(&json!({"mode": "PlanOnly"}));
+    starts(&only, "Ask nobody");
+    // A run that has no Playbook has not come as far as a dry run.
+    let mut without = planning(Opening::Suspended);
+    without.spec.playbook_ref = None;
+    starts(&without, "Wait Suggest Suspended");
+}
+
+#[test]
+fn doubt_and_indecision_end_with_their_time() {
+    let unknown = || Opening::Planned(Err(vec![Obstacle::unknown(Reason::KindUnknown, "why")]));
+    let mut facts = planning(unknown());
+    let Decision::Wait(wait) = decide(&facts) else {
+        panic!("it waits");
+    };
+    assert_eq!(
+        (wait.verdict, wait.after),
+        (Some(PlanVerdict::Unknown), Some(Duration::from_secs(2)))
+    );
+    facts.now = at(100 + 3600);
+    starts(&facts, "Failed KindUnknown: not known for an hour: why");
+    let mut facts = planning(Opening::NoPlaybook);
+    facts.spec.playbook_ref = None;
+    facts.now = at(100 + 24 * 3600);
+    starts(&facts, "Expired NoPlaybook");
+}
+
+#[test]
+fn a_settled_gate_ends_the_run_or_begins_it() {
+    for (state, expected) in [
+        (
+            "Open",
+            "Wait Approve AwaitingApproval: Gate g waits for 2 of oncall and owner until 1970-01-01T00:16:40Z",
+        ),
+        ("Rejected", "Rejected Rejected: rejected by bob"),
+        ("Expired", "Expired Expired"),
+        ("Superseded", "Superseded Superseded"),
+        ("Cancelled", "Cancelled Cancelled"),
+    ] {
+        starts(&asked(state, None), expected);
+    }
+    starts(&asked("Approved", Some(whole())), "Begin");
+    let mut gone = asked("Open", None);
+    gone.look = Look::Asked {
+        gate: None,
+        beginning: None,
+    };
+    starts(&gone, "Failed GateGone");
+}
+
+#[test]
+fn nothing_begins_that_is_not_exactly_what_was_approved() {
+    let not = |alter: &dyn Fn(&mut Beginning), expected: &str| {
+        let mut beginning = whole();
+        alter(&mut beginning);
+        starts(&asked("Approved", Some(beginning)), expected);
+    };
+    not(
+        &|b| b.made = Some(Ok(made(3))),
+        "Superseded Superseded: what was approved is not what would run now",
+    );
+    not(
+        &|b| b.recount = Some(Err("votes".into())),
+        "Superseded Superseded: the approval does not hold any more: votes",
+    );
+    not(
+        &|b| b.release_distrusted = Some("who".into()),
+        "Wait Approve RequesterUnknown: who",
+    );
+    not(
+        &|b| b.frozen = vec![freeze()],
+        "Wait Approve Frozen: Freeze f by carol stops it",
+    );
+    not(&|b| b.made = None, "Wait Approve Running");
+    let fail = || Obstacle::fail(Reason::AccessDenied, "why");
+    not(
+        &|b| b.made = Some(Err(vec![fail()])),
+        "Superseded Superseded: it cannot be planned any more",
+    );
+    let unknown = || Obstacle::unknown(Reason::KindUnknown, "why");
+    not(
+        &|b| b.made = Some(Err(vec![unknown()])),
+        "Wait Approve KindUnknown: approved; planned again",
+    );
+}
+
+#[test]
+fn an_approved_run_waits_for_its_own_people() {
+    let mut facts = asked("Approved", None);
+    facts.spec = spec(&json!({"suspend": true, "start": "OnRelease"}));
+    starts(&facts, "Wait Approve Suspended");
+    facts.spec = spec(&json!({"start": "OnRelease"}));
+    starts(&facts, "Wait Approve AwaitingRelease");
+    facts.status = serde_json::from_value(json!({"stage": "Approve", "conditions": [
+        {"type": "Approved", "status": "True", "reason": "Approved", "message": "", "lastTransitionTime": "1970-01-01T00:01:40Z"},
+    ]}))
+    .unwrap();
+    facts.now = at(100 + 24 * 3600);
+    starts(&facts, "Expired AwaitingRelease");
+    assert_eq!(
+        waits_for_people(&spec(&json!({"start": "OnRelease", "releasedBy": "carol"}))),
+        None
+    );
+}
+
+#[test]
+fn a_run_that_has_begun_goes_step_by_step() {
+    let (intended, good, bad) = (Event::StepIntended, Event::StepSucceeded, Event::StepFailed);
+    let first = Some("s0");
+    let second = Some("s1");
+    for (steps, expected) in [
+        (vec![], "Step 0 1 false"),
+        (vec![(intended, first)], "Step 0 1 false"),
+        (vec![(intended, first), (good, first)], "Step 1 1 false"),
+        (
+            vec![(intended, first), (bad, first)],
+            "Failed StepFailed: step s0 failed (Succeeded): said; what was done before stays as it is",
+        ),
+        (
+            vec![
+                (intended, first),
+                (good, first),
+                (intended, second),
+                (good, second),
+            ],
+            "Succeeded Succeeded: all 2 steps were done",
+        ),
+    ] {
+        starts(&working(&steps, vec![]), expected);
+    }
+    // What has begun is gone on with, and nothing new begins.
+    starts(
+        &working(&[(intended, first)], vec![freeze()]),
+        "Step 0 1 true",
+    );
+    starts(&working(&[], vec![freeze()]), "Wait Execute Frozen");
+    let mut facts = working(&[], vec![]);
+    facts.spec = spec(&json!({"suspend": true}));
+    starts(&facts, "Wait Execute Suspended: suspended before step s0");
+    let mut facts = working(&[], vec![]);
+    facts.now = at(102 + 60);
+    starts(
+        &facts,
+        "Failed DeadlineExceeded: its time was over before step s0",
+    );
+    let mut facts = working(&[(intended, first)], vec![]);
+    facts.now = at(102 + 60);
+    starts(&facts, "Step 0 1 false");
+    if let Look::Working(working) = &mut facts.look {
+        working.plan = Err("gone".to_owned());
+    }
+    starts(
+        &facts,
+        "Failed InternalError: gone; what was done before stays as it is",
+    );
+}
+
+#[test]
+fn a_cancelled_run_records_what_it_leaves_open() {
+    let look = |gate| Look::Cancelled { gate };
+    let mut facts = facts(
+        spec(&json!({"cancel": true, "cancelledBy": "dave"})),
+        begun(&[(Event::StepIntended, Some("s0"))]),
+        look(None),
+    );
+    starts(
+        &facts,
+        "Cancelled Cancelled: cancelled by dave after it had begun: nothing new begins, and nothing is undone",
+    );
+    let Decision::Finish(end) = decide(&facts) else {
+        panic!("it ends");
+    };
+    let events: Vec<Event> = end.records.iter().map(|draft| draft.fact.code).collect();
+    assert_eq!(
+        events,
+        [Event::RunCancelled, Event::StepFailed, Event::RunFinished]
+    );
+    assert!(end.stop);
+    facts.history = Ok(asked_about());
+    facts.look = look(Some(gate("Open")));
+    starts(
+        &facts,
+        "Cancelled Cancelled: cancelled by dave before anything was changed",
+    );
+    let Decision::Finish(end) = decide(&facts) else {
+        panic!("it ends");
+    };
+    assert!(matches!(end.gate, Some((_, Closing::Cancelled))));
+}
+
+pub(in super::super) fn freeze() -> Frozen {
+    Frozen::of("f", "carol", "a fair", "f-uid")
+}
+
+fn obstacles() -> impl Strategy<Value = Vec<Obstacle>> {
+    let one = prop_oneof![
+        Just(Obstacle::unknown(Reason::KindUnknown, "unknown")),
+        Just(Obstacle::fail(Reason::AccessDenied, "fail")),
+    ];
+    prop::collection::vec(one, 0..9)
+}
+
+fn any_made() -> impl Strategy<Value = Result<Made, Vec<Obstacle>>> {
+    prop_oneof![
+        (0_usize..4).prop_map(|steps| Ok(made(steps))),
+        obstacles().prop_map(Err)
+    ]
+}
+
+fn openings() -> impl Strategy<Value = Opening> {
+    prop_oneof![
+        Just(()).prop_map(|()| Opening::Suspended),
+        Just(()).prop_map(|()| Opening::NoRequester),
+        any::<bool>().prop_map(|lasting| Opening::Distrusted {
+            message: "why".into(),
+            lasting
+        }),
+        any_made().prop_map(|made| Opening::Planned(made.map(Box::new))),
+    ]
+}
+
+fn beginnings() -> impl Strategy<Value = Beginning> {
+    let recount = prop::option::of(prop_oneof![Just(Ok(())), Just(Err("no".to_owned()))]);
+    (
+        any::<bool>(),
+        any::<bool>(),
+        recount,
+        prop::option::of(any_made()),
+    )
+        .prop_map(|(frozen, distrusted, recount, made)| Beginning {
+            frozen: if frozen { vec![freeze()] } else { vec![] },
+            release_distrusted: distrusted.then(|| "who".to_owned()),
+            recount,
+            made,
+        })
+}
+
+/// Everything that a run can be, as its records, spec and status allow it to be.
+fn any_facts() -> impl Strategy<Value = Facts> {
+    let spec_of = (
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+    );
+    let steps = prop::sample::subsequence(
+        vec![
+            (Event::StepIntended, Some("s0")),
+            (Event::StepSucceeded, Some("s0")),
+            (Event::StepFailed, Some("s0")),
+            (Event::StepIntended, Some("s1")),
+            (Event::StepFailed, Some("s1")),
+            (Event::RunFinished, None),
+        ],
+        0..=6,
+    );
+    let state = prop::sample::select(vec![
+        "Open",
+        "Approved",
+        "Rejected",
+        "Expired",
+        "Superseded",
+        "Cancelled",
+    ]);
+    let found = (
+        openings(),
+        state,
+        beginnings(),
+        any::<bool>(),
+        any::<bool>(),
+    );
+    (spec_of, 0_usize..5, steps, found, 0_i64..200_000).prop_map(
+        |(
+            (suspend, cancel, named, late, released),
+            phase,
+            steps,
+            (opening, state, beginning, there, frozen),
+            age,
+        )| {
+            let mut spec = spec(&json!({"suspend": suspend, "cancel": cancel}));
+            if late {
+                spec.start = Some(crate::api::v1alpha1::Start::OnRelease);
+            }
+            spec.released_by = released.then(|| "carol".to_owned());
+            if !named && phase == 0 {
+                spec.playbook_ref = None;
+            }
+            let history = match phase {
+                0 => History::default(),
+                1 | 2 => asked_about(),
+                _ => begun(&steps),
+            };
+            let gates = if phase >= 2 {
+                json!([{"name": "g", "uid": "g-uid", "state": "Open"}])
+            } else {
+                Value::Null
+            };
+            let stage = if phase >= 2 {
+                "Approve"
+            } else if spec.playbook_ref.is_some() {
+                "DryRun"
+            } else {
+                "Suggest"
+            };
+            let status: OrchestrationStatus =
+                serde_json::from_value(json!({"stage": stage, "gates": gates})).unwrap();
+            let look = match standing(&spec, &status, &history) {
+                Standing::Settled => Look::Settled,
+                Standing::Ended => Look::Ended,
+                Standing::Cancelled => Look::Cancelled {
+                    gate: there.then(|| gate("Open")),
+                },
+                Standing::Planning if spec.playbook_ref.is_none() && !suspend => {
+                    Look::Planning(Box::new(Opening::NoPlaybook))
+                }
+                Standing::Planning if spec.playbook_ref.is_none() => {
+                    Look::Planning(Box::new(Opening::Suspended))
+                }
+                Standing::Planning => Look::Planning(Box::new(opening)),
+                Standing::Asked => Look::Asked {
+                    gate: there.then(|| gate(state)),
+                    beginning: waits_for_people(&spec)
+                        .is_none()
+                        .then(|| Box::new(beginning)),
+                },
+                Standing::Executing => Look::Working(Working {
+                    plan: if there {
+                        Ok(Arc::new(made(2).plan))
+                    } else {
+                        Err("gone".to_owned())
+                    },
+                    frozen: if frozen { vec![freeze()] } else { vec![] },
+                    said: BTreeMap::new(),
+                }),
+            };
+            let mut facts = facts(spec, history, look);
+            facts.status = status;
+            facts.now = at(100 + age);
+            facts
+        },
+    )
+}
+
+proptest! {
+    /// Whatever is found: an answer, the same twice, with words, and never a way that has no name.
+    #[test]
+    fn every_way_has_a_name(facts in any_facts()) {
+        let stage = facts.stage();
+        let decision = decide(&facts);
+        prop_assert_eq!(told(&decision), told(&decide(&facts)));
+        match &decision {
+            Decision::Settled | Decision::Hold(_) | Decision::Step(_) => {}
+            Decision::Wait(wait) => {
+                prop_assert!(stage.may_become(wait.stage), "{stage:?} {wait:?}");
+                prop_assert!(!wait.message.is_empty());
+                prop_assert!(!wait.approved || wait.stage != Stage::DryRun, "{wait:?}");
+            }
+            Decision::Ask(_) => prop_assert!(stage.may_become(Stage::Approve), "{stage:?}"),
+            Decision::Begin(begin) => {
+                prop_assert!(stage.may_become(Stage::Execute), "{stage:?}");
+                prop_assert_eq!(&begin.made.digest, &made(2).digest);
+            }
+            Decision::Finish(end) => {
+                prop_assert!(end.from.may_become(Stage::Done(end.outcome)), "{end:?}");
+                prop_assert!(stage.may_become(end.from), "{stage:?} {end:?}");
+                prop_assert!(!end.message.is_empty());
+                let over = matches!(facts.look, Look::Ended);
+                let last = end.records.last().map(|draft| draft.fact.code);
+                prop_assert!(over || last == Some(Event::RunFinished), "{last:?}");
+            }
+        }
+    }
+
+    /// A plan that is not whole asks nobody.
+    #[test]
+    fn doubt_never_asks(found in obstacles(), age in 0_i64..10_000) {
+        let mut facts = planning(Opening::Planned(Err(found)));
+        facts.now = at(100 + age);
+        let decision = decide(&facts);
+        prop_assert!(matches!(decision, Decision::Wait(_) | Decision::Finish(_)), "{decision:?}");
+    }
+}
