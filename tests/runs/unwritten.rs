@@ -9,7 +9,9 @@ use crate::disk::{Disk, Fault};
 use crate::support::{Operator, Scene, create, eventually, need};
 
 /// What is done with each when it cannot be recorded.
-const RUNS: [&str; 5] = ["asked", "voted", "released", "stepped", "cancelled"];
+const RUNS: [&str; 6] = ["asked", "voted", "released", "stepped", "cut", "cancelled"];
+/// Before it had begun, and in a step.
+const CANCELLED: [&str; 2] = ["cancelled", "cut"];
 
 async fn scene(bed: &Bed) -> Scene {
     let scene = Scene::set(bed.own.cluster(), "unwritten").await;
@@ -18,7 +20,7 @@ async fn scene(bed: &Bed) -> Scene {
             .await
             .expect("a deployment");
         let steps = json!([
-            {"name": "wait", "wait": {"duration": "6s"}},
+            {"name": "wait", "wait": {"duration": "8s"}},
             {"name": "append", "patch": append(name)},
             {"name": "scale", "scale": {"target": target(name), "replicas": 2}},
         ]);
@@ -51,18 +53,20 @@ async fn nothing_goes_on_while_the_log_cannot_be_written_and_everything_afterwar
     disk.set(Some(Fault::Full));
     scene.ask("asked", "asked", json!({})).await;
     scene.approve(&voted).await;
-    for (name, spec) in [
-        ("released", json!({"releasedBy": "alice"})),
-        ("cancelled", json!({"cancel": true, "cancelledBy": "alice"})),
-    ] {
-        let alice = scene.alice().await;
-        let said = scene.patch(&alice, "Orchestration", name, json!({"spec": spec}));
-        said.await.expect("alice may");
-    }
+    let alice = scene.alice().await;
+    let release = json!({"spec": {"releasedBy": "alice"}});
+    let released = scene.patch(&alice, "Orchestration", "released", release);
+    released.await.expect("alice may");
 
     for name in ["asked", "released", "stepped"] {
         let held = |status: &Value| says(status, "AuditUnavailable");
         scene.until(name, "says what is missing", held).await;
+    }
+    // Nothing can be recorded any more, and what has not begun stops all the same; of what has begun nothing goes on.
+    for name in CANCELLED {
+        let cancel = json!({"spec": {"cancel": true, "cancelledBy": "alice"}});
+        let said = scene.patch(&alice, "Orchestration", name, cancel);
+        said.await.expect("alice may");
     }
     let cancelled = scene.ended("cancelled", "Cancelled").await;
     assert!(disk.met() > 0, "the disk was never full");
@@ -89,13 +93,16 @@ async fn nothing_goes_on_while_the_log_cannot_be_written_and_everything_afterwar
         scene.ended(name, "Succeeded").await;
         assert_eq!(arguments(&scene, name).await, json!(["a", "b"]), "{name}");
     }
-    assert_eq!(arguments(&scene, "cancelled").await, json!(["a"]));
+    for name in CANCELLED {
+        scene.ended(name, "Cancelled").await;
+        assert_eq!(arguments(&scene, name).await, json!(["a"]), "{name}");
+    }
     recorded_late(&bed, &cancelled).await;
     bed.verifies().await;
 }
 
-/// One that is about to be approved, one that is and waits for its release, one in its first step, and one that will be
-/// cancelled; the first of them.
+/// One that is about to be approved, one that is and waits for its release, two in their first step, and one that
+/// will be cancelled; the first of them.
 async fn before(bed: &Bed, scene: &Scene, operator: &mut Operator) -> Value {
     for name in &RUNS[1..] {
         let more = match *name {
@@ -106,25 +113,27 @@ async fn before(bed: &Bed, scene: &Scene, operator: &mut Operator) -> Value {
     }
     let voted = scene.asked("voted").await;
     scene.asked("cancelled").await;
-    for name in ["released", "stepped"] {
+    for name in ["released", "stepped", "cut"] {
         let run = scene.asked(name).await;
         scene.approve(&run).await;
     }
     let waits = |status: &Value| says(status, "AwaitingRelease");
     scene.until("released", "waits", waits).await;
-    let stepped = scene.object("Orchestration", "stepped").await;
-    let uid = stepped["metadata"]["uid"].as_str().expect("a uid");
-    eventually("it waits in its first step", LONG, async || {
-        assert_eq!(operator.exit_code(), None, "{}", operator.log_tail());
-        let records = bed.records(uid).await;
-        let mut codes = records.iter().map(|record| record.fact.code);
-        if codes.any(|code| code == Event::StepIntended) {
-            Ok(())
-        } else {
-            Err(operator.log_tail())
-        }
-    })
-    .await;
+    for name in ["stepped", "cut"] {
+        let run = scene.object("Orchestration", name).await;
+        let uid = run["metadata"]["uid"].as_str().expect("a uid");
+        eventually("it waits in its first step", LONG, async || {
+            assert_eq!(operator.exit_code(), None, "{}", operator.log_tail());
+            let records = bed.records(uid).await;
+            let mut codes = records.iter().map(|record| record.fact.code);
+            if codes.any(|code| code == Event::StepIntended) {
+                Ok(())
+            } else {
+                Err(operator.log_tail())
+            }
+        })
+        .await;
+    }
     voted
 }
 

@@ -91,6 +91,17 @@ impl Ledger {
         answered(history(store.as_ref(), object)).await
     }
 
+    /// The same also while the log takes no records, from the store as it was opened last, if that can be read. It is
+    /// enough to say what a stop cuts off; nothing forward rests on it.
+    pub async fn history_for_stop(
+        &self,
+        object: &str,
+    ) -> Result<Vec<(LeafIndex, Record)>, Refusal> {
+        let store = self.store.borrow().clone();
+        let store = store.ok_or_else(|| Refusal::unavailable("the log was never open"))?;
+        answered(history(store.as_ref(), object)).await
+    }
+
     pub(super) fn reach(&self) -> Result<Arc<dyn Store>, Refusal> {
         if let Some(refusal) = self.state().refusal() {
             return Err(refusal);

@@ -2,6 +2,7 @@
 //! that is the domain's and `decide`'s to say. Reads and dry runs only.
 
 mod beginning;
+mod past;
 
 use std::sync::Arc;
 
@@ -236,10 +237,7 @@ impl OrchestrationKind {
         if facts.status.outcome.is_some() {
             return Ok(facts);
         }
-        facts.history = self.ledger.history(&facts.run.uid).await.map(|leaves| {
-            let leaves = leaves.iter().map(|(at, record)| (at.index, record));
-            History::of(leaves)
-        });
+        facts.history = self.history(&facts).await?;
         let Ok(history) = &facts.history else {
             return Ok(facts);
         };
