@@ -156,8 +156,19 @@ fn other_than_truth(expression: &Expr) -> Option<&'static str> {
 }
 
 /// Operators bear names that nobody can write.
-fn is_function(name: &str) -> bool {
-    FUNCTIONS.contains(&name) || !name.starts_with(|c: char| c.is_ascii_alphabetic())
+fn callable(name: &str) -> Result<(), CelError> {
+    if name == "matches" {
+        return Err(not_allowed(
+            "matches is not offered: a pattern can take for ever; use contains, startsWith or endsWith",
+        ));
+    }
+    if FUNCTIONS.contains(&name) || !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        return Ok(());
+    }
+    Err(not_allowed(format!(
+        "there is no function {name}; there are {}",
+        FUNCTIONS.join(", ")
+    )))
 }
 
 fn walk<'a>(part: &'a IdedExpr, known: &mut Vec<&'a str>, loops: u32) -> Result<(), CelError> {
@@ -174,18 +185,7 @@ fn walk<'a>(part: &'a IdedExpr, known: &mut Vec<&'a str>, loops: u32) -> Result<
         }
         Expr::Select(select) => walk(&select.operand, known, loops),
         Expr::Call(call) => {
-            if call.func_name == "matches" {
-                return Err(not_allowed(
-                    "matches is not offered: a pattern can take for ever; use contains, startsWith or endsWith",
-                ));
-            }
-            if !is_function(&call.func_name) {
-                return Err(not_allowed(format!(
-                    "there is no function {}; there are {}",
-                    call.func_name,
-                    FUNCTIONS.join(", ")
-                )));
-            }
+            callable(&call.func_name)?;
             let target = call.target.iter().map(AsRef::as_ref);
             target
                 .chain(&call.args)
