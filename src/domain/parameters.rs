@@ -314,6 +314,10 @@ mod tests {
     }
 
     #[test]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a table of cases is read from top to bottom"
+    )]
     fn everything_that_does_not_fit_is_told_with_its_place() {
         for (given, labels, told) in [
             (vec![], vec![], "deployment"),

@@ -1,5 +1,10 @@
 //! What the API server refuses at once: schema, rules of the kinds, admission policies.
 
+#![expect(
+    clippy::too_many_lines,
+    reason = "a table of cases is read from top to bottom"
+)]
+
 use kube::api::PostParams;
 use serde_json::{Value, json};
 
