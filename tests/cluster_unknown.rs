@@ -6,7 +6,7 @@ use std::time::Duration;
 use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
 
-use crate::support::{Scene, api, core, create, eventually, grant, need, rule};
+use crate::support::{OwnCluster, Scene, api, core, create, eventually, grant, need, rule};
 
 const SOON: Duration = Duration::from_secs(60);
 const OPERATOR: &str = "system:serviceaccount:neuralops-system:neuralops-controller";
@@ -272,4 +272,45 @@ async fn a_kind_that_is_not_installed_is_waited_for() {
     scene.ns.also_delete("CustomResourceDefinition", &name);
     let run = scene.asked("r").await;
     assert_eq!(run["status"]["plan"]["verdict"], "Pass");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_log_is_closed_nobody_is_asked_and_nothing_is_planned() {
+    need!(Owned, Users);
+    let own = OwnCluster::start().await;
+    let mut operator = own.operator(&[]);
+    operator.ready().await;
+    let scene = Scene::set(own.cluster(), "closed").await;
+    create(scene.admin(), scene.deployment("checkout"))
+        .await
+        .expect("a deployment");
+    scene.signed(scene.playbook("p", restart())).await;
+    operator.signal("TERM");
+    assert!(operator.ended(SOON).await.success());
+    let keys = api(scene.admin(), "Secret", "neuralops-system");
+    keys.delete("neuralops-audit-keys", &DeleteParams::default())
+        .await
+        .expect("deleted");
+    let mark = own.cluster().audit_mark();
+    let _refused = own.operator(&[]);
+    scene.ask("r", "p", json!({})).await;
+    let run = scene
+        .until("r", "is held", |status| {
+            ready(status) == "SigningKeyMissing"
+        })
+        .await;
+    let status = &run["status"];
+    assert_eq!(
+        condition(&run, "Ready").map(|ready| ready.0),
+        Some("Unknown".to_owned())
+    );
+    assert_eq!(
+        condition(&run, "Reconciling").map(|held| held.0),
+        Some("True".to_owned())
+    );
+    assert!(
+        status["plan"].is_null() && status["gates"].is_null() && status["outcome"].is_null(),
+        "{status:#}"
+    );
+    scene.untouched(mark).await;
 }

@@ -538,6 +538,10 @@ fn beginnings() -> impl Strategy<Value = Beginning> {
 }
 
 /// Everything that a run can be, as its records, spec and status allow it to be.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one world is put together from top to bottom"
+)]
 fn any_facts() -> impl Strategy<Value = Facts> {
     let spec_of = (
         any::<bool>(),
