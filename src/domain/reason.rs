@@ -16,6 +16,11 @@ macro_rules! reasons {
                 match self { $(Reason::$name => stringify!($name),)+ }
             }
 
+            /// The reason with this word.
+            pub fn parse(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|reason| reason.as_str() == word)
+            }
+
             /// What it means, for the reference.
             pub fn meaning(self) -> &'static str {
                 match self { $(Reason::$name => concat!($($doc),+),)+ }

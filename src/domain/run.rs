@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::{
     audit::{event::Event, record::Record},
     digest::Digest,
+    reason::Reason,
     stage::Outcome,
 };
 
@@ -53,6 +54,8 @@ pub struct Started {
 pub struct Finished {
     /// What it came to; none if a later version wrote a word that this one does not know.
     pub outcome: Option<Outcome>,
+    /// Why, in a word.
+    pub reason: Option<Reason>,
     /// When.
     pub at: Timestamp,
 }
@@ -108,7 +111,13 @@ impl History {
             Event::RunFinished => {
                 let word = fact.outcome.as_ref();
                 let outcome = word.and_then(|word| Outcome::parse(word.as_str()));
-                self.finished = Some(Finished { outcome, at });
+                let why = fact.reason.as_ref();
+                let reason = why.and_then(|why| Reason::parse(why.as_str()));
+                self.finished = Some(Finished {
+                    outcome,
+                    reason,
+                    at,
+                });
             }
             Event::StepIntended | Event::StepSucceeded | Event::StepFailed => self.step(record, at),
             Event::LogOpened
@@ -191,10 +200,7 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{
-        audit::record::{Actor, Fact, RecordId, VERSION},
-        reason::Reason,
-    };
+    use crate::domain::audit::record::{Actor, Fact, RecordId, VERSION};
 
     fn record(code: Event, step: Option<(&str, u32)>) -> Record {
         let mut fact = Fact::new(RecordId::of(&["x"]), code, Actor::operator("c"));

@@ -194,13 +194,22 @@ impl Pass<'_> {
     /// The plan is on record before anybody can see it, and both before anybody is asked.
     async fn ask(&mut self, ask: Ask) -> Acted {
         self.legal(self.facts.stage(), Stage::Approve)?;
+        // It was deleted while it was planned: its end may be on record already.
+        if self.kind.memory.has_left(&self.facts.run.uid) {
+            return Ok((Told::Same, Verdict::Settled));
+        }
         for draft in &ask.records {
             self.record(draft.clone(), Ack::Durable).await?;
         }
         let config_map = self.kind.config_map(&ask.made, self.fence).await?;
         if ask.plan_only {
             let message = crate::domain::plan::summary(&ask.made.plan);
-            let end = records::finished(&self.facts, Stage::DryRun, Outcome::Planned, &message);
+            let end = records::finished(
+                &self.facts,
+                Stage::DryRun,
+                (Outcome::Planned, Reason::Planned),
+                &message,
+            );
             self.record(end, Ack::Durable).await?;
             self.ended(Stage::DryRun, Outcome::Planned);
             let told = Told::Ended {
@@ -281,13 +290,16 @@ impl Pass<'_> {
     async fn finish(&mut self, finish: Finish) -> Acted {
         self.legal(finish.from, Stage::Done(finish.outcome))?;
         failpoint!("finish.before");
-        for draft in finish.records {
-            if finish.stop {
-                self.record_stop(draft).await;
-            } else {
-                self.record(draft, Ack::Durable).await?;
-            }
+        let uid = self.facts.run.uid.clone();
+        // Its object is gone, and whoever puts that on record does so as its end.
+        let mine = finish.records.is_empty()
+            || (!self.kind.memory.has_left(&uid) && self.kind.memory.ends(&uid));
+        if !mine {
+            return Ok((Told::Same, Verdict::Settled));
         }
+        let recorded = self.finish_recorded(finish.records, finish.stop).await;
+        self.kind.memory.ends_not(&uid);
+        recorded?;
         failpoint!("finish.after");
         if let Some((gate, closing)) = finish.gate {
             self.kind
@@ -312,6 +324,17 @@ impl Pass<'_> {
             planned: None,
         };
         Ok((told, Verdict::Settled))
+    }
+
+    async fn finish_recorded(&mut self, drafts: Vec<Draft>, stop: bool) -> Result<(), Halt> {
+        for draft in drafts {
+            if stop {
+                self.record_stop(draft).await;
+            } else {
+                self.record(draft, Ack::Durable).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Metrics, and whoever waits for what this run had.

@@ -215,15 +215,14 @@ pub(super) fn decide(facts: &Facts) -> Decision {
 
 /// The records tell of the end; what they came to is all that is known of it.
 fn ended(facts: &Facts, history: &History) -> Decision {
-    let outcome = history
-        .finished
-        .as_ref()
-        .and_then(|finished| finished.outcome);
+    let finished = history.finished.as_ref();
+    let outcome = finished.and_then(|finished| finished.outcome);
     let outcome = outcome.unwrap_or(Outcome::Failed);
+    let reason = finished.and_then(|finished| finished.reason);
     Decision::Finish(Box::new(Finish {
         from: facts.stage(),
         outcome,
-        reason: reason_of(outcome),
+        reason: reason.unwrap_or_else(|| reason_of(outcome)),
         message: format!(
             "{}; the operator was interrupted when it came to its end, its records tell the rest",
             outcome.as_str()
@@ -256,7 +255,12 @@ fn cancelled(facts: &Facts, history: &History, gate: Option<&Gate>) -> Decision 
             records::step_cut_off(facts, step, *attempt, Reason::Cancelled)
         }));
     let from = facts.stage();
-    records.push(records::finished(facts, from, Outcome::Cancelled, &message));
+    records.push(records::finished(
+        facts,
+        from,
+        (Outcome::Cancelled, Reason::Cancelled),
+        &message,
+    ));
     Decision::Finish(Box::new(Finish {
         from,
         outcome: Outcome::Cancelled,
@@ -289,7 +293,7 @@ fn again(age: SignedDuration) -> Duration {
 
 fn finish(facts: &Facts, from: Stage, outcome: Outcome, reason: Reason, message: &str) -> Decision {
     let mut records = first(facts);
-    records.push(records::finished(facts, from, outcome, message));
+    records.push(records::finished(facts, from, (outcome, reason), message));
     Decision::Finish(Box::new(Finish {
         from,
         outcome,

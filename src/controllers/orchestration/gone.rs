@@ -2,12 +2,12 @@
 //! waits for ever and the log does not stop in the middle. Runs that ended while the log could not be written are released
 //! here as well. Nothing of a run goes on here.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::{mpsc, watch};
 
-use super::records;
+use super::{memory::Memory, records};
 use crate::{
     adapters::{
         kube::error::chain,
@@ -34,6 +34,7 @@ pub struct Sweeper {
     ledger: Ledger,
     client: Client,
     loose: mpsc::UnboundedReceiver<Loose>,
+    memory: Arc<Memory>,
     wake: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -42,12 +43,14 @@ impl Sweeper {
         ledger: Ledger,
         client: Client,
         loose: mpsc::UnboundedReceiver<Loose>,
+        memory: Arc<Memory>,
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Self {
         Self {
             ledger,
             client,
             loose,
+            memory,
             wake: Box::new(wake),
         }
     }
@@ -94,20 +97,30 @@ impl Sweeper {
     }
 
     async fn sweep(&self, run: &RunRef, gone: bool) -> Result<(), Refusal> {
-        if gone {
-            let leaves = self.ledger.history(&run.uid).await?;
-            let history = History::of(leaves.iter().map(|(at, record)| (at.index, record)));
-            if history.requested && history.finished.is_none() {
-                self.ledger.record_stop(records::gone(run)).await;
-                tracing::info!(
-                    orchestration.namespace = run.namespace,
-                    orchestration.name = run.name,
-                    "a run was deleted before its end; nothing of it goes on"
-                );
-            }
+        // A pass that is just recording its end has said all that there is to say.
+        if gone && self.memory.ends(&run.uid) {
+            let told = self.tell(run).await;
+            self.memory.ends_not(&run.uid);
+            told?;
         }
         self.ledger.release(&run.uid).await?;
         (self.wake)();
+        Ok(())
+    }
+}
+
+impl Sweeper {
+    async fn tell(&self, run: &RunRef) -> Result<(), Refusal> {
+        let leaves = self.ledger.history(&run.uid).await?;
+        let history = History::of(leaves.iter().map(|(at, record)| (at.index, record)));
+        if history.requested && history.finished.is_none() {
+            self.ledger.record_stop(records::gone(run)).await;
+            tracing::info!(
+                orchestration.namespace = run.namespace,
+                orchestration.name = run.name,
+                "a run was deleted before its end; nothing of it goes on"
+            );
+        }
         Ok(())
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Memory {
     runs: Mutex<HashMap<String, Remembered>>,
     /// Runs that wait for a lock or for the end of a Freeze.
     waiting: Mutex<HashSet<RunRef>>,
+    /// The uids of those whose end is being recorded, as an end or as gone: a run has one end.
+    ending: Mutex<HashSet<String>>,
     /// The uids of those that were deleted last, newest last.
     gone: Mutex<VecDeque<String>>,
 }
@@ -134,6 +136,20 @@ impl Memory {
     /// Whether the run was deleted a moment ago.
     pub(super) fn has_left(&self, uid: &str) -> bool {
         self.gone().iter().any(|gone| gone == uid)
+    }
+
+    /// Whether the caller may record the end of this run; nobody else may until it says that it is done.
+    pub(super) fn ends(&self, uid: &str) -> bool {
+        self.ending().insert(uid.to_owned())
+    }
+
+    /// The end is on record, or could not be recorded.
+    pub(super) fn ends_not(&self, uid: &str) {
+        self.ending().remove(uid);
+    }
+
+    fn ending(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Everybody who waits, to look again.

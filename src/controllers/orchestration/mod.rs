@@ -117,6 +117,7 @@ impl OrchestrationKind {
             self.ledger.clone(),
             self.client.clone(),
             loose,
+            Arc::clone(&self.memory),
             self.waker(),
         )
     }

@@ -159,9 +159,15 @@ pub(super) fn cancelled(facts: &Facts, by: Option<&str>) -> Draft {
 }
 
 /// It has come to its end.
-pub(super) fn finished(facts: &Facts, from: Stage, outcome: Outcome, message: &str) -> Draft {
+pub(super) fn finished(
+    facts: &Facts,
+    from: Stage,
+    (outcome, reason): (Outcome, Reason),
+    message: &str,
+) -> Draft {
     let mut fact = fact(&facts.run, Event::RunFinished, &[]);
     fact.outcome = Some(outcome.as_str().into());
+    fact.reason = Some(reason.as_str().into());
     fact.stage = Some(from.as_str().into());
     let history = facts.history.as_ref().ok();
     let started = history.and_then(|history| history.started.as_ref());

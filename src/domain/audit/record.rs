@@ -191,6 +191,9 @@ pub struct Fact {
     /// What it came to, in the word that condition, event and metric use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Name>,
+    /// Why it came to that, where the outcome is no reason itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Name>,
     /// The plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan_digest: Option<Digest>,
@@ -232,6 +235,7 @@ impl Fact {
             gate: None,
             decisions: Vec::new(),
             outcome: None,
+            reason: None,
             plan_digest: None,
             policy_digest: None,
             playbook_digest: None,
@@ -426,6 +430,7 @@ mod tests {
         record.fact.effect = digest("effect");
         record.fact.gate = Some("g".into());
         record.fact.decisions = vec!["d".into(), "e".into()];
+        record.fact.reason = Some("StepFailed".into());
         record.fact.plan_digest = digest("plan");
         record.fact.policy_digest = digest("policy");
         record.fact.playbook_digest = digest("playbook");

@@ -1,11 +1,6 @@
 //! Floor 3, tests: what follows from where a run stands and what was found; and that whatever is found, the way that is
 //! taken from there has a name.
 
-#![expect(
-    clippy::too_many_lines,
-    reason = "a table of cases is read from top to bottom"
-)]
-
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

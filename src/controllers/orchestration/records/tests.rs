@@ -42,7 +42,12 @@ fn of(uid: &str) -> BTreeMap<String, Draft> {
         ("cancelled", cancelled(&facts, Some("dave"))),
         (
             "finished",
-            finished(&facts, Stage::Approve, Outcome::Cancelled, "why"),
+            finished(
+                &facts,
+                Stage::Approve,
+                (Outcome::Cancelled, Reason::Cancelled),
+                "why",
+            ),
         ),
         ("gone", gone(run)),
     ];
@@ -78,7 +83,10 @@ fn an_end_is_recorded_once_whatever_it_is() {
             .id
             .to_string()
     };
-    assert_eq!(end(Outcome::Rejected), end(Outcome::Cancelled));
+    assert_eq!(
+        end((Outcome::Rejected, Reason::Rejected)),
+        end((Outcome::Cancelled, Reason::Cancelled))
+    );
 }
 
 #[test]

@@ -47,6 +47,8 @@ pub(super) struct Sorted<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     policy_digest: Option<Cow<'a, Digest>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Cow<'a, Name>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<Cow<'a, Name>>,
@@ -91,6 +93,7 @@ impl<'a> From<&'a Record> for Sorted<'a> {
             playbook: fact.playbook.as_ref().map(Cow::Borrowed),
             playbook_digest: fact.playbook_digest.as_ref().map(Cow::Borrowed),
             policy_digest: fact.policy_digest.as_ref().map(Cow::Borrowed),
+            reason: fact.reason.as_ref().map(Cow::Borrowed),
             revision: fact.revision,
             stage: fact.stage.as_ref().map(Cow::Borrowed),
             step: fact.step.as_ref().map(Cow::Borrowed),
@@ -119,6 +122,7 @@ impl From<Sorted<'_>> for Record {
                 gate: read.gate.map(Cow::into_owned),
                 decisions: read.decisions.into_owned(),
                 outcome: read.outcome.map(Cow::into_owned),
+                reason: read.reason.map(Cow::into_owned),
                 plan_digest: read.plan_digest.map(Cow::into_owned),
                 policy_digest: read.policy_digest.map(Cow::into_owned),
                 playbook_digest: read.playbook_digest.map(Cow::into_owned),
