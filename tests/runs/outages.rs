@@ -115,8 +115,7 @@ async fn runs_come_to_their_end_through_outages_of_the_control_plane() {
 async fn trouble(bed: &Bed, pause: Duration) {
     let breath = Duration::from_secs(4);
     lasts(breath).await;
-    bed.own.ctl("kill", "kube-apiserver");
-    bed.own.ctl("start", "kube-apiserver");
+    api_server_anew(bed).await;
     lasts(breath).await;
     bed.own.ctl("pause", "etcd");
     lasts(pause).await;
@@ -125,8 +124,20 @@ async fn trouble(bed: &Bed, pause: Duration) {
     bed.own.ctl("kill", "etcd");
     bed.own.ctl("start", "etcd");
     lasts(breath).await;
+    api_server_anew(bed).await;
+}
+
+/// Kills the API server and starts it until it answers: right after its end its port may not be free yet.
+async fn api_server_anew(bed: &Bed) {
+    let admin = bed.own.cluster().admin().await;
     bed.own.ctl("kill", "kube-apiserver");
-    bed.own.ctl("start", "kube-apiserver");
+    eventually("the API server answers", LONG, async || {
+        // One that runs is left alone.
+        bed.own.ctl("start", "kube-apiserver");
+        let answer = admin.apiserver_version().await;
+        answer.map(|_| ()).map_err(|error| error.to_string())
+    })
+    .await;
 }
 
 /// A fault lasts for this time: that is the condition.
