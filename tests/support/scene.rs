@@ -214,17 +214,13 @@ impl Scene {
         });
         let client = self.cluster.person(person).await;
         // A Gate that was made a moment ago may not be known to the policy yet.
-        let mut last = None;
-        for _ in 0..40 {
+        eventually("the policy knows the Gate", SOON, async || {
             match create(&client, decision.clone()).await {
-                Err(kube::Error::Api(answer)) if unseen(&answer.message) => {
-                    last = Some(kube::Error::Api(answer));
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-                other => return other,
+                Err(kube::Error::Api(answer)) if unseen(&answer.message) => Err(answer.message),
+                other => Ok(other),
             }
-        }
-        Err(last.expect("an answer"))
+        })
+        .await
     }
 
     /// bob approves the run.
