@@ -115,16 +115,11 @@ impl Scene {
         create(by, gate).await.expect("a gate")
     }
 
-    /// A Gate that `decision-gate` does not look at, as if that policy were not there: it carries the label of settled ones.
-    async fn unchecked_gate(&self, operator: &Client, min: u32) -> DynamicObject {
+    /// A Gate that asks for the role.
+    async fn unchecked_gate(&self, way: &Unchecked, min: u32) -> DynamicObject {
         let rules = json!([{"role": "oncall", "min": min}]);
-        self.gate_as(
-            operator,
-            &rules,
-            json!({"neuralops.io/settled": "true"}),
-            json!({}),
-        )
-        .await
+        self.gate_as(&way.by, &rules, way.labels.clone(), json!({}))
+            .await
     }
 
     fn decision(&self, gate: &DynamicObject, user: &str, verdict: &str) -> Value {
@@ -417,17 +412,46 @@ async fn operating(scene: &Scene) -> Client {
         .await
 }
 
-/// What admission refuses early, it may not have looked at: the policy may be left out, and it never looks at Gates with the
-/// label of settled ones. Each vote here was stored, and bob's good one shows how far the Gate is.
+/// How a Gate is made at which nothing is refused early.
+struct Unchecked {
+    by: Client,
+    labels: Value,
+}
+
+/// `decision-gate` never looks at Gates with the label of settled ones.
 #[tokio::test]
 async fn the_controller_checks_by_itself_what_admission_let_in() {
     let cluster = need!(Users);
     let scene = Scene::set(cluster, "unchecked").await;
-    let operator = operating(&scene).await;
+    let labelled = Unchecked {
+        by: operating(&scene).await,
+        labels: json!({"neuralops.io/settled": "true"}),
+    };
     // Without any Gate to check by, the policy refuses every vote.
     scene
         .gate(&json!([{"role": "oncall", "min": 1}]), json!({}))
         .await;
+    refuses_by_itself(&scene, &labelled).await;
+}
+
+/// `decision-gate` refuses early and kindly, and proves nothing: it may be left out, and the same is refused all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_early_policy_the_controller_alone_refuses_the_same() {
+    need!(Owned);
+    let bed = Own::start("alone").await;
+    bed.remove("decision-gate").await;
+    let plain = Unchecked {
+        by: bed.scene.rita.clone(),
+        labels: json!({}),
+    };
+    refuses_by_itself(&bed.scene, &plain).await;
+    let codes = bed.guard_records().await;
+    assert_eq!(codes, ["guard.whole"], "it is no part of the guard");
+}
+
+/// Each vote here is stored, and bob's good one shows how far the Gate is.
+async fn refuses_by_itself(scene: &Scene, way: &Unchecked) {
+    let cluster = scene.cluster;
     let bob = scene.approver("bob", "oncall").await;
     for person in ["rita", "Rita", "Bob"] {
         scene.grants(person, "oncall").await;
@@ -495,7 +519,7 @@ async fn the_controller_checks_by_itself_what_admission_let_in() {
         "none of the roles",
     ));
     for (case, user, by, change, why) in cases {
-        let gate = scene.unchecked_gate(&operator, 2).await;
+        let gate = scene.unchecked_gate(way, 2).await;
         let mut vote = scene.decision(&gate, user, "Approve");
         for (name, value) in change.as_object().expect("fields") {
             vote["spec"][name] = value.clone();
@@ -524,7 +548,7 @@ async fn the_controller_checks_by_itself_what_admission_let_in() {
     }
 
     // The same person in other letters fills one place.
-    let gate = scene.unchecked_gate(&operator, 2).await;
+    let gate = scene.unchecked_gate(way, 2).await;
     let first = scene.vote(&bob, &gate, "bob", "Approve").await;
     scene.counts(&gate, &[&first]).await;
     let shouting = cluster.user("Bob").await;
@@ -536,14 +560,14 @@ async fn the_controller_checks_by_itself_what_admission_let_in() {
     );
 
     // A role that is bound to a group counts for a vote that names the group.
-    let gate = scene.unchecked_gate(&operator, 1).await;
+    let gate = scene.unchecked_gate(way, 1).await;
     let mut vote = scene.decision(&gate, "erin", "Approve");
     vote["spec"]["groups"] = json!(["t-sre"]);
     scene.cast(&member, vote).await;
     scene.settles(&gate, "Approved").await;
 
     // Who may only approve does not reject.
-    let gate = scene.unchecked_gate(&operator, 2).await;
+    let gate = scene.unchecked_gate(way, 2).await;
     let mut vote = scene.decision(&gate, "erin", "Reject");
     vote["spec"]["groups"] = json!(["t-sre"]);
     scene.cast(&member, vote).await;
@@ -557,8 +581,8 @@ async fn the_controller_checks_by_itself_what_admission_let_in() {
     let attester = cluster.user("attester").await;
     for (evidence, state) in [("ApiServer", "Open"), ("Attested", "Approved")] {
         let rules = json!([{"role": "oncall", "min": 2, "evidence": evidence}]);
-        let label = json!({"neuralops.io/settled": "true"});
-        let gate = scene.gate_as(&operator, &rules, label, json!({})).await;
+        let labels = way.labels.clone();
+        let gate = scene.gate_as(&way.by, &rules, labels, json!({})).await;
         let mut vote = scene.decision(&gate, "carol", "Approve");
         vote["spec"]["attestation"] = json!({"issuer": "i", "subject": "carol"});
         scene.cast(&attester, vote).await;
@@ -708,8 +732,8 @@ impl Own {
     }
 }
 
-/// Nothing proves who votes while a policy is missing, whichever: nothing is counted, the Gate says so, and what was written
-/// meanwhile is never believed.
+/// Nothing proves who votes while a policy of the guard is missing, whichever: nothing is counted, the Gate says so, and what was
+/// written meanwhile is never believed.
 #[tokio::test(flavor = "multi_thread")]
 async fn votes_of_a_gap_in_the_guard_are_never_counted() {
     need!(Owned);
@@ -719,7 +743,7 @@ async fn votes_of_a_gap_in_the_guard_are_never_counted() {
     let bob = scene.approver("bob", "oncall").await;
     let mallory = scene.approver("mallory", "oncall").await;
     // Without the first, mallory writes as bob; without the second, bob's own vote cannot be told from any other.
-    for (policy, forger) in [("decision-identity", &mallory), ("decision-gate", &bob)] {
+    for (policy, forger) in [("decision-identity", &mallory), ("gate-origin", &bob)] {
         let gate = scene
             .gate(&json!([{"role": "oncall", "min": 2}]), json!({}))
             .await;
