@@ -298,14 +298,14 @@ impl Pass<'_> {
         failpoint!("finish.before");
         let uid = self.facts.run.uid.clone();
         // Its object is gone, and whoever puts that on record does so as its end.
-        let mine = finish.records.is_empty()
-            || (!self.kind.memory.has_left(&uid) && self.kind.memory.ends(&uid));
-        if !mine {
-            return Ok((Told::Same, Verdict::Settled));
+        if !finish.records.is_empty() {
+            let memory = Arc::clone(&self.kind.memory);
+            let ending = memory.ends(&uid).filter(|_| !memory.has_left(&uid));
+            if ending.is_none() {
+                return Ok((Told::Same, Verdict::Settled));
+            }
+            self.finish_recorded(finish.records, finish.stop).await?;
         }
-        let recorded = self.finish_recorded(finish.records, finish.stop).await;
-        self.kind.memory.ends_not(&uid);
-        recorded?;
         failpoint!("finish.after");
         for (gate, closing) in &finish.gates {
             self.kind
