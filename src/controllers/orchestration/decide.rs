@@ -20,7 +20,10 @@ use super::{
 use crate::{
     adapters::ledger::{self, Draft},
     api::v1alpha1::{Gate, OrchestrationSpec, OrchestrationStatus, PlanVerdict},
-    controllers::{planner::Made, settling::Closing},
+    controllers::{
+        planner::Made,
+        settling::{Closing, is_open},
+    },
     domain::{
         plan::{Obstacle, Plan, Verdict},
         reason::Reason,
@@ -155,6 +158,8 @@ pub(super) struct Ask {
     pub(super) records: Vec<Draft>,
     /// Only to be planned: nobody is asked.
     pub(super) plan_only: bool,
+    /// The Gates that asked about an earlier plan when the process ended, so that nobody was told of them.
+    pub(super) outdated: Vec<Gate>,
 }
 
 /// An approved plan that is to begin.
@@ -200,8 +205,8 @@ pub(super) struct Finish {
     pub(super) records: Vec<Draft>,
     /// A stop is done whatever can be recorded.
     pub(super) stop: bool,
-    /// The Gate that nobody need decide any more.
-    pub(super) gate: Option<(Gate, Closing)>,
+    /// The Gates that nobody need decide any more.
+    pub(super) gates: Vec<(Gate, Closing)>,
     /// What the dry run came to, if it is the end because of that.
     pub(super) verdict: Option<PlanVerdict>,
 }
@@ -214,7 +219,7 @@ pub(super) fn decide(facts: &Facts) -> Decision {
     match &facts.look {
         Look::Settled => Decision::Settled,
         Look::Ended => ended(facts, history),
-        Look::Cancelled { gate } => cancelled(facts, history, gate.as_ref()),
+        Look::Cancelled => cancelled(facts, history),
         Look::Planning(opening) => opening::planning(facts, opening),
         Look::Asked { gate: None, .. } => finish(
             facts,
@@ -247,12 +252,12 @@ fn ended(facts: &Facts, history: &History) -> Decision {
         ),
         records: Vec::new(),
         stop: true,
-        gate: None,
+        gates: unanswered(facts, outcome),
         verdict: None,
     }))
 }
 
-fn cancelled(facts: &Facts, history: &History, gate: Option<&Gate>) -> Decision {
+fn cancelled(facts: &Facts, history: &History) -> Decision {
     let forth = history.open_attempts().map(|open| (Way::Forth, open));
     let back = history.open_undos().map(|open| (Way::Back, open));
     let open = forth.chain(back);
@@ -285,7 +290,7 @@ fn cancelled(facts: &Facts, history: &History, gate: Option<&Gate>) -> Decision 
         message,
         records,
         stop: true,
-        gate: gate.map(|gate| (gate.clone(), Closing::Cancelled)),
+        gates: unanswered(facts, Outcome::Cancelled),
         verdict: None,
     }))
 }
@@ -318,9 +323,19 @@ fn finish(facts: &Facts, from: Stage, outcome: Outcome, reason: Reason, message:
         message: message.to_owned(),
         records,
         stop: false,
-        gate: None,
+        gates: unanswered(facts, outcome),
         verdict: None,
     }))
+}
+
+/// The Gates that still ask when the run comes to this end: whoever answers them would answer for nothing.
+fn unanswered(facts: &Facts, outcome: Outcome) -> Vec<(Gate, Closing)> {
+    let closing = match outcome {
+        Outcome::Cancelled => Closing::Cancelled,
+        _ => Closing::Superseded,
+    };
+    let open = facts.gates.iter().filter(|gate| is_open(gate));
+    open.map(|gate| (gate.clone(), closing)).collect()
 }
 
 /// Who asked for it comes before whatever else is recorded of it.

@@ -180,6 +180,13 @@ fn good_histories_are_good() {
          gate.approved g plan=p by=d \n run.started b plan=q gate=h \n run.started a plan=p gate=g
          step.intended a step=one try=1 \n step.intended b step=one try=1 \n step.succeeded b step=one try=1
          run.finished b came=Succeeded \n step.succeeded a step=one try=1 \n run.finished a came=Succeeded",
+        // Another vote came between the record and the status, and what it came to was counted anew.
+        "run.requested a \n run.planned a plan=p \n gate.approved g plan=p by=d \n gate.rejected g plan=p by=e
+         run.finished a came=Rejected",
+        "run.requested a \n run.planned a plan=p \n gate.rejected g plan=p by=e \n gate.approved g plan=p by=d
+         gate.approved g plan=p by=d,f \n run.started a plan=p gate=g \n run.finished a came=Succeeded",
+        "run.requested a \n run.planned a plan=p \n gate.approved g plan=p by=d \n run.cancelled a
+         run.finished a came=Cancelled \n gate.cancelled g plan=p",
     ];
     for history in [HEALED, FAILED, COMPENSATED, LEFT, CANCELLED]
         .iter()

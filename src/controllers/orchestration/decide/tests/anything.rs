@@ -124,9 +124,7 @@ fn any_facts() -> impl Strategy<Value = Facts> {
             let look = match standing(&spec, &status, &history) {
                 Standing::Settled => Look::Settled,
                 Standing::Ended => Look::Ended,
-                Standing::Cancelled => Look::Cancelled {
-                    gate: there.then(|| gate("Open")),
-                },
+                Standing::Cancelled => Look::Cancelled,
                 Standing::Planning if spec.playbook_ref.is_none() && !suspend => {
                     Look::Planning(Box::new(Opening::NoPlaybook))
                 }

@@ -490,12 +490,28 @@ pub(super) const ADDED: &[Defect] = &[
     ),
     defect(
         HEALED,
-        3,
+        4,
         "gate.superseded g",
-        3,
+        4,
         "gate.approved is on record before this",
     ),
-    defect(HEALED, 3, "gate.approved g plan=q by=f", 3, "settled again"),
+    defect(HEALED, 4, "gate.approved g plan=p by=f", 4, "settled again"),
+    defect(HEALED, 4, "gate.cancelled g plan=p", 4, "settled again"),
+    // Until a run begins with it, the newest count is what counts.
+    defect(
+        HEALED,
+        3,
+        "gate.rejected g plan=p by=f",
+        4,
+        "the Gate uid-g, whose record says gate.rejected",
+    ),
+    defect(
+        HEALED,
+        3,
+        "gate.approved g plan=q by=f",
+        4,
+        "the Gate uid-g, which was approved for sha256:",
+    ),
     defect(
         HEALED,
         4,
