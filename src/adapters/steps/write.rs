@@ -142,6 +142,7 @@ pub(super) async fn plan(
         targets: vec![target],
         effect: hidden,
         changes,
+        seen: Vec::new(),
     })
 }
 

@@ -61,6 +61,7 @@ pub(in super::super) fn made(steps: usize) -> Made {
         bytes,
         steps: Vec::new(),
         approval: vec![serde_json::from_value(rules).unwrap()],
+        seen: Vec::new(),
     }
 }
 
