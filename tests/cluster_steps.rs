@@ -156,6 +156,7 @@ impl Scene {
             parameters: &self.parameters,
             veil: &self.veil,
             cel: &self.cel,
+            earlier: &[],
         };
         kind_of(&step).expect("a kind").plan(&step, &planning).await
     }
