@@ -29,6 +29,14 @@ use crate::{
 pub(super) const PLAN_DIGEST: &str = "neuralops.io/plan-digest";
 /// Until when people are asked, where the rules do not say.
 const DEADLINE: std::time::Duration = std::time::Duration::from_secs(60 * 60);
+/// Sets of rules that a Playbook has at most.
+const RULE_SETS: u32 = 4;
+
+/// Which set of rules a Gate asks, by its name.
+pub(super) fn rule_set(gate: &Gate, run: &RunRef, plan: &Digest) -> Option<u32> {
+    let name = gate.metadata.name.as_deref();
+    (0..RULE_SETS).find(|set| name == Some(&names::child(run, "Gate", "", *set, plan)))
+}
 
 fn meta(run: &RunRef, kind: &str, digest: &Digest) -> ObjectMeta {
     let owner = OwnerReference {

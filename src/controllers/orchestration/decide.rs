@@ -2,6 +2,7 @@
 //! pass takes one of them at most, so that whatever stops the process stops it between two.
 
 mod asking;
+mod foreign;
 mod opening;
 mod working;
 
@@ -10,6 +11,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 
 pub(super) use asking::waits_for_people;
+pub(super) use foreign::is_foreign;
 
 use super::{
     gather::{Facts, Frozen, Look},
@@ -209,6 +211,16 @@ pub(super) fn decide(facts: &Facts) -> Decision {
             Outcome::Failed,
             Reason::GateGone,
             "the Gate of this run is gone, and with it whoever was asked; ask for another run",
+        ),
+        Look::Asked {
+            gate: Some(gate),
+            beginning,
+        } if is_foreign(facts, gate, beginning.as_deref()) => finish(
+            facts,
+            Stage::Approve,
+            Outcome::Failed,
+            Reason::GateGone,
+            "the Gate that its status names is not one that this run opened, whatever people answered there: somebody else wrote that status or that Gate; ask for another run",
         ),
         Look::Asked {
             gate: Some(gate),

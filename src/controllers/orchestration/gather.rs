@@ -13,7 +13,7 @@ use kube::ResourceExt as _;
 
 use super::{
     OrchestrationError, OrchestrationKind,
-    decide::{Standing, standing, waits_for_people},
+    decide::{Standing, is_foreign, standing, waits_for_people},
 };
 use crate::{
     adapters::{clock, kube::error::chain, ledger, steps::only_looks},
@@ -265,6 +265,10 @@ impl OrchestrationKind {
                     }
                     _ => None,
                 };
+                let foreign = |gate: &Gate| is_foreign(&facts, gate, beginning.as_deref());
+                if gate.as_ref().is_none_or(foreign) {
+                    facts.gates = self.gates(&facts.run).await?;
+                }
                 Look::Asked { gate, beginning }
             }
             Standing::Executing => Look::Working(self.working(&facts, history).await?),
