@@ -14,7 +14,7 @@ pub(super) use asking::waits_for_people;
 pub(super) use foreign::is_foreign;
 
 use super::{
-    gather::{Facts, Frozen, Look},
+    gather::{Facts, Frozen, Look, Planned},
     records,
 };
 use crate::{
@@ -193,6 +193,8 @@ pub(super) struct Finish {
     pub(super) gates: Vec<(Gate, Closing)>,
     /// What the dry run came to, if it is the end because of that.
     pub(super) verdict: Option<PlanVerdict>,
+    /// The plan, if it was only to be planned.
+    pub(super) planned: Option<Planned>,
 }
 
 pub(super) fn decide(facts: &Facts) -> Decision {
@@ -202,7 +204,7 @@ pub(super) fn decide(facts: &Facts) -> Decision {
     };
     match &facts.look {
         Look::Settled => Decision::Settled,
-        Look::Ended => ended(facts, history),
+        Look::Ended { planned } => ended(facts, history, planned.as_deref()),
         Look::Cancelled => cancelled(facts, history),
         Look::Planning(opening) => opening::planning(facts, opening),
         Look::Asked { gate: None, .. } => finish(
@@ -231,7 +233,7 @@ pub(super) fn decide(facts: &Facts) -> Decision {
 }
 
 /// The records tell of the end; what they came to is all that is known of it.
-fn ended(facts: &Facts, history: &History) -> Decision {
+fn ended(facts: &Facts, history: &History, planned: Option<&Planned>) -> Decision {
     let finished = history.finished.as_ref();
     let outcome = finished.and_then(|finished| finished.outcome);
     let outcome = outcome.unwrap_or(Outcome::Failed);
@@ -248,6 +250,7 @@ fn ended(facts: &Facts, history: &History) -> Decision {
         stop: true,
         gates: unanswered(facts, outcome),
         verdict: None,
+        planned: planned.cloned(),
     }))
 }
 
@@ -287,6 +290,7 @@ fn cancelled(facts: &Facts, history: &History) -> Decision {
         stop: true,
         gates: unanswered(facts, Outcome::Cancelled),
         verdict: None,
+        planned: None,
     }))
 }
 
@@ -320,6 +324,7 @@ fn finish(facts: &Facts, from: Stage, outcome: Outcome, reason: Reason, message:
         stop: false,
         gates: unanswered(facts, outcome),
         verdict: None,
+        planned: None,
     }))
 }
 

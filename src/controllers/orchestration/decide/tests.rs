@@ -252,7 +252,7 @@ fn what_cannot_be_known_or_is_over_is_left_alone() {
     facts.history = Ok(History::default());
     facts.look = Look::Settled;
     starts(&facts, "Settled");
-    facts.look = Look::Ended;
+    facts.look = Look::Ended { planned: None };
     facts.history = Ok(history(&[(Event::RunFinished, None)]));
     starts(
         &facts,
@@ -575,7 +575,11 @@ fn closed(decision: &Decision) -> Vec<Closing> {
 #[test]
 fn no_end_leaves_anybody_asked() {
     // The process ended between the run's end and that of its Gate.
-    let mut facts = facts(spec(&json!({"cancel": true})), asked_about(), Look::Ended);
+    let mut facts = facts(
+        spec(&json!({"cancel": true})),
+        asked_about(),
+        Look::Ended { planned: None },
+    );
     facts.gates = vec![gate("Open"), gate("Superseded")];
     let ends = |outcome: Outcome| {
         let mut history = history(&[(Event::RunPlanned, None), (Event::RunFinished, None)]);
@@ -595,6 +599,25 @@ fn no_end_leaves_anybody_asked() {
     facts.history = Ok(asked_about());
     facts.look = Look::Planning(Box::new(Opening::Planned(Err(vec![fail]))));
     assert_eq!(closed(&decide(&facts)), [Closing::Superseded]);
+}
+
+#[test]
+fn a_plan_that_nobody_was_to_be_asked_about_is_told_after_an_interruption() {
+    let ended = history(&[(Event::RunPlanned, None), (Event::RunFinished, None)]);
+    let planned = Planned {
+        digest: made(2).digest,
+        kept: None,
+    };
+    let look = Look::Ended {
+        planned: Some(Box::new(planned)),
+    };
+    let Decision::Finish(end) = decide(&facts(spec(&json!({})), ended, look)) else {
+        panic!("it ends");
+    };
+    assert_eq!(
+        end.planned.map(|planned| planned.digest),
+        Some(made(2).digest)
+    );
 }
 
 #[test]
