@@ -38,6 +38,8 @@ pub struct PlannedAs {
     pub plan: Digest,
     /// When it was made.
     pub at: Timestamp,
+    /// The document that it was made from.
+    pub playbook: Option<Digest>,
 }
 
 /// The beginning of the execution.
@@ -47,6 +49,8 @@ pub struct Started {
     pub plan: Digest,
     /// When it began.
     pub at: Timestamp,
+    /// What it was allowed by, in a word.
+    pub by: Option<Reason>,
 }
 
 /// The end.
@@ -102,10 +106,15 @@ impl History {
         match fact.code {
             Event::RunRequested => self.requested = true,
             Event::RunPlanned => {
-                self.planned = fact.plan_digest.clone().map(|plan| PlannedAs { plan, at });
+                let playbook = fact.playbook_digest.clone();
+                let plan = fact.plan_digest.clone();
+                self.planned = plan.map(|plan| PlannedAs { plan, at, playbook });
             }
             Event::RunStarted => {
-                self.started = fact.plan_digest.clone().map(|plan| Started { plan, at });
+                let word = fact.outcome.as_ref();
+                let by = word.and_then(|word| Reason::parse(word.as_str()));
+                let plan = fact.plan_digest.clone();
+                self.started = plan.map(|plan| Started { plan, at, by });
             }
             Event::RunCancelled => self.cancelled = true,
             Event::RunFinished => {
@@ -131,9 +140,11 @@ impl History {
             | Event::PlaybookReset
             | Event::PolicyReady
             | Event::PolicyRefused
+            | Event::RunEscalated
             | Event::RunHeld
             | Event::RunGone
             | Event::GateApproved
+            | Event::GateAllowed
             | Event::GateRejected
             | Event::GateExpired
             | Event::GateSuperseded

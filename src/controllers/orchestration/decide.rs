@@ -2,6 +2,7 @@
 //! pass takes one of them at most, so that whatever stops the process stops it between two.
 
 mod asking;
+mod escalating;
 mod opening;
 mod working;
 
@@ -10,6 +11,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 
 pub(super) use asking::waits_for_people;
+pub(super) use escalating::{Escalate, Next};
 
 use super::{
     gather::{Facts, Frozen, Look},
@@ -84,6 +86,8 @@ pub(super) enum Decision {
     Wait(Box<Wait>),
     /// People are to be asked about this plan.
     Ask(Box<Ask>),
+    /// The next people are to be asked, because the deadline of those before has passed.
+    Escalate(Box<Escalate>),
     /// What was approved begins.
     Begin(Box<Begin>),
     /// A step is begun, or gone on with.
@@ -207,7 +211,13 @@ pub(super) fn decide(facts: &Facts) -> Decision {
         ),
         Look::Asked {
             gate: Some(gate),
+            escalation: Some(escalation),
+            ..
+        } => escalating::expired(facts, gate, escalation),
+        Look::Asked {
+            gate: Some(gate),
             beginning,
+            ..
         } => asking::asked(facts, gate, beginning.as_deref()),
         Look::Working(working) => working::working_on(facts, history, working),
     }

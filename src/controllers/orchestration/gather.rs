@@ -2,6 +2,7 @@
 //! that is the domain's and `decide`'s to say. Reads and dry runs only.
 
 mod beginning;
+mod escalating;
 mod past;
 
 use std::sync::Arc;
@@ -10,6 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::jiff;
 use kube::{Api, ResourceExt as _};
 
+pub(super) use escalating::Escalation;
+
+use self::escalating::escalates;
 use super::{
     OrchestrationError, OrchestrationKind,
     decide::{Standing, standing, waits_for_people},
@@ -66,6 +70,8 @@ pub(super) enum Look {
         gate: Option<Gate>,
         /// What has to be known before an approved plan begins.
         beginning: Option<Box<Beginning>>,
+        /// What has to be known before the next people are asked.
+        escalation: Option<Escalation>,
     },
     /// It has begun.
     Working(Working),
@@ -162,13 +168,12 @@ impl Facts {
         history.is_ok_and(|history| !history.attempted().all(looks))
     }
 
-    /// How its Gate ended, if it was looked at and has.
-    pub(super) fn gate_settled(&self) -> Option<GateState> {
-        let (Look::Cancelled { gate } | Look::Asked { gate, .. }) = &self.look else {
-            return None;
-        };
-        let status = gate.as_ref()?.status.as_ref()?;
-        status.state.filter(|state| *state != GateState::Open)
+    /// The Gate that was looked at.
+    pub(super) fn gate(&self) -> Option<&Gate> {
+        match &self.look {
+            Look::Cancelled { gate } | Look::Asked { gate, .. } => gate.as_ref(),
+            Look::Settled | Look::Ended | Look::Planning(_) | Look::Working(_) => None,
+        }
     }
 
     /// How long ago it was asked for.
@@ -244,13 +249,9 @@ impl OrchestrationKind {
         facts.look = match standing(&facts.spec, &facts.status, history) {
             Standing::Settled => Look::Settled,
             Standing::Ended => Look::Ended,
-            Standing::Cancelled => {
-                let gate = match self.gate(&facts).await? {
-                    Some(gate) => Some(gate),
-                    None => self.gate_untold(&facts, history).await?,
-                };
-                Look::Cancelled { gate }
-            }
+            Standing::Cancelled => Look::Cancelled {
+                gate: self.gate_to_close(&facts, history).await?,
+            },
             Standing::Planning => Look::Planning(Box::new(self.opening(&facts).await?)),
             Standing::Asked => {
                 let gate = self.gate(&facts).await?;
@@ -260,7 +261,15 @@ impl OrchestrationKind {
                     }
                     _ => None,
                 };
-                Look::Asked { gate, beginning }
+                let escalation = match &gate {
+                    Some(gate) if escalates(gate) => self.escalation(&facts, gate).await?,
+                    _ => None,
+                };
+                Look::Asked {
+                    gate,
+                    beginning,
+                    escalation,
+                }
             }
             Standing::Executing => Look::Working(self.working(&facts, history).await?),
         };
@@ -281,22 +290,6 @@ impl OrchestrationKind {
         Ok(found.filter(|gate| {
             gate.uid().as_ref() == Some(&named.uid) && gate.metadata.deletion_timestamp.is_none()
         }))
-    }
-
-    /// The Gate that was opened when the process ended before the status could tell of it.
-    async fn gate_untold(
-        &self,
-        facts: &Facts,
-        history: &History,
-    ) -> Result<Option<Gate>, OrchestrationError> {
-        let Some(planned) = &history.planned else {
-            return Ok(None);
-        };
-        let found = self.opened(&facts.run, &planned.plan).await;
-        found.map_err(|source| OrchestrationError::Read {
-            what: "its Gate",
-            source: Box::new(source),
-        })
     }
 
     async fn opening(&self, facts: &Facts) -> Result<Opening, OrchestrationError> {

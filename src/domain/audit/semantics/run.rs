@@ -86,6 +86,7 @@ impl Run {
                 Some(digest) => self.planned.push(digest.clone()),
                 None => wrongs.push(Wrong::NoPlanDigest),
             },
+            Event::RunEscalated => wrongs.extend(self.escalate()),
             Event::RunStarted => wrongs.extend(self.start(fact)),
             Event::RunCancelled => self.cancelled = true,
             Event::StepIntended => wrongs.extend(self.intend(fact)),
@@ -113,6 +114,17 @@ impl Run {
     fn open(&self) -> Option<&Step> {
         let last = self.steps.last();
         last.filter(|step| step.state == State::Intended)
+    }
+
+    /// The next people are asked about a plan that was made, and before it begins.
+    fn escalate(&self) -> Option<Wrong> {
+        if self.cancelled {
+            Some(Wrong::AfterCancel)
+        } else if self.planned.is_empty() {
+            Some(Wrong::NotPlanned)
+        } else {
+            self.started.is_some().then_some(Wrong::EscalatedLate)
+        }
     }
 
     fn start(&mut self, fact: &Fact) -> Vec<Wrong> {
@@ -256,6 +268,10 @@ impl Run {
 pub(super) fn is_forward(code: Event) -> bool {
     matches!(
         code,
-        Event::GateApproved | Event::RunStarted | Event::StepIntended
+        Event::GateApproved
+            | Event::GateAllowed
+            | Event::RunEscalated
+            | Event::RunStarted
+            | Event::StepIntended
     )
 }
