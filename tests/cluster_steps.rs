@@ -10,7 +10,7 @@ use neuralops::{
     adapters::{
         cel::Cel,
         kube::account::{Account, AccountError},
-        steps::{Forecast, Planning, Progress, Running, Veil, kind_of},
+        steps::{Forecast, Installation, Planning, Progress, Running, Veil, kind_of},
     },
     api::v1alpha1::Step,
     domain::{
@@ -49,6 +49,7 @@ struct Scene {
     run: RunRef,
     veil: Veil,
     cel: Cel,
+    installation: Installation,
     parameters: Map<String, Value>,
 }
 
@@ -99,6 +100,7 @@ impl Scene {
             },
             veil: Veil::new(b"of this installation"),
             cel: Cel::default(),
+            installation: Installation::default(),
             parameters: Map::new(),
             namespace,
         }
@@ -156,6 +158,7 @@ impl Scene {
             parameters: &self.parameters,
             veil: &self.veil,
             cel: &self.cel,
+            installation: &self.installation,
         };
         kind_of(&step).expect("a kind").plan(&step, &planning).await
     }
@@ -223,9 +226,11 @@ impl Scene {
             began,
             now: began,
             memory,
+            looked: memory,
             rendered: Some(&planned.rendered),
             veil: &self.veil,
             cel: &self.cel,
+            installation: &self.installation,
             fence: &Fence(fence),
         };
         kind_of(&planned.rendered)

@@ -15,6 +15,7 @@ use crate::{
         },
         ledger::Ledger,
         oci::Shelf,
+        steps::Installation,
     },
     controllers::{
         counting::Counting,
@@ -77,6 +78,8 @@ pub(super) struct Controllers {
     pub(super) shelf: Arc<Shelf>,
     /// The operator's own keys, which hide in plans what nobody may read.
     pub(super) keys: Keys,
+    /// What steps find beside the cluster.
+    pub(super) installation: Installation,
 }
 
 impl Controllers {
@@ -113,17 +116,14 @@ impl Controllers {
             namespace,
             shelf,
             keys,
+            installation,
         } = self;
         let client = shared.client.clone();
         let (policies, watching) = policies::prepare(client.clone(), namespace);
         let (set_back, set_backs) = watch::channel(0);
-        let trust_policies = trust_policies(
-            &shared,
-            (&policies, &ledger),
-            pulses.trust_policies,
-            set_back,
-            stop.clone(),
-        );
+        let both = (&policies, &ledger);
+        let trust_policies =
+            trust_policies(&shared, both, pulses.trust_policies, set_back, stop.clone());
         let (runs, settled) = mpsc::unbounded_channel();
         let gates = gates(
             &shared,
@@ -143,7 +143,7 @@ impl Controllers {
             shared: shared.clone(),
             ledger: ledger.clone(),
             guard,
-            planner: Planner::new(client.clone(), verification.clone(), keys),
+            planner: Planner::new(client.clone(), verification.clone(), keys, installation),
             pulse: pulses.orchestrations,
             settled,
         };

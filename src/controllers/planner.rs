@@ -22,7 +22,7 @@ use crate::{
             keys::Keys,
             raw,
         },
-        steps::{Forecast, Planning, Veil, kind_of, unsupported},
+        steps::{Forecast, Installation, Planning, Veil, kind_of, unsupported},
     },
     api::v1alpha1::{ApprovalRules, GitOps, OrchestrationSpec, PlaybookSpec, RawPlaybook, Step},
     domain::{
@@ -70,17 +70,24 @@ pub struct Planner {
     keys: Keys,
     veil: OnceCell<Veil>,
     cel: Cel,
+    installation: Installation,
 }
 
 impl Planner {
     /// One that verifies in this way; the keys hide what a plan must not show.
-    pub fn new(client: Client, verification: Verification, keys: Keys) -> Self {
+    pub fn new(
+        client: Client,
+        verification: Verification,
+        keys: Keys,
+        installation: Installation,
+    ) -> Self {
         Self {
             client,
             verification,
             keys,
             veil: OnceCell::new(),
             cel: Cel::default(),
+            installation,
         }
     }
 
@@ -93,6 +100,11 @@ impl Planner {
     /// The cage for the expressions of Playbooks.
     pub fn cel(&self) -> &Cel {
         &self.cel
+    }
+
+    /// What there is beside the cluster.
+    pub fn installation(&self) -> &Installation {
+        &self.installation
     }
 
     /// Roles name an account that is gone as they named it before, and the API server lets us act as it: whoever deletes it
@@ -148,6 +160,7 @@ impl Planner {
             parameters: &parameters,
             veil: self.veil().await.map_err(|one| vec![one])?,
             cel: &self.cel,
+            installation: &self.installation,
         };
         let planned = forecasts(&steps, &planning, playbook.git_ops).await?;
         let plan = Plan {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::{Findings, Position, targets};
-use crate::domain::document::Document;
+use crate::domain::{document::Document, promql};
 
 const WORKLOADS: [&str; 3] = ["Deployment", "StatefulSet", "DaemonSet"];
 
@@ -278,43 +278,30 @@ fn prometheus(body: &Value, position: &Position, findings: &mut Findings) {
         return;
     };
     let at = position.key("prometheus");
-    let wanted = variables(
-        check
-            .get("query")
-            .and_then(Value::as_str)
-            .unwrap_or_default(),
-    );
-    let given: BTreeSet<String> = check
-        .get("vars")
-        .and_then(Value::as_object)
+    let query = check.get("query").and_then(Value::as_str);
+    let query = query.unwrap_or_default();
+    let given = check.get("vars").and_then(Value::as_object);
+    let given: BTreeSet<&str> = given
         .into_iter()
         .flatten()
-        .map(|(name, _)| name.clone())
+        .map(|(name, _)| name.as_str())
         .collect();
-    for name in wanted.difference(&given) {
+    for name in given.iter().filter(|name| !promql::is_name(name)) {
         findings.error(
-            &at.key("query"),
-            format!("${name} is not in vars: give it a value there"),
+            &at.key("vars").key(name),
+            format!("{name:?} is no name: a letter or _, then letters, digits or _"),
         );
     }
-    for name in given.difference(&wanted) {
+    // What the values are makes no difference to where they may stand.
+    let values = given.iter().map(|name| ((*name).to_owned(), String::new()));
+    if let Err(error) = promql::filled(query, &values.collect()) {
+        findings.error(&at.key("query"), error.to_string());
+    }
+    let wanted = promql::wanted(query).unwrap_or_default();
+    for name in given.iter().filter(|name| !wanted.contains(name)) {
         findings.warning(
             &at.key("vars").key(name),
             format!("${name} is not used in the query"),
         );
     }
-}
-
-/// The names behind each `$` of a query.
-fn variables(query: &str) -> BTreeSet<String> {
-    query
-        .split('$')
-        .skip(1)
-        .map(|rest| {
-            rest.chars()
-                .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
-                .collect::<String>()
-        })
-        .filter(|name| !name.is_empty())
-        .collect()
 }

@@ -17,7 +17,7 @@ use crate::{
     api::v1alpha1::Step,
     controllers::orchestration::{
         decide::{Stepping, passed},
-        memory::Memory,
+        memory::{Held, Memory},
     },
     domain::{
         plan::{Plan, PlannedStep},
@@ -108,6 +108,7 @@ impl Pass<'_> {
         let account = planner.account(&run.namespace, &plan.service_account);
         let account = account.map_err(|obstacle| not_now(obstacle.message))?;
         let veil = planner.veil().await;
+        let held = self.kind.memory.held(&run.uid, &step.name);
         let running = Running {
             account: &account,
             plan,
@@ -116,10 +117,12 @@ impl Pass<'_> {
             attempt: stepping.attempt,
             began,
             now: clock::now(),
-            memory: self.kind.memory.held_since(&run.uid, &step.name),
+            memory: held.map(|held| held.since),
+            looked: held.map(|held| held.at),
             rendered: rendered.as_ref(),
             veil: veil.map_err(|obstacle| not_now(obstacle.message))?,
             cel: planner.cel(),
+            installation: planner.installation(),
             fence: &gatekeeper,
         };
         Ok(kind.run(&running).await)
@@ -144,7 +147,9 @@ impl Pass<'_> {
                 memory: since,
             } => {
                 memory.say(&uid, &step.name, &message);
-                memory.holds(&uid, &step.name, since);
+                let at = clock::now();
+                let held = since.map(|since| Held { since, at });
+                memory.holds(&uid, &step.name, held);
                 let verdict = Verdict::Waiting {
                     reason: Reason::Running,
                     after: Some(after),
