@@ -273,6 +273,7 @@ impl Bed {
             veil: &self.veil,
             cel: &self.cel,
             installation: &self.installation,
+            earlier: &[],
         };
         kind_of(&step).expect("a kind").plan(&step, &planning).await
     }
@@ -311,6 +312,8 @@ impl Bed {
             digest: &Digest::of(b"plan"),
             step: &plan.steps[0],
             attempt: 1,
+            underway: last.is_some(),
+            refused: false,
             began: at(0),
             now: at(second),
             memory: last.map(|(memory, _)| at(memory)),
