@@ -104,6 +104,27 @@ fn roles_are_printed_without_a_cluster_and_need_a_namespace() {
     assert_eq!(answer.code, Some(2), "{}", answer.out);
 }
 
+/// One for each step kind, named after it, without a finding; authors begin with these.
+#[test]
+fn every_step_kind_has_a_sample_without_a_finding() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/samples/steps");
+    for kind in neuralops::domain::lint::STEP_KINDS {
+        let path = folder.join(format!("{kind}.yaml"));
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            text.contains(&format!("\n    {kind}:\n")),
+            "{}",
+            path.display()
+        );
+    }
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let answer = neuralops(&["playbook", "lint", "-f", path.to_str().unwrap()]);
+        assert_eq!(answer.code, Some(0), "{}: {}", path.display(), answer.err);
+        assert_eq!(answer.err, "", "{}", path.display());
+    }
+}
+
 #[test]
 fn every_playbook_sample_is_good() {
     let mut samples = 0;

@@ -2,61 +2,35 @@
 //! away, comes, and goes in the middle. What each answer means is shown in tests/promql.
 
 use std::{
-    io::Write as _,
     net::TcpListener as Port,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
-use axum::{Router, routing::get};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::support::{
-    Operator, OwnCluster, Scene, condition, eventually, need, scale, skip, steps, told, waits_for,
+    Operator, OwnCluster, Scene, condition, eventually, need, prometheus, scale, scraped, skip,
+    steps, told, waits_for,
 };
 
 const LONG: Duration = Duration::from_secs(90);
-
-/// What tests/prometheus exports under this name.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the test bed speaks through the environment"
-)]
-fn offered(part: &str) -> Option<PathBuf> {
-    std::env::var_os(format!("NEURALOPS_TEST_PROMETHEUS{part}")).map(PathBuf::from)
-}
 
 fn check(query: &str, expression: &str) -> Value {
     json!({"name": "good", "check": {"prometheus": {"query": query, "expression": expression}}})
 }
 
-/// A page of metrics that Prometheus reads as long as this lives.
-async fn metrics(targets: &Path, name: &str, text: &'static str) -> JoinSet<()> {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address").to_string();
-    let router = Router::new().route("/metrics", get(async move || text));
-    let mut tasks = JoinSet::new();
-    tasks.spawn(async move { axum::serve(listener, router).await.expect("served") });
-    let mut file = tempfile::NamedTempFile::new_in(targets).expect("a file");
-    let content = json!([{ "targets": [address] }]).to_string();
-    file.write_all(content.as_bytes()).expect("written");
-    file.persist(targets.join(format!("{name}.json")))
-        .expect("renamed");
-    tasks
-}
-
 #[tokio::test]
 async fn prometheus_decides_whether_a_run_has_worked() {
     let cluster = need!(Owned, Users);
-    let Some(targets) = offered("_TARGETS") else {
+    let scene = Scene::set(cluster, "prometheus").await;
+    scene.workloads(&["checkout"]).await;
+    let page = "errors{app=\"checkout\"} 1\n";
+    let Some(_page) = scraped("runs", page).await else {
         skip!("no Prometheus: make on-cluster starts one");
         return;
     };
-    let scene = Scene::set(cluster, "prometheus").await;
-    scene.workloads(&["checkout"]).await;
-    let _metrics = metrics(&targets, scene.ns.name(), "errors{app=\"checkout\"} 1\n").await;
     // Prometheus may not have read it yet: it is waited for by what is asked.
     let mut good = check(
         "errors{app=$app} or on() vector(99)",
@@ -153,7 +127,7 @@ async fn trusts(operator: &Operator) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_prometheus_that_is_away_opens_no_gate_and_passes_no_check() {
     need!(Owned, Users);
-    let Some(program) = offered("_PROGRAM") else {
+    let Some(program) = prometheus("_PROGRAM") else {
         skip!("no Prometheus: make on-cluster starts one");
         return;
     };

@@ -22,7 +22,7 @@ use neuralops::{
     api::v1alpha1::Step,
     domain::{
         digest::Digest,
-        plan::{Obstacle, Plan, PlannedStep, PlaybookRef, RunRef, VERSION},
+        plan::{Obstacle, OnFailure, Plan, PlannedStep, PlaybookRef, RunRef, VERSION},
     },
     ports::{Leadership, NotLeader},
 };
@@ -304,6 +304,7 @@ impl Bed {
             service_account: "runbook".to_owned(),
             parameters: self.parameters.clone(),
             timeout: 300_000,
+            on_failure: OnFailure::default(),
             steps: vec![step],
         };
         let running = Running {

@@ -40,6 +40,25 @@ pub(super) fn check(
     }
 }
 
+/// Whether an expression of these steps reads this parameter.
+pub(super) fn read(steps: &[Value], name: &str) -> bool {
+    let places = ["/wait", "/check", "/check/prometheus"];
+    let texts = steps.iter().flat_map(|step| {
+        let bodies = places.iter().filter_map(|place| step.pointer(place));
+        bodies.filter_map(|body| body.get("expression")?.as_str())
+    });
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut texts = texts;
+    texts.any(|text| {
+        let mut behind = text.split("params.").skip(1);
+        let indexed = ['"', '\''].map(|mark| format!("params[{mark}{name}{mark}]"));
+        behind.any(|rest| {
+            rest.strip_prefix(name)
+                .is_some_and(|rest| !rest.starts_with(word))
+        }) || indexed.iter().any(|form| text.contains(form))
+    })
+}
+
 fn apply(
     body: &Value,
     document: &Document,
