@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     OrchestrationError, OrchestrationKind,
     decide::{Ask, Begin, Decision, Finish, Turn, Wait},
-    gather::Facts,
+    gather::{Facts, Planned},
     records,
 };
 use crate::{
@@ -70,7 +70,7 @@ pub(super) enum Told {
         /// What the dry run came to, if it is the end because of that.
         verdict: Option<PlanVerdict>,
         /// The plan of a run that was only to be planned, and where it lies.
-        planned: Option<(Box<Made>, String)>,
+        planned: Option<Box<Planned>>,
     },
 }
 
@@ -218,13 +218,17 @@ impl Pass<'_> {
                 &message,
             );
             self.record(end, Ack::Durable).await?;
+            failpoint!("finish.after");
             self.ended(Stage::DryRun, Outcome::Planned);
             let told = Told::Ended {
                 outcome: Outcome::Planned,
                 reason: Reason::Planned,
                 message,
                 verdict: None,
-                planned: Some((Box::new(ask.made), config_map)),
+                planned: Some(Box::new(Planned {
+                    digest: ask.made.digest,
+                    kept: Some((ask.made.plan, config_map)),
+                })),
             };
             return Ok((told, Verdict::Settled));
         }
@@ -336,7 +340,7 @@ impl Pass<'_> {
             reason: finish.reason,
             message: finish.message,
             verdict: finish.verdict,
-            planned: None,
+            planned: finish.planned.map(Box::new),
         };
         Ok((told, Verdict::Settled))
     }

@@ -27,8 +27,18 @@ use crate::{
 
 /// The full digest of the plan that a child is about; a name holds only a part of it.
 pub(super) const PLAN_DIGEST: &str = "neuralops.io/plan-digest";
+/// Where the plan stands in its ConfigMap.
+pub(super) const PLAN_KEY: &str = "plan.json";
 /// Until when people are asked, where the rules do not say.
 const DEADLINE: std::time::Duration = std::time::Duration::from_secs(60 * 60);
+/// Sets of rules that a Playbook has at most.
+const RULE_SETS: u32 = 4;
+
+/// Which set of rules a Gate asks, by its name.
+pub(super) fn rule_set(gate: &Gate, run: &RunRef, plan: &Digest) -> Option<u32> {
+    let name = gate.metadata.name.as_deref();
+    (0..RULE_SETS).find(|set| name == Some(&names::child(run, "Gate", "", *set, plan)))
+}
 
 fn meta(run: &RunRef, kind: &str, digest: &Digest) -> ObjectMeta {
     let owner = OwnerReference {
@@ -64,7 +74,7 @@ pub(super) fn is_owned_by(found: &ObjectMeta, run: &RunRef) -> bool {
 }
 
 /// Whether the run owns the object, and it is about this plan.
-fn is_of(found: &ObjectMeta, run: &RunRef, digest: &Digest) -> bool {
+pub(super) fn is_of(found: &ObjectMeta, run: &RunRef, digest: &Digest) -> bool {
     let said = found
         .annotations
         .as_ref()
@@ -82,7 +92,7 @@ impl OrchestrationKind {
         let run = &made.plan.run;
         let mut data = BTreeMap::from([
             (
-                "plan.json".to_owned(),
+                PLAN_KEY.to_owned(),
                 String::from_utf8_lossy(&made.bytes).into_owned(),
             ),
             ("diff".to_owned(), plan::diff(&made.plan)),

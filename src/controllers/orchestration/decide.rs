@@ -3,6 +3,7 @@
 
 mod asking;
 mod back;
+mod foreign;
 mod opening;
 mod working;
 
@@ -12,9 +13,10 @@ use jiff::{SignedDuration, Timestamp};
 
 pub(super) use asking::waits_for_people;
 pub(super) use back::undo_of;
+pub(super) use foreign::is_foreign;
 
 use super::{
-    gather::{Facts, Frozen, Look},
+    gather::{Facts, Frozen, Look, Planned},
     records,
 };
 use crate::{
@@ -209,6 +211,8 @@ pub(super) struct Finish {
     pub(super) gates: Vec<(Gate, Closing)>,
     /// What the dry run came to, if it is the end because of that.
     pub(super) verdict: Option<PlanVerdict>,
+    /// The plan, if it was only to be planned.
+    pub(super) planned: Option<Planned>,
 }
 
 pub(super) fn decide(facts: &Facts) -> Decision {
@@ -218,7 +222,7 @@ pub(super) fn decide(facts: &Facts) -> Decision {
     };
     match &facts.look {
         Look::Settled => Decision::Settled,
-        Look::Ended => ended(facts, history),
+        Look::Ended { planned } => ended(facts, history, planned.as_deref()),
         Look::Cancelled => cancelled(facts, history),
         Look::Planning(opening) => opening::planning(facts, opening),
         Look::Asked { gate: None, .. } => finish(
@@ -231,13 +235,23 @@ pub(super) fn decide(facts: &Facts) -> Decision {
         Look::Asked {
             gate: Some(gate),
             beginning,
+        } if is_foreign(facts, gate, beginning.as_deref()) => finish(
+            facts,
+            Stage::Approve,
+            Outcome::Failed,
+            Reason::GateGone,
+            "the Gate that its status names is not one that this run opened, whatever people answered there: somebody else wrote that status or that Gate; ask for another run",
+        ),
+        Look::Asked {
+            gate: Some(gate),
+            beginning,
         } => asking::asked(facts, gate, beginning.as_deref()),
         Look::Working(working) => working::working_on(facts, history, working),
     }
 }
 
 /// The records tell of the end; what they came to is all that is known of it.
-fn ended(facts: &Facts, history: &History) -> Decision {
+fn ended(facts: &Facts, history: &History, planned: Option<&Planned>) -> Decision {
     let finished = history.finished.as_ref();
     let outcome = finished.and_then(|finished| finished.outcome);
     let outcome = outcome.unwrap_or(Outcome::Failed);
@@ -254,6 +268,7 @@ fn ended(facts: &Facts, history: &History) -> Decision {
         stop: true,
         gates: unanswered(facts, outcome),
         verdict: None,
+        planned: planned.cloned(),
     }))
 }
 
@@ -292,6 +307,7 @@ fn cancelled(facts: &Facts, history: &History) -> Decision {
         stop: true,
         gates: unanswered(facts, Outcome::Cancelled),
         verdict: None,
+        planned: None,
     }))
 }
 
@@ -325,6 +341,7 @@ fn finish(facts: &Facts, from: Stage, outcome: Outcome, reason: Reason, message:
         stop: false,
         gates: unanswered(facts, outcome),
         verdict: None,
+        planned: None,
     }))
 }
 

@@ -4,6 +4,7 @@
 mod beginning;
 mod gates;
 mod past;
+mod remains;
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use kube::ResourceExt as _;
 
 use super::{
     OrchestrationError, OrchestrationKind,
-    decide::{Standing, standing, waits_for_people},
+    decide::{Standing, is_foreign, standing, waits_for_people},
 };
 use crate::{
     adapters::{clock, kube::error::chain, ledger, steps::only_looks},
@@ -28,6 +29,8 @@ use crate::{
         stage::Stage,
     },
 };
+
+pub(super) use remains::Planned;
 
 /// What is known about a run.
 #[derive(Debug)]
@@ -57,8 +60,8 @@ pub struct Facts {
 pub(super) enum Look {
     /// Nothing: it has come to its end, or nothing can be known.
     Settled,
-    /// Nothing: its records tell of its end.
-    Ended,
+    /// Its records tell of its end; what is left of it, if all that was to come of it was a plan.
+    Ended { planned: Option<Box<Planned>> },
     /// Nothing: it is cancelled.
     Cancelled,
     /// It has to be planned.
@@ -254,7 +257,9 @@ impl OrchestrationKind {
         }
         facts.look = match standing {
             Standing::Settled => Look::Settled,
-            Standing::Ended => Look::Ended,
+            Standing::Ended => Look::Ended {
+                planned: self.planned(&facts.run, history).await?.map(Box::new),
+            },
             Standing::Cancelled => Look::Cancelled,
             Standing::Planning => Look::Planning(Box::new(self.opening(&facts).await?)),
             Standing::Asked => {
@@ -265,6 +270,10 @@ impl OrchestrationKind {
                     }
                     _ => None,
                 };
+                let foreign = |gate: &Gate| is_foreign(&facts, gate, beginning.as_deref());
+                if gate.as_ref().is_none_or(foreign) {
+                    facts.gates = self.gates(&facts.run).await?;
+                }
                 Look::Asked {
                     gate: gate.map(Box::new),
                     beginning,

@@ -21,11 +21,11 @@ use crate::{
     },
     controllers::{
         harness::Failure,
-        planner::Made,
         untold::{failed, unrecorded},
     },
     domain::{
-        plan::{self, Coverage},
+        digest::Digest,
+        plan::{self, Coverage, Plan},
         reason::Reason,
         run::History,
         stage::{Outcome, Stage},
@@ -34,6 +34,8 @@ use crate::{
 
 /// What fits into the summary of a plan.
 const LONGEST_SUMMARY: usize = 1024;
+/// What is said of a plan whose ConfigMap is gone.
+const PLAN_GONE: &str = "it was planned, and the ConfigMap with its plan is not there any more";
 /// Targets that a status shows; the plan holds them all.
 const TARGETS_SHOWN: usize = 64;
 
@@ -105,7 +107,7 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
             gate,
         } => {
             status.stage = Some(api::Stage::Approve);
-            status.plan = Some(summary(made, config_map));
+            status.plan = Some(summary(&made.digest, &made.plan, config_map));
             status.steps = Some(steps::pending(&made.plan));
             status.gates = Some(vec![of_gate(gate)]);
         }
@@ -126,9 +128,13 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
             if let Some(verdict) = verdict {
                 status.plan = Some(unmade(*verdict, message));
             }
-            if let Some((made, config_map)) = planned {
-                status.plan = Some(summary(made, config_map));
-                status.steps = Some(steps::pending(&made.plan));
+            if let Some(planned) = planned {
+                status.plan = Some(match &planned.kept {
+                    Some((plan, config_map)) => summary(&planned.digest, plan, config_map),
+                    None => gone(&planned.digest),
+                });
+                let plan = planned.kept.as_ref();
+                status.steps = plan.map(|(plan, _)| steps::pending(plan));
             }
             let begun = history.is_some_and(|history| history.started.is_some());
             for gate in status.gates.iter_mut().flatten() {
@@ -192,8 +198,8 @@ fn of_gate(gate: &Gate) -> GateSummary {
     }
 }
 
-fn summary(made: &Made, config_map: &str) -> PlanSummary {
-    let steps = made.plan.steps.iter();
+fn summary(digest: &Digest, plan: &Plan, config_map: &str) -> PlanSummary {
+    let steps = plan.steps.iter();
     let mut count = CoverageCount::default();
     for step in steps.clone() {
         let of = match step.coverage {
@@ -212,12 +218,24 @@ fn summary(made: &Made, config_map: &str) -> PlanSummary {
         }
     }
     PlanSummary {
-        digest: Some(made.digest.to_string()),
+        digest: Some(digest.to_string()),
         config_map: Some(config_map.to_owned()),
         verdict: PlanVerdict::Pass,
         coverage: Some(count),
         targets: Some(targets),
-        summary: Some(plan::summary(&made.plan)),
+        summary: Some(plan::summary(plan)),
+    }
+}
+
+/// There was a plan, and nobody can read it any more.
+fn gone(digest: &Digest) -> PlanSummary {
+    PlanSummary {
+        digest: Some(digest.to_string()),
+        config_map: None,
+        verdict: PlanVerdict::Pass,
+        coverage: None,
+        targets: None,
+        summary: Some(PLAN_GONE.to_owned()),
     }
 }
 
@@ -253,7 +271,10 @@ fn drafts(before: &OrchestrationStatus, told: &Told, facts: &Facts) -> Vec<Draft
             planned: made,
             ..
         } => {
-            let made = made.as_ref().map(|(made, _)| plan::summary(&made.plan));
+            let made = made.as_ref().map(|made| match &made.kept {
+                Some((plan, _)) => plan::summary(plan),
+                None => PLAN_GONE.to_owned(),
+            });
             let planned = made.as_deref().or(planned);
             ended(*outcome, (*reason, message), planned, facts)
         }

@@ -43,25 +43,29 @@ pub(super) fn planning(facts: &Facts, opening: &Opening) -> Decision {
     }
 }
 
-/// Everybody who shaped the run is named in its Gate, and does not decide.
+/// Everybody who shaped the run is named in its Gates, and does not decide.
+pub(super) fn shaped_by(facts: &Facts) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in [&facts.spec.requested_by, &facts.spec.selected_by]
+        .into_iter()
+        .flatten()
+    {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    names
+}
+
 fn ask(facts: &Facts, made: &Made) -> Decision {
     if made.approval.is_empty() {
         let message = "the Playbook says nobody who approves";
         let (outcome, reason) = (Outcome::Failed, Reason::Invalid);
         return finish(facts, Stage::DryRun, outcome, reason, message);
     }
-    let mut requested_by: Vec<String> = Vec::new();
-    for name in [&facts.spec.requested_by, &facts.spec.selected_by]
-        .into_iter()
-        .flatten()
-    {
-        if !requested_by.contains(name) {
-            requested_by.push(name.clone());
-        }
-    }
     Decision::Ask(Box::new(Ask {
         made: made.clone(),
-        requested_by,
+        requested_by: shaped_by(facts),
         records: vec![records::requested(facts), records::planned(facts, made)],
         plan_only: facts.spec.mode == Some(Mode::PlanOnly),
         outdated: outdated(facts, made),

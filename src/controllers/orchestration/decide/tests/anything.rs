@@ -123,7 +123,7 @@ fn any_facts() -> impl Strategy<Value = Facts> {
                 serde_json::from_value(json!({"stage": stage, "gates": gates})).unwrap();
             let look = match standing(&spec, &status, &history) {
                 Standing::Settled => Look::Settled,
-                Standing::Ended => Look::Ended,
+                Standing::Ended => Look::Ended { planned: None },
                 Standing::Cancelled => Look::Cancelled,
                 Standing::Planning if spec.playbook_ref.is_none() && !suspend => {
                     Look::Planning(Box::new(Opening::NoPlaybook))
@@ -179,7 +179,7 @@ proptest! {
                 prop_assert!(end.from.may_become(Stage::Done(end.outcome)), "{end:?}");
                 prop_assert!(stage.may_become(end.from), "{stage:?} {end:?}");
                 prop_assert!(!end.message.is_empty());
-                let over = matches!(facts.look, Look::Ended);
+                let over = matches!(facts.look, Look::Ended { .. });
                 let last = end.records.last().map(|draft| draft.fact.code);
                 prop_assert!(over || last == Some(Event::RunFinished), "{last:?}");
             }
