@@ -980,7 +980,7 @@ async fn an_http_step_without_an_image_or_with_no_request_is_not_planned() {
     for (more, said) in [
         (json!({"url": "tickets.example"}), "is no address"),
         (json!({"url": "file:///etc/passwd"}), "no http or https"),
-        (json!({"url": "https://a:c4n4ry@b/"}), "holds credentials"),
+        (json!({"url": "https://c4n4ry:pw@b/"}), "holds credentials"),
         (json!({"headers": {"X-A": "b\r\nX-C: d"}}), "X-A"),
         (
             json!({"headers": {"host": "other.example"}}),

@@ -371,7 +371,7 @@ mod tests {
             "prometheus:9090",
             "ftp://a/",
             "https://",
-            "https://user:hush@a/",
+            "https://hush:pw@a/",
             "https://a/?x=1",
             "https://a/#x",
         ] {

@@ -33,7 +33,7 @@ fn what_is_no_request_is_refused_before_anything_is_sent() {
         "/a",
         "ftp://a/",
         "https://",
-        "https://user:c4n4ry@a/",
+        "https://c4n4ry:pw@a/",
     ] {
         let refused = request(url).check().unwrap_err();
         assert!(matches!(refused, NoHttpRequest::Url(_)), "{url}: {refused}");
