@@ -129,8 +129,10 @@ fn what_a_policy_approved_begins_only_if_the_verified_playbook_says_so() {
         starts(&begins(other), "Superseded Superseded: the signed Playbook");
     }
     let mut voted = begins(Some(OnTimeout::Approve));
+    let mut gate = of_set(0, "Approved");
+    gate.spec.on_timeout = Some(OnTimeout::Reject);
     voted.look = Look::Asked {
-        gate: Some(Box::new(of_set(0, "Approved"))),
+        gate: Some(Box::new(gate)),
         beginning: Some(Box::new(whole())),
         escalation: None,
     };
