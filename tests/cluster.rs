@@ -29,6 +29,7 @@ mod cluster_runs;
 mod cluster_signing;
 mod cluster_sourced;
 mod cluster_steps;
+mod cluster_storms;
 mod cluster_story;
 mod cluster_unknown;
 mod support;

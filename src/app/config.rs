@@ -273,6 +273,8 @@ settings! {
     plain_http: Vec<String> = Vec::new(), "plain-http", "NEURALOPS_PLAIN_HTTP", "plainHttp" [value_name = "HOST[:PORT]", value_delimiter = ',', num_args = 1..];
     /// Reconciles at the same time, for each kind
     concurrency: Concurrency = Concurrency(64), "concurrency", "NEURALOPS_CONCURRENCY", "concurrency" [value_name = "COUNT"];
+    /// Runs of one namespace that may be under way at the same time; further ones wait in line
+    concurrent_runs: Concurrency = Concurrency(32), "concurrent-runs", "NEURALOPS_CONCURRENT_RUNS", "concurrentRuns" [value_name = "COUNT"];
     /// How long a watch may be silent while work is pending, before liveness fails
     liveness_timeout: Patience = Patience(Duration::from_secs(300)), "liveness-timeout", "NEURALOPS_LIVENESS_TIMEOUT", "livenessTimeout" [value_name = "DURATION"];
     /// How long the end of running work is waited for after a signal

@@ -77,6 +77,8 @@ pub(super) struct Controllers {
     pub(super) shelf: Arc<Shelf>,
     /// The operator's own keys, which hide in plans what nobody may read.
     pub(super) keys: Keys,
+    /// Runs of one namespace that may be under way at the same time.
+    pub(super) namespace_limit: u32,
 }
 
 impl Controllers {
@@ -113,6 +115,7 @@ impl Controllers {
             namespace,
             shelf,
             keys,
+            namespace_limit,
         } = self;
         let client = shared.client.clone();
         let (policies, watching) = policies::prepare(client.clone(), namespace);
@@ -146,6 +149,7 @@ impl Controllers {
             planner: Planner::new(client.clone(), verification.clone(), keys),
             pulse: pulses.orchestrations,
             settled,
+            namespace_limit,
         };
         let judged = async {
             // Judged without its policies, a Playbook would be called untrusted that is not.
@@ -177,6 +181,7 @@ struct Runs {
     pulse: Arc<Pulse>,
     /// Runs whose Gate the watch spoke of.
     settled: mpsc::UnboundedReceiver<gate::RunName>,
+    namespace_limit: u32,
 }
 
 impl Runs {
@@ -192,6 +197,7 @@ impl Runs {
             counting: Counting::new(client.clone(), Arc::clone(&self.guard)),
             guard: self.guard,
             metrics: Arc::clone(&self.shared.metrics),
+            namespace_limit: self.namespace_limit,
             wakes,
             loose,
         });

@@ -278,6 +278,7 @@ fn controllers(
         namespace: config.namespace.clone(),
         shelf: Arc::new(Shelf::new(&config.data_dir, login.cloned(), plain_http)),
         keys,
+        namespace_limit: config.concurrent_runs.0.into(),
     }
 }
 

@@ -24,7 +24,9 @@ use crate::{
         },
         steps::{Forecast, Planning, Veil, kind_of, unsupported},
     },
-    api::v1alpha1::{ApprovalRules, GitOps, OrchestrationSpec, PlaybookSpec, RawPlaybook, Step},
+    api::v1alpha1::{
+        ApprovalRules, GitOps, OrchestrationSpec, PlaybookSpec, RawPlaybook, RunLimits, Step,
+    },
     domain::{
         digest::Digest,
         duration,
@@ -39,6 +41,7 @@ use crate::{
         trust::{Refusal, Runnable},
         verdict::ErrorClass,
     },
+    ports::Limits,
 };
 
 /// Not signed and can only restrict: no new runs.
@@ -61,6 +64,8 @@ pub struct Made {
     pub steps: Vec<Step>,
     /// Who is asked, first set first.
     pub approval: Vec<ApprovalRules>,
+    /// How many runs of the Playbook may run.
+    pub limits: Limits,
 }
 
 /// Makes plans.
@@ -164,7 +169,9 @@ impl Planner {
             timeout: milliseconds(playbook.timeout.as_deref(), RUN_TIMEOUT),
             steps: planned,
         };
-        made(plan, steps, playbook.approval.unwrap_or_default()).map_err(|one| vec![one])
+        let limits = limits(playbook.limits.as_ref());
+        let approval = playbook.approval.unwrap_or_default();
+        made(plan, steps, approval, limits).map_err(|one| vec![one])
     }
 
     /// The steps of this run as the verified Playbook has them now: for what a plan does not hold because it is secret.
@@ -377,7 +384,21 @@ fn milliseconds(text: Option<&str>, absent: Duration) -> u64 {
     duration.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
-fn made(plan: Plan, steps: Vec<Step>, approval: Vec<ApprovalRules>) -> Result<Made, Obstacle> {
+fn limits(said: Option<&RunLimits>) -> Limits {
+    let count = |count: Option<i32>| count.and_then(|count| count.try_into().ok());
+    Limits {
+        playbook: count(said.and_then(|said| said.concurrent_runs)),
+        target_hour: count(said.and_then(|said| said.runs_per_target_per_hour)),
+        ..Limits::default()
+    }
+}
+
+fn made(
+    plan: Plan,
+    steps: Vec<Step>,
+    approval: Vec<ApprovalRules>,
+    limits: Limits,
+) -> Result<Made, Obstacle> {
     let bytes = plan
         .to_bytes()
         .map_err(|error| Obstacle::fail(Reason::InternalError, chain(&error)))?;
@@ -394,5 +415,6 @@ fn made(plan: Plan, steps: Vec<Step>, approval: Vec<ApprovalRules>) -> Result<Ma
         bytes,
         steps,
         approval,
+        limits,
     })
 }

@@ -2,6 +2,7 @@
 //! pass takes one of them at most, so that whatever stops the process stops it between two.
 
 mod asking;
+mod joining;
 mod opening;
 mod working;
 
@@ -9,7 +10,8 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-pub(super) use asking::waits_for_people;
+pub(super) use asking::{limited, waits_for_people};
+pub(super) use joining::{Beside, beside, incident_of};
 
 use super::{
     gather::{Facts, Frozen, Look},
@@ -25,6 +27,7 @@ use crate::{
         run::History,
         stage::{Outcome, Stage},
     },
+    ports::{IncidentKey, RunKey},
 };
 
 /// A run that names no Playbook, or that nobody releases, waits for so long.
@@ -82,6 +85,10 @@ pub(super) enum Decision {
     Hold(ledger::Refusal),
     /// Somebody or something else has to act.
     Wait(Box<Wait>),
+    /// Later runs about the same incident are to join it.
+    Own(Own),
+    /// It joins an earlier run about the same incident.
+    Join(Box<Join>),
     /// People are to be asked about this plan.
     Ask(Box<Ask>),
     /// What was approved begins.
@@ -141,6 +148,20 @@ impl From<Wait> for Decision {
     fn from(wait: Wait) -> Self {
         Self::Wait(Box::new(wait))
     }
+}
+
+/// An incident that has no run, or one that collects nothing.
+#[derive(Debug)]
+pub(super) struct Own {
+    pub(super) incident: IncidentKey,
+    pub(super) instead_of: Option<String>,
+}
+
+/// A run that joins another.
+#[derive(Debug)]
+pub(super) struct Join {
+    pub(super) owner: RunKey,
+    pub(super) end: Finish,
 }
 
 /// A plan, and who is to be asked about it.
@@ -323,7 +344,8 @@ fn reason_of(outcome: Outcome) -> Reason {
         Outcome::Rejected => Reason::Rejected,
         Outcome::Expired => Reason::Expired,
         Outcome::Cancelled => Reason::Cancelled,
-        Outcome::Superseded | Outcome::Joined => Reason::Superseded,
+        Outcome::Superseded => Reason::Superseded,
+        Outcome::Joined => Reason::Joined,
         Outcome::Planned => Reason::Planned,
     }
 }

@@ -2,6 +2,7 @@
 //! that is the domain's and `decide`'s to say. Reads and dry runs only.
 
 mod beginning;
+mod opening;
 mod past;
 
 use std::sync::Arc;
@@ -19,13 +20,13 @@ use crate::{
     api::v1alpha1::{
         self as api, Gate, GateState, Orchestration, OrchestrationSpec, OrchestrationStatus,
     },
-    controllers::{guard, planner::Made},
+    controllers::planner::Made,
     domain::{
-        gate::GUARD_MARGIN,
         plan::{Obstacle, Plan, RunRef},
         run::History,
         stage::Stage,
     },
+    ports::{Limited, RunKey},
 };
 
 /// What is known about a run.
@@ -45,6 +46,8 @@ pub struct Facts {
     pub(super) status: OrchestrationStatus,
     /// What its records say.
     pub(super) history: Result<History, ledger::Refusal>,
+    /// The name of the run that it joined, if its end is told by its records alone.
+    pub(super) joins: Option<String>,
     /// What was looked at besides.
     pub(super) look: Look,
 }
@@ -76,6 +79,10 @@ pub(super) enum Look {
 pub(super) enum Opening {
     /// It is suspended, and nothing was looked at.
     Suspended,
+    /// Nobody that goes on is about the same incident: it may be the one that later ones join.
+    Unowned { instead_of: Option<String> },
+    /// An earlier run is about the same and goes on.
+    SameAs(RunKey),
     /// It names no Playbook.
     NoPlaybook,
     /// It does not say who asked for it.
@@ -89,6 +96,8 @@ pub(super) enum Opening {
 /// What has to be known before an approved plan begins.
 #[derive(Debug, Default)]
 pub(super) struct Beginning {
+    /// The limit that has kept it waiting, if it is still reached; then nothing else was looked at.
+    pub(super) limited: Option<Limited>,
     /// What stops it.
     pub(super) frozen: Vec<Frozen>,
     /// Why it is not believed who released it.
@@ -230,6 +239,7 @@ impl OrchestrationKind {
             created: object.creation_timestamp().map_or(now, |time| time.0),
             spec: object.spec.clone(),
             history: Ok(History::default()),
+            joins: None,
             look: Look::Settled,
             status,
         };
@@ -241,9 +251,13 @@ impl OrchestrationKind {
         let Ok(history) = &facts.history else {
             return Ok(facts);
         };
+        self.recall_joined(&facts).await?;
         facts.look = match standing(&facts.spec, &facts.status, history) {
             Standing::Settled => Look::Settled,
-            Standing::Ended => Look::Ended,
+            Standing::Ended => {
+                facts.joins = self.joins(&facts.run).await?;
+                Look::Ended
+            }
             Standing::Cancelled => {
                 let gate = match self.gate(&facts).await? {
                     Some(gate) => Some(gate),
@@ -296,54 +310,6 @@ impl OrchestrationKind {
         found.map_err(|source| OrchestrationError::Read {
             what: "its Gate",
             source: Box::new(source),
-        })
-    }
-
-    async fn opening(&self, facts: &Facts) -> Result<Opening, OrchestrationError> {
-        if facts.spec.suspend == Some(true) {
-            return Ok(Opening::Suspended);
-        }
-        if facts.spec.playbook_ref.is_none() {
-            return Ok(Opening::NoPlaybook);
-        }
-        if facts.spec.requested_by.is_none() {
-            return Ok(Opening::NoRequester);
-        }
-        // Once it is on record who asked, a gap of the guard that came later says nothing about it.
-        let known = facts
-            .history
-            .as_ref()
-            .is_ok_and(|history| history.requested);
-        if !known && let Some(distrusted) = self.distrusted(facts).await? {
-            return Ok(distrusted);
-        }
-        let planned = self.planner.plan(&facts.run, &facts.spec).await;
-        Ok(Opening::Planned(planned.map(Box::new)))
-    }
-
-    /// Whether the names in the run were written while nobody proved them.
-    async fn distrusted(&self, facts: &Facts) -> Result<Option<Opening>, OrchestrationError> {
-        let standing = self
-            .guard
-            .standing()
-            .await
-            .map_err(OrchestrationError::Guard)?;
-        let distrusted = |message: &str, lasting| Opening::Distrusted {
-            message: message.to_owned(),
-            lasting,
-        };
-        Ok(match standing {
-            guard::Standing::Broken => Some(distrusted(
-                "the admission guard is missing or altered, so that nobody proves who asks; the operator's readiness says what",
-                false,
-            )),
-            guard::Standing::Whole { since } if facts.created <= since + GUARD_MARGIN => {
-                Some(distrusted(
-                    "it was asked for while the admission guard was not whole, so that nobody proved who asked; ask again",
-                    true,
-                ))
-            }
-            guard::Standing::Whole { .. } => None,
         })
     }
 

@@ -8,6 +8,7 @@ mod decide;
 mod gather;
 mod gone;
 mod memory;
+mod queue;
 mod records;
 mod status;
 
@@ -64,6 +65,8 @@ pub struct Parts {
     pub guard: Arc<GuardWatch>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
+    /// Runs of one namespace that may be under way at the same time.
+    pub namespace_limit: u32,
     /// Runs that have to be looked at again.
     pub wakes: mpsc::UnboundedSender<RunRef>,
     /// Runs that are gone, or whose locks are still to be released.
@@ -78,6 +81,7 @@ pub struct OrchestrationKind {
     counting: Counting,
     guard: Arc<GuardWatch>,
     metrics: Arc<Metrics>,
+    namespace_limit: u32,
     wakes: mpsc::UnboundedSender<RunRef>,
     loose: mpsc::UnboundedSender<Loose>,
     settling: Settling,
@@ -94,6 +98,7 @@ impl OrchestrationKind {
             counting,
             guard,
             metrics,
+            namespace_limit,
             wakes,
             loose,
         } = parts;
@@ -105,6 +110,7 @@ impl OrchestrationKind {
             counting,
             guard,
             metrics,
+            namespace_limit,
             wakes,
             loose,
             memory: Arc::default(),
@@ -135,6 +141,14 @@ impl OrchestrationKind {
 
     fn wake_waiting(&self) {
         self.waker()();
+    }
+
+    /// Has these look again.
+    fn call(&self, runs: impl IntoIterator<Item = RunRef>) {
+        for run in runs {
+            // Nobody listens any more: the process ends.
+            let _ = self.wakes.send(run);
+        }
     }
 
     fn unreleased(&self, run: &RunRef) {
@@ -320,6 +334,7 @@ impl Kind for OrchestrationKind {
             uid: meta.uid.clone().unwrap_or_default(),
         };
         self.memory.leaves(&run);
+        self.call(self.memory.queue.leaves(&run.uid));
         // Nobody listens any more: the process ends.
         let _ = self.loose.send(Loose::Gone(run));
     }

@@ -36,6 +36,11 @@ fn fact(run: &RunRef, event: Event, parts: &[&str]) -> Fact {
     fact
 }
 
+/// The record that says that the run with this uid was asked for.
+pub(super) fn requested_id(uid: &str) -> RecordId {
+    RecordId::of(&[uid, Event::RunRequested.code()])
+}
+
 fn person(name: &str) -> Actor {
     Actor {
         method: Method::ApiServer,

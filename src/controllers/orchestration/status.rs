@@ -85,6 +85,7 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
     let history = done.facts.history.as_ref().ok();
     let mut status = OrchestrationStatus {
         audit: audit(history, done.recorded).or(before.audit.clone()),
+        joined: done.joined.clone().or(before.joined.clone()),
         ..before
     };
     match &done.told {

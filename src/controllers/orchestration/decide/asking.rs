@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::{
     super::{
         gather::{Beginning, Facts},
@@ -18,7 +20,11 @@ use crate::{
         reason::Reason,
         stage::{Outcome, Stage},
     },
+    ports::{Limit, Limited},
 };
+
+/// Whoever waits in line is called; the time is for the case that nobody does.
+const UNHEARD: Duration = Duration::from_secs(60);
 
 pub(super) fn asked(facts: &Facts, gate: &Gate, beginning: Option<&Beginning>) -> Decision {
     let end =
@@ -99,6 +105,9 @@ fn approved_but_waiting(facts: &Facts) -> Decision {
 
 /// Everything was read live: it begins only if all of it is as it was when people approved.
 fn begin(facts: &Facts, gate: &Gate, beginning: &Beginning) -> Decision {
+    if let Some(limit) = &beginning.limited {
+        return limited(limit, facts.now).into();
+    }
     if let Some(freeze) = beginning.frozen.first() {
         return frozen(facts, Stage::Approve, freeze);
     }
@@ -124,6 +133,31 @@ fn begin(facts: &Facts, gate: &Gate, beginning: &Beginning) -> Decision {
             made: made.clone(),
         })),
     }
+}
+
+/// As many run as may: it waits in line, and says for whom.
+pub(in crate::controllers::orchestration) fn limited(limited: &Limited, now: Timestamp) -> Wait {
+    let (allowed, ahead) = (limited.allowed, &limited.by.name);
+    let message = match (&limited.limit, limited.until) {
+        (Limit::Namespace, _) => format!(
+            "approved; {allowed} runs of this namespace run, and the operator allows no more at the same time: run {ahead} goes first, until it ends"
+        ),
+        (Limit::Playbook, _) => format!(
+            "approved; {allowed} runs of its Playbook run, and limits.concurrentRuns allows no more: run {ahead} goes first, until it ends"
+        ),
+        (Limit::TargetHour(target), until) => {
+            let until = until.map_or_else(|| "later".to_owned(), |until| format!("at {until:.0}"));
+            format!(
+                "approved; {allowed} runs of its Playbook began on {target} within an hour, and limits.runsPerTargetPerHour allows no more: run {ahead} is an hour old {until}"
+            )
+        }
+    };
+    let left = limited.until.map(|until| until.duration_since(now));
+    let after = left.map_or(UNHEARD, |left| {
+        let left = left.max(SignedDuration::ZERO).unsigned_abs();
+        left.saturating_add(Duration::from_secs(1))
+    });
+    Wait::approved(Stage::Approve, Reason::LimitReached, message).after(after)
 }
 
 fn superseded(facts: &Facts, message: &str) -> Decision {

@@ -7,7 +7,7 @@ use super::{
         gather::{Facts, Opening},
         records,
     },
-    Ask, Decision, LONGEST_DOUBT, LONGEST_WAIT, Wait, again, finish, told,
+    Ask, Decision, LONGEST_DOUBT, LONGEST_WAIT, Wait, again, finish, joining, told,
 };
 use crate::{
     api::v1alpha1::{Mode, PlanVerdict},
@@ -27,6 +27,8 @@ pub(super) fn planning(facts: &Facts, opening: &Opening) -> Decision {
     };
     match opening {
         Opening::Suspended => suspended(facts),
+        Opening::Unowned { instead_of } => joining::owns(facts, instead_of.as_ref()),
+        Opening::SameAs(owner) => joining::joins(facts, owner),
         Opening::NoPlaybook => no_playbook(facts),
         Opening::NoRequester => unproven(
             "spec.requestedBy does not say who asked for it: is the policy orchestration-requester installed?",

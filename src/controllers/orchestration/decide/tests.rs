@@ -61,6 +61,7 @@ pub(in super::super) fn made(steps: usize) -> Made {
         bytes,
         steps: Vec::new(),
         approval: vec![serde_json::from_value(rules).unwrap()],
+        limits: crate::ports::Limits::default(),
     }
 }
 
@@ -126,6 +127,7 @@ pub(in super::super) fn facts(spec: OrchestrationSpec, history: History, look: L
         spec,
         status: OrchestrationStatus::default(),
         history: Ok(history),
+        joins: None,
         look,
     }
 }
@@ -178,6 +180,8 @@ fn told(decision: &Decision) -> String {
                 wait.message
             )
         }
+        Decision::Own(own) => format!("Own {:?}", own.instead_of),
+        Decision::Join(join) => format!("Join {}: {}", join.owner.name, join.end.message),
         Decision::Ask(ask) => format!("Ask {}", if ask.plan_only { "nobody" } else { "people" }),
         Decision::Begin(_) => "Begin".to_owned(),
         Decision::Step(step) => {

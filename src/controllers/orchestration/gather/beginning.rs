@@ -11,6 +11,7 @@ use crate::{
         orchestration::{OrchestrationError, OrchestrationKind},
     },
     domain::plan::RunRef,
+    ports::{Claim, Claimed, Limited},
 };
 
 impl OrchestrationKind {
@@ -20,6 +21,12 @@ impl OrchestrationKind {
         facts: &Facts,
         gate: &Gate,
     ) -> Result<Beginning, OrchestrationError> {
+        if let Some(limited) = self.still_limited(facts).await? {
+            return Ok(Beginning {
+                limited: Some(limited),
+                ..Beginning::default()
+            });
+        }
         let mut beginning = Beginning {
             frozen: self.frozen(&facts.run).await?,
             ..Beginning::default()
@@ -43,6 +50,23 @@ impl OrchestrationKind {
             beginning.made = Some(self.planner.plan(&facts.run, &facts.spec).await);
         }
         Ok(beginning)
+    }
+
+    /// Whether the limit that it has met before is still reached: that is asked of the store alone, so that whoever waits in
+    /// a long line plans again only when there is room.
+    async fn still_limited(&self, facts: &Facts) -> Result<Option<Limited>, OrchestrationError> {
+        let Some(wish) = self.memory.queue.wish(&facts.run.uid) else {
+            return Ok(None);
+        };
+        let claim = Claim {
+            since: facts.now,
+            ..wish
+        };
+        let came = self.ledger.would_claim(&claim).await;
+        Ok(match came.map_err(OrchestrationError::Log)? {
+            Claimed::Limited(limited) => Some(limited),
+            Claimed::Held | Claimed::Taken { .. } => None,
+        })
     }
 
     /// A release is written after the approval; the guard must have been whole since.

@@ -33,6 +33,7 @@ fn done(told: Told, history: History) -> Done {
         told,
         verdict: Verdict::Settled,
         recorded: Some((7, 9)),
+        joined: None,
         said: BTreeMap::new(),
         facts: Arc::new(facts(spec(&json!({})), history, Look::Settled)),
     }

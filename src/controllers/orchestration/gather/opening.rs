@@ -1,0 +1,123 @@
+//! Floor 3: what is known of a run that has to be planned: who asked for it, which other run is about the same incident, and
+//! its plan. Reads and dry runs only.
+
+use kube::Api;
+
+use super::{Facts, Opening};
+use crate::{
+    api::v1alpha1::Orchestration,
+    controllers::{
+        guard,
+        orchestration::{
+            OrchestrationError, OrchestrationKind,
+            decide::{Beside, beside, incident_of},
+        },
+    },
+    domain::{gate::GUARD_MARGIN, plan::RunRef},
+};
+
+impl OrchestrationKind {
+    pub(super) async fn opening(&self, facts: &Facts) -> Result<Opening, OrchestrationError> {
+        if facts.spec.suspend == Some(true) {
+            return Ok(Opening::Suspended);
+        }
+        let unproven = self.unproven(facts).await?;
+        if unproven.is_none()
+            && let Some(incident) = self.incident(facts).await?
+        {
+            return Ok(incident);
+        }
+        if facts.spec.playbook_ref.is_none() {
+            return Ok(Opening::NoPlaybook);
+        }
+        if let Some(unproven) = unproven {
+            return Ok(unproven);
+        }
+        let planned = self.planner.plan(&facts.run, &facts.spec).await;
+        Ok(Opening::Planned(planned.map(Box::new)))
+    }
+
+    /// Why it is not proven who asked for it. Once that is on record, a gap of the guard that came later says nothing about it.
+    async fn unproven(&self, facts: &Facts) -> Result<Option<Opening>, OrchestrationError> {
+        if facts.spec.requested_by.is_none() {
+            return Ok(Some(Opening::NoRequester));
+        }
+        let history = facts.history.as_ref();
+        if history.is_ok_and(|history| history.requested) {
+            return Ok(None);
+        }
+        self.distrusted(facts).await
+    }
+
+    /// Whether it is about an incident that has no run yet, or another one; neither if it goes its own way.
+    async fn incident(&self, facts: &Facts) -> Result<Option<Opening>, OrchestrationError> {
+        let Some(incident) = incident_of(facts) else {
+            return Ok(None);
+        };
+        let owner = self.ledger.owner(&incident).await;
+        let Some(owner) = owner.map_err(OrchestrationError::Log)? else {
+            return Ok(Some(Opening::Unowned { instead_of: None }));
+        };
+        if owner.uid == facts.run.uid {
+            return Ok(None);
+        }
+        let objects: Api<Orchestration> = Api::namespaced(self.client.clone(), &owner.namespace);
+        let found = objects.get_opt(&owner.name).await;
+        let found = found.map_err(|source| OrchestrationError::Read {
+            what: "the run that is about the same incident",
+            source: Box::new(source),
+        })?;
+        Ok(match beside(&facts.spec, &owner, found.as_ref()) {
+            Beside::Nobody => Some(Opening::Unowned {
+                instead_of: Some(owner.uid),
+            }),
+            Beside::Same => Some(Opening::SameAs(owner)),
+            Beside::Other => None,
+        })
+    }
+
+    /// A new process asks once how many have joined a run that another one has taken up.
+    pub(super) async fn recall_joined(&self, facts: &Facts) -> Result<(), OrchestrationError> {
+        let uid = &facts.run.uid;
+        let may_have = facts.spec.incident.key.is_some() && facts.status.stage.is_some();
+        if !may_have || self.memory.knows_joined(uid) {
+            return Ok(());
+        }
+        let tally = self.ledger.tally(uid).await;
+        let joined = tally.map_err(OrchestrationError::Log)?.joined;
+        self.memory.joined(uid, joined);
+        Ok(())
+    }
+
+    /// Which run it joined, if it did.
+    pub(super) async fn joins(&self, run: &RunRef) -> Result<Option<String>, OrchestrationError> {
+        let tally = self.ledger.tally(&run.uid).await;
+        Ok(tally.map_err(OrchestrationError::Log)?.joins)
+    }
+
+    /// Whether the names in the run were written while nobody proved them.
+    async fn distrusted(&self, facts: &Facts) -> Result<Option<Opening>, OrchestrationError> {
+        let standing = self
+            .guard
+            .standing()
+            .await
+            .map_err(OrchestrationError::Guard)?;
+        let distrusted = |message: &str, lasting| Opening::Distrusted {
+            message: message.to_owned(),
+            lasting,
+        };
+        Ok(match standing {
+            guard::Standing::Broken => Some(distrusted(
+                "the admission guard is missing or altered, so that nobody proves who asks; the operator's readiness says what",
+                false,
+            )),
+            guard::Standing::Whole { since } if facts.created <= since + GUARD_MARGIN => {
+                Some(distrusted(
+                    "it was asked for while the admission guard was not whole, so that nobody proved who asked; ask again",
+                    true,
+                ))
+            }
+            guard::Standing::Whole { .. } => None,
+        })
+    }
+}
