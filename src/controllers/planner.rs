@@ -2,12 +2,16 @@
 //! and each dry-run as the playbook's own account. It is asked when a run is planned and again before it begins, and says
 //! the same both times if nothing changed. Nothing is written here.
 
+mod said;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
+
+use said::{limits, on_failure, owned};
 
 use super::{
     rules,
@@ -25,7 +29,7 @@ use crate::{
         steps::{Forecast, Planning, Veil, kind_of, unsupported},
     },
     api::v1alpha1::{
-        ApprovalRules, GitOps, OrchestrationSpec, PlaybookSpec, RawPlaybook, RunLimits, Step,
+        self as api, ApprovalRules, OrchestrationSpec, PlaybookSpec, RawPlaybook, Step,
     },
     domain::{
         digest::Digest,
@@ -33,7 +37,7 @@ use crate::{
         lint::{lint, lint_sourced},
         parameters::{IncidentWords, resolve},
         plan::{
-            LARGEST, Obstacle, Plan, PlannedStep, PlaybookRef, RunRef, Target, Undo, VERSION,
+            LARGEST, Obstacle, OnFailure, Plan, PlannedStep, PlaybookRef, RunRef, Undo, VERSION,
             conflicts,
         },
         reason::Reason,
@@ -154,7 +158,7 @@ impl Planner {
             veil: self.veil().await.map_err(|one| vec![one])?,
             cel: &self.cel,
         };
-        let planned = forecasts(&steps, &planning, playbook.git_ops).await?;
+        let planned = forecasts(&steps, &planning, &playbook).await?;
         let plan = Plan {
             v: VERSION,
             run: run.clone(),
@@ -167,6 +171,7 @@ impl Planner {
             service_account: playbook.service_account_name.clone(),
             parameters,
             timeout: milliseconds(playbook.timeout.as_deref(), RUN_TIMEOUT),
+            on_failure: on_failure(playbook.on_failure),
             steps: planned,
         };
         let limits = limits(playbook.limits.as_ref());
@@ -298,7 +303,7 @@ fn rendered(runnable: &Runnable, parameters: &Map<String, Value>) -> Result<Vec<
 async fn forecasts(
     steps: &[Step],
     planning: &Planning<'_>,
-    git_ops: Option<GitOps>,
+    playbook: &PlaybookSpec,
 ) -> Result<Vec<PlannedStep>, Vec<Obstacle>> {
     let mut planned = Vec::with_capacity(steps.len());
     let mut obstacles = Vec::new();
@@ -313,9 +318,10 @@ async fn forecasts(
                 unsupported(step),
             )),
         };
-        let forecast = forecast.and_then(|(kind, found)| Ok((kind, owned(found, git_ops)?)));
+        let forecast =
+            forecast.and_then(|(kind, found)| Ok((kind, owned(found, playbook.git_ops)?)));
         match forecast {
-            Ok((kind, forecast)) => planned.push(of(step, kind, forecast)),
+            Ok((kind, forecast)) => planned.push(of(step, kind, forecast, playbook.on_failure)),
             Err(obstacle) => obstacles.push(obstacle.at(&format!("step {}", step.name))),
         }
     }
@@ -329,37 +335,17 @@ async fn forecasts(
     }
 }
 
-/// What the Playbook says about targets that a GitOps tool owns.
-fn owned(mut forecast: Forecast, git_ops: Option<GitOps>) -> Result<Forecast, Obstacle> {
-    match git_ops.unwrap_or(GitOps::Warn) {
-        GitOps::Warn => {}
-        GitOps::Ignore => {
-            for target in &mut forecast.targets {
-                target.owner = None;
-            }
-        }
-        GitOps::Refuse => {
-            let owned = forecast.targets.iter().find_map(|target| {
-                let owner = target.owner.as_ref()?;
-                Some(format!(
-                    "{} is owned by {owner}, and the Playbook refuses such targets (gitOps: Refuse); change it there",
-                    Target::shown(target)
-                ))
-            });
-            if let Some(message) = owned {
-                return Err(Obstacle::fail(Reason::GitOpsOwned, message));
-            }
-        }
-    }
-    Ok(forecast)
-}
-
-fn of(step: &Step, kind: &str, forecast: Forecast) -> PlannedStep {
+fn of(
+    step: &Step,
+    kind: &str,
+    forecast: Forecast,
+    otherwise: Option<api::OnFailure>,
+) -> PlannedStep {
     let undo = match step.undo {
-        Some(crate::api::v1alpha1::Undo::None) => Undo::Nothing {
+        Some(api::Undo::None) => Undo::Nothing {
             why: "the Playbook says that this step is not undone".to_owned(),
         },
-        Some(crate::api::v1alpha1::Undo::Auto) | None => forecast.undo,
+        Some(api::Undo::Auto) | None => forecast.undo,
     };
     PlannedStep {
         name: step.name.clone(),
@@ -370,6 +356,7 @@ fn of(step: &Step, kind: &str, forecast: Forecast) -> PlannedStep {
             .retries
             .and_then(|retries| retries.try_into().ok())
             .unwrap_or_default(),
+        on_failure: on_failure(step.on_failure.or(otherwise)),
         targets: forecast.targets,
         effect: forecast.effect,
         changes: forecast.changes,
@@ -382,15 +369,6 @@ fn milliseconds(text: Option<&str>, absent: Duration) -> u64 {
     let parsed = text.and_then(|text| duration::parse(text).ok());
     let duration = parsed.unwrap_or(absent);
     duration.as_millis().try_into().unwrap_or(u64::MAX)
-}
-
-fn limits(said: Option<&RunLimits>) -> Limits {
-    let count = |count: Option<i32>| count.and_then(|count| count.try_into().ok());
-    Limits {
-        playbook: count(said.and_then(|said| said.concurrent_runs)),
-        target_hour: count(said.and_then(|said| said.runs_per_target_per_hour)),
-        ..Limits::default()
-    }
 }
 
 fn made(

@@ -56,17 +56,20 @@ fn meta(run: &RunRef, kind: &str, digest: &Digest) -> ObjectMeta {
     }
 }
 
-/// Whether the run owns the object, and it is about this plan.
-fn is_of(found: &ObjectMeta, run: &RunRef, digest: &Digest) -> bool {
+/// Whether the run owns the object, which stays.
+pub(super) fn is_owned_by(found: &ObjectMeta, run: &RunRef) -> bool {
     let owners = found.owner_references.iter().flatten();
     let mut controllers = owners.filter(|owner| owner.controller == Some(true));
+    controllers.any(|owner| owner.uid == run.uid) && found.deletion_timestamp.is_none()
+}
+
+/// Whether the run owns the object, and it is about this plan.
+fn is_of(found: &ObjectMeta, run: &RunRef, digest: &Digest) -> bool {
     let said = found
         .annotations
         .as_ref()
         .and_then(|all| all.get(PLAN_DIGEST));
-    controllers.any(|owner| owner.uid == run.uid)
-        && said.is_some_and(|said| said == digest.as_str())
-        && found.deletion_timestamp.is_none()
+    is_owned_by(found, run) && said.is_some_and(|said| said == digest.as_str())
 }
 
 impl OrchestrationKind {
@@ -101,19 +104,6 @@ impl OrchestrationKind {
             what: "ConfigMap",
             name: made_or_found.name_any(),
         })
-    }
-
-    /// The Gate that this run opened about this plan, if it did.
-    pub(super) async fn opened(
-        &self,
-        run: &RunRef,
-        plan: &Digest,
-    ) -> Result<Option<Gate>, kube::Error> {
-        let gates: Api<Gate> = Api::namespaced(self.client.clone(), &run.namespace);
-        let found = gates
-            .get_opt(&names::child(run, "Gate", "", 0, plan))
-            .await?;
-        Ok(found.filter(|gate| is_of(&gate.metadata, run, plan)))
     }
 
     /// The Gate that asks about the plan.

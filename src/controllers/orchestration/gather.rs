@@ -2,6 +2,7 @@
 //! that is the domain's and `decide`'s to say. Reads and dry runs only.
 
 mod beginning;
+mod gates;
 mod opening;
 mod past;
 
@@ -9,7 +10,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::jiff;
-use kube::{Api, ResourceExt as _};
+use kube::ResourceExt as _;
 
 use super::{
     OrchestrationError, OrchestrationKind,
@@ -46,6 +47,8 @@ pub struct Facts {
     pub(super) status: OrchestrationStatus,
     /// What its records say.
     pub(super) history: Result<History, ledger::Refusal>,
+    /// All its Gates, where one may be open that its status does not tell of.
+    pub(super) gates: Vec<Gate>,
     /// The name of the run that it joined, if its end is told by its records alone.
     pub(super) joins: Option<String>,
     /// What was looked at besides.
@@ -59,8 +62,8 @@ pub(super) enum Look {
     Settled,
     /// Nothing: its records tell of its end.
     Ended,
-    /// It is cancelled; its Gate, if it is still there.
-    Cancelled { gate: Option<Gate> },
+    /// Nothing: it is cancelled.
+    Cancelled,
     /// It has to be planned.
     Planning(Box<Opening>),
     /// People are asked.
@@ -171,13 +174,16 @@ impl Facts {
         history.is_ok_and(|history| !history.attempted().all(looks))
     }
 
-    /// How its Gate ended, if it was looked at and has.
-    pub(super) fn gate_settled(&self) -> Option<GateState> {
-        let (Look::Cancelled { gate } | Look::Asked { gate, .. }) = &self.look else {
-            return None;
+    /// How this Gate ended, if it was looked at and has.
+    pub(super) fn gate_settled(&self, uid: &str) -> Option<GateState> {
+        let asked = match &self.look {
+            Look::Asked { gate, .. } => gate.as_ref(),
+            _ => None,
         };
-        let status = gate.as_ref()?.status.as_ref()?;
-        status.state.filter(|state| *state != GateState::Open)
+        let mut seen = asked.into_iter().chain(&self.gates);
+        let gate = seen.find(|gate| gate.metadata.uid.as_deref() == Some(uid))?;
+        let state = gate.status.as_ref()?.state;
+        state.filter(|state| *state != GateState::Open)
     }
 
     /// How long ago it was asked for.
@@ -239,6 +245,7 @@ impl OrchestrationKind {
             created: object.creation_timestamp().map_or(now, |time| time.0),
             spec: object.spec.clone(),
             history: Ok(History::default()),
+            gates: Vec::new(),
             joins: None,
             look: Look::Settled,
             status,
@@ -252,19 +259,17 @@ impl OrchestrationKind {
             return Ok(facts);
         };
         self.recall_joined(&facts).await?;
-        facts.look = match standing(&facts.spec, &facts.status, history) {
+        let standing = standing(&facts.spec, &facts.status, history);
+        if may_ask_untold(standing, history) {
+            facts.gates = self.gates(&facts.run).await?;
+        }
+        facts.look = match standing {
             Standing::Settled => Look::Settled,
             Standing::Ended => {
                 facts.joins = self.joins(&facts.run).await?;
                 Look::Ended
             }
-            Standing::Cancelled => {
-                let gate = match self.gate(&facts).await? {
-                    Some(gate) => Some(gate),
-                    None => self.gate_untold(&facts, history).await?,
-                };
-                Look::Cancelled { gate }
-            }
+            Standing::Cancelled => Look::Cancelled,
             Standing::Planning => Look::Planning(Box::new(self.opening(&facts).await?)),
             Standing::Asked => {
                 let gate = self.gate(&facts).await?;
@@ -279,38 +284,6 @@ impl OrchestrationKind {
             Standing::Executing => Look::Working(self.working(&facts, history).await?),
         };
         Ok(facts)
-    }
-
-    /// The newest Gate that stands in the run's status, and no other that may bear its name.
-    async fn gate(&self, facts: &Facts) -> Result<Option<Gate>, OrchestrationError> {
-        let Some(named) = facts.status.gates.as_ref().and_then(|gates| gates.last()) else {
-            return Ok(None);
-        };
-        let gates: Api<Gate> = Api::namespaced(self.client.clone(), &facts.run.namespace);
-        let found = gates.get_opt(&named.name).await;
-        let found = found.map_err(|source| OrchestrationError::Read {
-            what: "its Gate",
-            source: Box::new(source),
-        })?;
-        Ok(found.filter(|gate| {
-            gate.uid().as_ref() == Some(&named.uid) && gate.metadata.deletion_timestamp.is_none()
-        }))
-    }
-
-    /// The Gate that was opened when the process ended before the status could tell of it.
-    async fn gate_untold(
-        &self,
-        facts: &Facts,
-        history: &History,
-    ) -> Result<Option<Gate>, OrchestrationError> {
-        let Some(planned) = &history.planned else {
-            return Ok(None);
-        };
-        let found = self.opened(&facts.run, &planned.plan).await;
-        found.map_err(|source| OrchestrationError::Read {
-            what: "its Gate",
-            source: Box::new(source),
-        })
     }
 
     async fn working(
@@ -360,4 +333,15 @@ impl OrchestrationKind {
 fn may_begin(spec: &OrchestrationSpec, gate: &Gate) -> bool {
     let state = gate.status.as_ref().and_then(|status| status.state);
     state == Some(GateState::Approved) && waits_for_people(spec).is_none()
+}
+
+/// Whether a Gate may be open that the status does not tell of: the process may have ended between the two, or between the
+/// end of the run and that of its Gate.
+fn may_ask_untold(standing: Standing, history: &History) -> bool {
+    match standing {
+        // It stops also while its records cannot be read.
+        Standing::Cancelled => true,
+        Standing::Ended | Standing::Planning => history.planned.is_some(),
+        Standing::Settled | Standing::Asked | Standing::Executing => false,
+    }
 }

@@ -132,9 +132,12 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
                 status.steps = Some(steps::pending(&made.plan));
             }
             let begun = history.is_some_and(|history| history.started.is_some());
-            let settled = done.facts.gate_settled();
-            let settled = settled.unwrap_or_else(|| gate_at_end(*outcome, begun));
-            settle_gates(&mut status, settled);
+            for gate in status.gates.iter_mut().flatten() {
+                if let Some(state) = done.facts.gate_settled(&gate.uid) {
+                    gate.state = state;
+                }
+            }
+            settle_gates(&mut status, gate_at_end(*outcome, begun));
             status.steps = steps::told(status.steps, history, &done.said, true);
         }
     }

@@ -80,9 +80,14 @@ impl Semantics {
             | Event::RunCancelled
             | Event::RunFinished
             | Event::RunGone
+            | Event::RunTurned
             | Event::StepIntended
+            | Event::StepUnderway
             | Event::StepSucceeded
-            | Event::StepFailed => self.of_run(record),
+            | Event::StepFailed
+            | Event::UndoIntended
+            | Event::UndoSucceeded
+            | Event::UndoFailed => self.of_run(record),
             Event::GateApproved
             | Event::GateRejected
             | Event::GateExpired
@@ -196,9 +201,13 @@ impl Semantics {
             plan: fact.plan_digest.clone(),
             used_by: None,
         };
-        if let Some(before) = self.gates.insert(object.uid.clone(), settled) {
-            self.wrong(fact, Wrong::SettledTwice(before.settled));
+        // An end is on record before it stands in the Gate's status: whoever is kept from writing that, by another vote or by
+        // its own end, counts anew. What a run has begun with stays.
+        let before = self.gates.get(&object.uid);
+        if let Some(before) = before.filter(|before| before.used_by.is_some()) {
+            return self.wrong(fact, Wrong::SettledTwice(before.settled));
         }
+        self.gates.insert(object.uid.clone(), settled);
     }
 
     fn wrong(&mut self, fact: &Fact, wrong: Wrong) {

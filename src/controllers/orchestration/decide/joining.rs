@@ -5,12 +5,26 @@ use std::collections::BTreeMap;
 
 use kube::ResourceExt as _;
 
-use super::{super::gather::Facts, Decision, Join, Own, finish, records};
+use super::{super::gather::Facts, Decision, Finish, finish, records};
 use crate::{
     api::v1alpha1::{Mode, Orchestration, OrchestrationSpec},
     domain::{reason::Reason, stage::Outcome},
     ports::{IncidentKey, RunKey},
 };
+
+/// An incident that has no run, or one that collects nothing.
+#[derive(Debug)]
+pub(in crate::controllers::orchestration) struct Own {
+    pub(in crate::controllers::orchestration) incident: IncidentKey,
+    pub(in crate::controllers::orchestration) instead_of: Option<String>,
+}
+
+/// A run that joins another.
+#[derive(Debug)]
+pub(in crate::controllers::orchestration) struct Join {
+    pub(in crate::controllers::orchestration) owner: RunKey,
+    pub(in crate::controllers::orchestration) end: Finish,
+}
 
 /// How a run stands beside the one that others with its key join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

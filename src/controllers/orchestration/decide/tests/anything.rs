@@ -130,9 +130,7 @@ fn any_facts() -> impl Strategy<Value = Facts> {
             let look = match standing(&spec, &status, &history) {
                 Standing::Settled => Look::Settled,
                 Standing::Ended => Look::Ended,
-                Standing::Cancelled => Look::Cancelled {
-                    gate: there.then(|| gate("Open")),
-                },
+                Standing::Cancelled => Look::Cancelled,
                 Standing::Planning if spec.playbook_ref.is_none() && !suspend => {
                     Look::Planning(Box::new(Opening::NoPlaybook))
                 }
@@ -172,7 +170,11 @@ proptest! {
         let decision = decide(&facts);
         prop_assert_eq!(told(&decision), told(&decide(&facts)));
         match &decision {
-            Decision::Settled | Decision::Hold(_) | Decision::Step(_) | Decision::Own(_) => {}
+            Decision::Settled
+            | Decision::Hold(_)
+            | Decision::Step(_)
+            | Decision::Turn(_)
+            | Decision::Own(_) => {}
             Decision::Join(join) => {
                 let end = Stage::Done(Outcome::Joined);
                 prop_assert!(join.end.outcome == Outcome::Joined && stage.may_become(end));
