@@ -31,5 +31,6 @@ mod cluster_sourced;
 mod cluster_steps;
 mod cluster_storms;
 mod cluster_story;
+mod cluster_suggest;
 mod cluster_unknown;
 mod support;

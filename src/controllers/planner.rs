@@ -37,8 +37,7 @@ use crate::{
         lint::{lint, lint_sourced},
         parameters::{IncidentWords, resolve},
         plan::{
-            LARGEST, Obstacle, OnFailure, Plan, PlannedStep, PlaybookRef, RunRef, Undo, VERSION,
-            conflicts,
+            LARGEST, Obstacle, Plan, PlannedStep, PlaybookRef, RunRef, Undo, VERSION, conflicts,
         },
         reason::Reason,
         render,
@@ -49,7 +48,7 @@ use crate::{
 };
 
 /// Not signed and can only restrict: no new runs.
-const SUSPEND: &str = "neuralops.io/suspend";
+pub(super) const SUSPEND: &str = "neuralops.io/suspend";
 /// Time for one attempt at a step that says none.
 const STEP_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 /// Time for an execution whose Playbook says none.

@@ -16,5 +16,6 @@ pub mod render;
 pub mod retry;
 pub mod run;
 pub mod stage;
+pub mod suggest;
 pub mod trust;
 pub mod verdict;

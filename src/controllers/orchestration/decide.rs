@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     adapters::ledger::{self, Draft},
-    api::v1alpha1::{Gate, OrchestrationSpec, OrchestrationStatus, PlanVerdict},
+    api::v1alpha1::{Gate, OrchestrationSpec, OrchestrationStatus, PlanVerdict, Suggestion},
     controllers::{
         planner::Made,
         settling::{Closing, is_open},
@@ -119,6 +119,8 @@ pub(super) struct Wait {
     pub(super) record: Option<Draft>,
     /// What the dry run came to, if that is what keeps it.
     pub(super) verdict: Option<PlanVerdict>,
+    /// The Playbooks that fit, if it waits for somebody to take one.
+    pub(super) suggestions: Option<Vec<Suggestion>>,
 }
 
 impl Wait {
@@ -132,6 +134,7 @@ impl Wait {
             approved: false,
             record: None,
             verdict: None,
+            suggestions: None,
         }
     }
 

@@ -20,6 +20,7 @@ use crate::{
     adapters::{clock, kube::error::chain, ledger, steps::only_looks},
     api::v1alpha1::{
         self as api, Gate, GateState, Orchestration, OrchestrationSpec, OrchestrationStatus,
+        Suggestion,
     },
     controllers::planner::Made,
     domain::{
@@ -86,8 +87,10 @@ pub(super) enum Opening {
     Unowned { instead_of: Option<String> },
     /// An earlier run is about the same and goes on.
     SameAs(RunKey),
-    /// It names no Playbook.
-    NoPlaybook,
+    /// It names no Playbook; those that fit, if that is known now.
+    NoPlaybook {
+        suggestions: Option<Vec<Suggestion>>,
+    },
     /// It does not say who asked for it.
     NoRequester,
     /// Who asked for it is not proven; for good, or as long as the guard is not whole.

@@ -24,6 +24,8 @@ const GONE_KEPT: usize = 4096;
 #[derive(Default)]
 pub(super) struct Memory {
     runs: Mutex<HashMap<String, Remembered>>,
+    /// Runs that wait for somebody to take a Playbook.
+    choosing: Mutex<HashSet<RunRef>>,
     /// Runs that wait for room under a limit.
     pub(super) queue: Queue,
     /// Runs that wait for a lock or for the end of a Freeze.
@@ -179,6 +181,23 @@ impl Memory {
         self.waiting().insert(run.clone());
     }
 
+    /// The run waits for somebody to take a Playbook.
+    pub(super) fn chooses(&self, run: &RunRef) {
+        self.choosing().insert(run.clone());
+    }
+
+    /// Everybody of this namespace who waits for that, to look again.
+    pub(super) fn choosing_in(&self, namespace: &str) -> Vec<RunRef> {
+        let mut choosing = self.choosing();
+        choosing
+            .extract_if(|run| run.namespace == namespace)
+            .collect()
+    }
+
+    fn choosing(&self) -> MutexGuard<'_, HashSet<RunRef>> {
+        self.choosing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// It does not wait any more.
     pub(super) fn waits_no_more(&self, run: &RunRef) {
         self.waiting().remove(run);
@@ -188,6 +207,7 @@ impl Memory {
     pub(super) fn leaves(&self, run: &RunRef) {
         self.forget(&run.uid);
         self.waits_no_more(run);
+        self.choosing().remove(run);
         let mut gone = self.gone();
         if !gone.contains(&run.uid) {
             gone.push_back(run.uid.clone());

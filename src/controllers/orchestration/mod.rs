@@ -27,6 +27,7 @@ use super::{
     counting::{Counting, CountingError},
     guard::{self, GuardWatch},
     harness::{Failure, Kind},
+    matching::Matching,
     planner::Planner,
     settling::{Closing, Settling},
 };
@@ -61,6 +62,8 @@ pub struct Parts {
     pub planner: Planner,
     /// Counts votes again before a run begins.
     pub counting: Counting,
+    /// Which Playbooks fit an incident.
+    pub matching: Arc<Matching>,
     /// Since when the admission guard is whole.
     pub guard: Arc<GuardWatch>,
     /// Metrics.
@@ -79,6 +82,7 @@ pub struct OrchestrationKind {
     ledger: Ledger,
     planner: Planner,
     counting: Counting,
+    matching: Arc<Matching>,
     guard: Arc<GuardWatch>,
     metrics: Arc<Metrics>,
     namespace_limit: u32,
@@ -96,6 +100,7 @@ impl OrchestrationKind {
             ledger,
             planner,
             counting,
+            matching,
             guard,
             metrics,
             namespace_limit,
@@ -108,6 +113,7 @@ impl OrchestrationKind {
             ledger,
             planner,
             counting,
+            matching,
             guard,
             metrics,
             namespace_limit,
@@ -133,6 +139,19 @@ impl OrchestrationKind {
         let (memory, wakes) = (Arc::clone(&self.memory), self.wakes.clone());
         move || {
             for run in memory.wake() {
+                // Nobody listens any more: the process ends.
+                let _ = wakes.send(run);
+            }
+        }
+    }
+
+    /// Has everybody of a namespace look again who waits for somebody to take one of its Playbooks.
+    pub fn chooser(&self) -> impl Fn(&str) + Send + Sync + use<> {
+        let (memory, wakes) = (Arc::clone(&self.memory), self.wakes.clone());
+        let matching = Arc::clone(&self.matching);
+        move |namespace| {
+            matching.forget(namespace);
+            for run in memory.choosing_in(namespace) {
                 // Nobody listens any more: the process ends.
                 let _ = wakes.send(run);
             }

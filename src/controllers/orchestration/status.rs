@@ -95,6 +95,9 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
             if let Some(verdict) = wait.verdict {
                 status.plan = Some(unmade(verdict, &wait.message));
             }
+            if let Some(suggestions) = &wait.suggestions {
+                status.suggestions = Some(suggestions.clone()).filter(|some| !some.is_empty());
+            }
             if wait.approved {
                 settle_gates(&mut status, GateState::Approved);
             }

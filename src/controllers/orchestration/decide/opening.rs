@@ -10,7 +10,7 @@ use super::{
     Ask, Decision, LONGEST_DOUBT, LONGEST_WAIT, Wait, again, finish, joining, told,
 };
 use crate::{
-    api::v1alpha1::{Gate, Mode, PlanVerdict},
+    api::v1alpha1::{Gate, Mode, PlanVerdict, Suggestion},
     controllers::{planner::Made, settling::is_open},
     domain::{
         plan::{Obstacle, Verdict},
@@ -18,6 +18,9 @@ use crate::{
         stage::{Outcome, Stage},
     },
 };
+
+/// Before it is asked again which Playbooks fit.
+const UNKNOWN: Duration = Duration::from_secs(5);
 
 pub(super) fn planning(facts: &Facts, opening: &Opening) -> Decision {
     let waits = |reason, message: &str| Wait::new(Stage::DryRun, reason, message);
@@ -29,7 +32,7 @@ pub(super) fn planning(facts: &Facts, opening: &Opening) -> Decision {
         Opening::Suspended => suspended(facts),
         Opening::Unowned { instead_of } => joining::owns(facts, instead_of.as_ref()),
         Opening::SameAs(owner) => joining::joins(facts, owner),
-        Opening::NoPlaybook => no_playbook(facts),
+        Opening::NoPlaybook { suggestions } => no_playbook(facts, suggestions.as_deref()),
         Opening::NoRequester => unproven(
             "spec.requestedBy does not say who asked for it: is the policy orchestration-requester installed?",
         ),
@@ -90,17 +93,34 @@ fn suspended(facts: &Facts) -> Decision {
     Wait::new(stage, Reason::Suspended, message).into()
 }
 
-fn no_playbook(facts: &Facts) -> Decision {
+fn no_playbook(facts: &Facts, suggestions: Option<&[Suggestion]>) -> Decision {
     if facts.age() >= LONGEST_WAIT {
         let message = "nobody took a Playbook within a day";
         let (outcome, reason) = (Outcome::Expired, Reason::NoPlaybook);
         return finish(facts, Stage::Suggest, outcome, reason, message);
     }
     let left = LONGEST_WAIT.saturating_sub(facts.age()).unsigned_abs();
-    let message = "the run names no Playbook: set spec.playbookRef, spec.parameters and spec.selectedBy in one write";
-    Wait::new(Stage::Suggest, Reason::NoPlaybook, message)
-        .after(left.saturating_add(Duration::from_secs(1)))
-        .into()
+    let left = left.saturating_add(Duration::from_secs(1));
+    let known = facts.status.suggestions.as_deref().unwrap_or_default();
+    let fit = match suggestions.unwrap_or(known).len() {
+        0 => "none of its namespace fits the incident: neuralops take takes one".to_owned(),
+        1 => {
+            "one fits the incident: neuralops suggest shows why, neuralops take takes it".to_owned()
+        }
+        count => format!(
+            "{count} fit the incident: neuralops suggest shows why, neuralops take takes one"
+        ),
+    };
+    let message = format!("the run names no Playbook, and {fit}");
+    let wait = Wait::new(Stage::Suggest, Reason::NoPlaybook, message);
+    let wait = match suggestions {
+        Some(suggestions) => Wait {
+            suggestions: Some(suggestions.to_vec()),
+            ..wait.after(left)
+        },
+        None => wait.after(UNKNOWN),
+    };
+    wait.into()
 }
 
 /// Something stands in the way of a plan: for good, or as far as is known now.

@@ -5,7 +5,8 @@ use kube::Api;
 
 use super::{Facts, Opening};
 use crate::{
-    api::v1alpha1::Orchestration,
+    adapters::kube::error::chain,
+    api::v1alpha1::{Orchestration, Suggestion},
     controllers::{
         guard,
         orchestration::{
@@ -13,7 +14,7 @@ use crate::{
             decide::{Beside, beside, incident_of},
         },
     },
-    domain::{gate::GUARD_MARGIN, plan::RunRef},
+    domain::{gate::GUARD_MARGIN, plan::RunRef, suggest::Suggested},
 };
 
 impl OrchestrationKind {
@@ -28,13 +29,31 @@ impl OrchestrationKind {
             return Ok(incident);
         }
         if facts.spec.playbook_ref.is_none() {
-            return Ok(Opening::NoPlaybook);
+            return Ok(self.suggesting(facts).await);
         }
         if let Some(unproven) = unproven {
             return Ok(unproven);
         }
         let planned = self.planner.plan(&facts.run, &facts.spec).await;
         Ok(Opening::Planned(planned.map(Box::new)))
+    }
+
+    /// The Playbooks that fit its incident; whoever changes one wakes it.
+    async fn suggesting(&self, facts: &Facts) -> Opening {
+        // Before it looks: what changes after the look wakes it.
+        self.memory.chooses(&facts.run);
+        let found = self
+            .matching
+            .suggest(&facts.run.namespace, &facts.spec.incident)
+            .await;
+        let suggestions = match found {
+            Ok(found) => Some(found.into_iter().map(shown).collect()),
+            Err(error) => {
+                tracing::debug!(error = %chain(&error), "it is looked at again");
+                None
+            }
+        };
+        Opening::NoPlaybook { suggestions }
     }
 
     /// Why it is not proven who asked for it. Once that is on record, a gap of the guard that came later says nothing about it.
@@ -119,5 +138,14 @@ impl OrchestrationKind {
             }
             guard::Standing::Whole { .. } => None,
         })
+    }
+}
+
+fn shown(suggested: Suggested) -> Suggestion {
+    Suggestion {
+        playbook: suggested.playbook,
+        digest: suggested.digest,
+        score: suggested.score,
+        reasons: suggested.reasons,
     }
 }

@@ -132,7 +132,9 @@ fn any_facts() -> impl Strategy<Value = Facts> {
                 Standing::Ended => Look::Ended,
                 Standing::Cancelled => Look::Cancelled,
                 Standing::Planning if spec.playbook_ref.is_none() && !suspend => {
-                    Look::Planning(Box::new(Opening::NoPlaybook))
+                    Look::Planning(Box::new(Opening::NoPlaybook {
+                        suggestions: there.then(Vec::new),
+                    }))
                 }
                 Standing::Planning if spec.playbook_ref.is_none() => {
                     Look::Planning(Box::new(Opening::Suspended))
