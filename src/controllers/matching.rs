@@ -20,7 +20,7 @@ use crate::{
         kube::{error::chain, raw},
     },
     api::{
-        conditions::{ConditionStatus, ConditionType},
+        conditions::ConditionType,
         v1alpha1::{Incident, PlaybookMatch, RawPlaybook},
     },
     domain::suggest::{Candidate, Suggested, rank},
@@ -170,8 +170,7 @@ fn is_usable(object: &RawPlaybook) -> bool {
     };
     let mut conditions = status.conditions.iter().flatten();
     let ready = conditions.any(|condition| {
-        condition.type_ == ConditionType::Ready.as_str()
-            && condition.status == ConditionStatus::True.as_str()
+        condition.type_ == ConditionType::Ready.as_str() && condition.status == "True"
     });
     ready && status.observed_generation == object.metadata.generation
 }
