@@ -198,7 +198,9 @@ reasons! {
     Superseded,
     /// Mode Auto, but the signed Playbook does not allow it for this incident: a Gate asks.
     AutoNotAllowed,
-    /// The Gate of the run is gone.
+    /// Mode Auto, and the signed Playbook allows it for this incident: no Gate asks.
+    AutoAllowed,
+    /// The Gate of the run is gone, or another one stands in its status.
     GateGone,
     /// Something that is not the run's bears the name of what the run has to make; it goes on when that is deleted.
     NameTaken,

@@ -22,6 +22,10 @@ pub struct History {
     pub requested: bool,
     /// The plan that people were asked about.
     pub planned: Option<PlannedAs>,
+    /// Whose suggestion it was made from.
+    pub author: Option<String>,
+    /// The plan that the signed Playbook allows without a Gate.
+    pub allowed: Option<PlannedAs>,
     /// It began.
     pub started: Option<Started>,
     /// Somebody's cancellation is on record.
@@ -156,6 +160,10 @@ impl History {
             Event::RunRequested => self.requested = true,
             Event::RunPlanned => {
                 self.planned = fact.plan_digest.clone().map(|plan| PlannedAs { plan, at });
+            }
+            Event::RunSuggested => self.author = Some(fact.actor.subject.as_str().to_owned()),
+            Event::RunAllowed => {
+                self.allowed = fact.plan_digest.clone().map(|plan| PlannedAs { plan, at });
             }
             Event::RunStarted => {
                 self.started = fact.plan_digest.clone().map(|plan| Started { plan, at });

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::bed::{Bed, LONG, Went, drive};
 use crate::failpoints::VARIABLE;
-use crate::support::{Operator, Scene, api, eventually, need, scale};
-use neuralops::domain::audit::event::Event;
+use crate::support::{Operator, Scene, api, condition, eventually, need, scale};
+use neuralops::domain::{audit::event::Event, digest::Digest};
 
 /// Where it dies while it records and tells a cancel.
 const CANCELS: [&str; 4] = [
@@ -72,6 +72,7 @@ async fn nobody_is_asked_any_more_whenever_the_operator_dies() {
         cancelled(&bed, place).await;
     }
     untold(&bed).await;
+    planned(&bed).await;
     // What was recorded last is anchored by whoever leads then.
     let _operator = bed.operator(&[]).await;
     bed.verifies().await;
@@ -136,4 +137,23 @@ async fn untold(bed: &Bed) {
             "{what}"
         );
     }
+}
+
+/// The operator dies when a run that was only to be planned has its end on record and no status tells of it.
+async fn planned(bed: &Bed) {
+    let place = "finish.after";
+    let mut operator = bed.operator(&[(VARIABLE, place)]).await;
+    let scene = scene(bed).await;
+    scene.ask("r", "p", json!({"mode": "PlanOnly"})).await;
+    dies(&mut operator, place).await;
+    let ended = ends(bed, &scene, false).await;
+    let status = &ended["status"];
+    assert_eq!(status["outcome"], "Planned", "{status:#}");
+    assert_eq!(condition(status, "Planned"), "True/Planned", "{status:#}");
+    let name = status["plan"]["configMap"].as_str().expect("a name");
+    let map = scene.object("ConfigMap", name).await;
+    let text = map["data"]["plan.json"].as_str().expect("a plan");
+    let digest = Digest::of(text.as_bytes());
+    assert_eq!(status["plan"]["digest"], digest.as_str(), "{status:#}");
+    assert_eq!(status["steps"][0]["name"], "s", "{status:#}");
 }

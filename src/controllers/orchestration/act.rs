@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     OrchestrationError, OrchestrationKind,
     decide::{Ask, Decision, Finish, Join, Own, Turn, Wait},
-    gather::Facts,
+    gather::{Facts, Planned},
     records,
 };
 use crate::{
@@ -58,12 +58,15 @@ pub(super) enum Told {
     Held(Refusal),
     /// It waits.
     Waiting(Box<Wait>),
-    /// People are asked.
+    /// People are asked; also though mode Auto was wanted, and why.
     Asked {
         made: Box<Made>,
         config_map: String,
         gate: Box<Gate>,
+        refused: Option<String>,
     },
+    /// Nobody is asked: the signed Playbook allows it.
+    Allowed { made: Box<Made>, config_map: String },
     /// It goes on.
     Going { message: String },
     /// It has come to its end.
@@ -74,7 +77,7 @@ pub(super) enum Told {
         /// What the dry run came to, if it is the end because of that.
         verdict: Option<PlanVerdict>,
         /// The plan of a run that was only to be planned, and where it lies.
-        planned: Option<(Box<Made>, String)>,
+        planned: Option<Box<Planned>>,
     },
 }
 
@@ -233,16 +236,25 @@ impl Pass<'_> {
                 &message,
             );
             self.record(end, Ack::Durable).await?;
+            failpoint!("finish.after");
             self.ended(Stage::DryRun, Outcome::Planned);
             let told = Told::Ended {
                 outcome: Outcome::Planned,
                 reason: Reason::Planned,
                 message,
                 verdict: None,
-                planned: Some((Box::new(ask.made), config_map)),
+                planned: Some(Box::new(Planned {
+                    digest: ask.made.digest,
+                    kept: Some((ask.made.plan, config_map)),
+                })),
             };
             return Ok((told, Verdict::Settled));
         }
+        let refused = match ask.auto {
+            Some(Ok(_)) => return Ok(self.allowed(ask.made, config_map)),
+            Some(Err(ref why)) => Some(why.clone()),
+            None => None,
+        };
         let gate = self
             .kind
             .open_gate(&ask, self.facts.now, self.fence)
@@ -253,6 +265,7 @@ impl Pass<'_> {
             made: Box::new(ask.made),
             config_map,
             gate: Box::new(gate),
+            refused,
         };
         // Somebody may have settled it already, and nobody would tell us again.
         let verdict = Verdict::Waiting {
@@ -307,7 +320,7 @@ impl Pass<'_> {
             reason: finish.reason,
             message: finish.message,
             verdict: finish.verdict,
-            planned: None,
+            planned: finish.planned.map(Box::new),
         };
         Ok((told, Verdict::Settled))
     }

@@ -27,8 +27,18 @@ use crate::{
 
 /// The full digest of the plan that a child is about; a name holds only a part of it.
 pub(super) const PLAN_DIGEST: &str = "neuralops.io/plan-digest";
+/// Where the plan stands in its ConfigMap.
+pub(super) const PLAN_KEY: &str = "plan.json";
 /// Until when people are asked, where the rules do not say.
 const DEADLINE: std::time::Duration = std::time::Duration::from_secs(60 * 60);
+/// Sets of rules that a Playbook has at most.
+const RULE_SETS: u32 = 4;
+
+/// Which set of rules a Gate asks, by its name.
+pub(super) fn rule_set(gate: &Gate, run: &RunRef, plan: &Digest) -> Option<u32> {
+    let name = gate.metadata.name.as_deref();
+    (0..RULE_SETS).find(|set| name == Some(&names::child(run, "Gate", "", *set, plan)))
+}
 
 fn meta(run: &RunRef, kind: &str, digest: &Digest) -> ObjectMeta {
     let owner = OwnerReference {
@@ -64,7 +74,7 @@ pub(super) fn is_owned_by(found: &ObjectMeta, run: &RunRef) -> bool {
 }
 
 /// Whether the run owns the object, and it is about this plan.
-fn is_of(found: &ObjectMeta, run: &RunRef, digest: &Digest) -> bool {
+pub(super) fn is_of(found: &ObjectMeta, run: &RunRef, digest: &Digest) -> bool {
     let said = found
         .annotations
         .as_ref()
@@ -80,13 +90,16 @@ impl OrchestrationKind {
         fence: &dyn Leadership,
     ) -> Result<String, OrchestrationError> {
         let run = &made.plan.run;
-        let data = BTreeMap::from([
+        let mut data = BTreeMap::from([
             (
-                "plan.json".to_owned(),
+                PLAN_KEY.to_owned(),
                 String::from_utf8_lossy(&made.bytes).into_owned(),
             ),
             ("diff".to_owned(), plan::diff(&made.plan)),
         ]);
+        if !made.seen.is_empty() {
+            data.insert(plan::SEEN.to_owned(), made.seen.join("\n"));
+        }
         let wanted = ConfigMap {
             metadata: meta(run, "Plan", &made.digest),
             immutable: Some(true),
@@ -97,7 +110,13 @@ impl OrchestrationKind {
         let api = Api::namespaced(self.client.clone(), &run.namespace);
         let made_or_found = make(&api, &wanted, "the ConfigMap of its plan", fence).await?;
         failpoint!("plan.after");
-        if is_of(&made_or_found.metadata, run, &made.digest) && made_or_found.data == Some(data) {
+        // What was seen may be another thing at every look, and is no part of the plan.
+        let same = |key: &str| {
+            let found = made_or_found.data.as_ref();
+            found.and_then(|found| found.get(key)) == data.get(key)
+        };
+        let ours = is_of(&made_or_found.metadata, run, &made.digest);
+        if ours && same("plan.json") && same("diff") {
             return Ok(made_or_found.name_any());
         }
         Err(OrchestrationError::NotOurs {
@@ -157,7 +176,7 @@ fn spec(ask: &Ask, rules: &ApprovalRules, now: Timestamp) -> GateSpec {
             uid: run.uid.clone(),
             stage: Some(Stage::Approve.as_str().to_owned()),
             plan_digest: ask.made.digest.to_string(),
-            diff: Some(plan::short_diff(&ask.made.plan)),
+            diff: Some(plan::short_diff(&ask.made.plan, &ask.made.seen)),
         },
         rules: rules.rules.clone(),
         requested_by: ask.requested_by.clone(),

@@ -3,8 +3,10 @@
 
 mod asking;
 mod back;
+mod foreign;
 mod joining;
 mod opening;
+mod wait;
 mod working;
 
 use std::{sync::Arc, time::Duration};
@@ -13,15 +15,17 @@ use jiff::{SignedDuration, Timestamp};
 
 pub(super) use asking::{limited, waits_for_people};
 pub(super) use back::undo_of;
+pub(super) use foreign::is_foreign;
 pub(super) use joining::{Beside, Join, Own, beside, incident_of};
+pub(super) use wait::Wait;
 
 use super::{
-    gather::{Facts, Frozen, Look},
+    gather::{Facts, Frozen, Look, Planned},
     records,
 };
 use crate::{
     adapters::ledger::{self, Draft},
-    api::v1alpha1::{Gate, OrchestrationSpec, OrchestrationStatus, PlanVerdict, Suggestion},
+    api::v1alpha1::{Gate, OrchestrationSpec, OrchestrationStatus, PlanVerdict},
     controllers::{
         planner::Made,
         settling::{Closing, is_open},
@@ -52,6 +56,8 @@ pub(super) enum Standing {
     Cancelled,
     /// It has begun.
     Executing,
+    /// The signed Playbook allows it without a Gate.
+    Allowed,
     /// People are asked.
     Asked,
     /// It has to be planned.
@@ -71,6 +77,8 @@ pub(super) fn standing(
         Standing::Cancelled
     } else if history.started.is_some() {
         Standing::Executing
+    } else if is_allowed(status, history) {
+        Standing::Allowed
     } else if history.planned.is_some()
         && status.gates.as_ref().is_some_and(|gates| !gates.is_empty())
     {
@@ -78,6 +86,18 @@ pub(super) fn standing(
     } else {
         Standing::Planning
     }
+}
+
+/// Whether the plan that its status shows is the one that is allowed without a Gate; else it is planned once more.
+fn is_allowed(status: &OrchestrationStatus, history: &History) -> bool {
+    let Some(allowed) = &history.allowed else {
+        return false;
+    };
+    let planned = history.planned.as_ref();
+    let shown = status.plan.as_ref().and_then(|plan| plan.digest.as_deref());
+    status.gates.as_ref().is_none_or(Vec::is_empty)
+        && planned.is_some_and(|planned| planned.plan == allowed.plan)
+        && shown == Some(allowed.plan.as_str())
 }
 
 /// What is to be done about a run.
@@ -105,60 +125,6 @@ pub(super) enum Decision {
     Finish(Box<Finish>),
 }
 
-/// What a run waits for.
-#[derive(Clone, Debug)]
-pub(super) struct Wait {
-    pub(super) stage: Stage,
-    pub(super) reason: Reason,
-    pub(super) message: String,
-    /// When to look again; none: somebody wakes it.
-    pub(super) after: Option<Duration>,
-    /// Whether the right people have approved already.
-    pub(super) approved: bool,
-    /// What keeps it from going on, to be recorded once.
-    pub(super) record: Option<Draft>,
-    /// What the dry run came to, if that is what keeps it.
-    pub(super) verdict: Option<PlanVerdict>,
-    /// The Playbooks that fit, if it waits for somebody to take one.
-    pub(super) suggestions: Option<Vec<Suggestion>>,
-}
-
-impl Wait {
-    /// Waits until somebody wakes it.
-    fn new(stage: Stage, reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            stage,
-            reason,
-            message: message.into(),
-            after: None,
-            approved: false,
-            record: None,
-            verdict: None,
-            suggestions: None,
-        }
-    }
-
-    /// Waits with the approval that is needed.
-    pub(super) fn approved(stage: Stage, reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            approved: true,
-            ..Self::new(stage, reason, message)
-        }
-    }
-
-    /// Looks again after this time, whoever wakes it.
-    pub(super) fn after(mut self, after: Duration) -> Self {
-        self.after = Some(after);
-        self
-    }
-}
-
-impl From<Wait> for Decision {
-    fn from(wait: Wait) -> Self {
-        Self::Wait(Box::new(wait))
-    }
-}
-
 /// A plan, and who is to be asked about it.
 #[derive(Debug)]
 pub(super) struct Ask {
@@ -167,6 +133,8 @@ pub(super) struct Ask {
     pub(super) records: Vec<Draft>,
     /// Only to be planned: nobody is asked.
     pub(super) plan_only: bool,
+    /// Mode Auto: the expression that allows it without a Gate, or why it is asked about all the same.
+    pub(super) auto: Option<Result<String, String>>,
     /// The Gates that asked about an earlier plan when the process ended, so that nobody was told of them.
     pub(super) outdated: Vec<Gate>,
 }
@@ -218,6 +186,8 @@ pub(super) struct Finish {
     pub(super) gates: Vec<(Gate, Closing)>,
     /// What the dry run came to, if it is the end because of that.
     pub(super) verdict: Option<PlanVerdict>,
+    /// The plan, if it was only to be planned.
+    pub(super) planned: Option<Planned>,
 }
 
 pub(super) fn decide(facts: &Facts) -> Decision {
@@ -227,8 +197,9 @@ pub(super) fn decide(facts: &Facts) -> Decision {
     };
     match &facts.look {
         Look::Settled => Decision::Settled,
-        Look::Ended => ended(facts, history),
+        Look::Ended { planned } => ended(facts, history, planned.as_deref()),
         Look::Cancelled => cancelled(facts, history),
+        Look::Allowed { beginning } => asking::allowed(facts, history, beginning.as_deref()),
         Look::Planning(opening) => opening::planning(facts, opening),
         Look::Asked { gate: None, .. } => finish(
             facts,
@@ -240,13 +211,23 @@ pub(super) fn decide(facts: &Facts) -> Decision {
         Look::Asked {
             gate: Some(gate),
             beginning,
+        } if is_foreign(facts, gate, beginning.as_deref()) => finish(
+            facts,
+            Stage::Approve,
+            Outcome::Failed,
+            Reason::GateGone,
+            "the Gate that its status names is not one that this run opened, whatever people answered there: somebody else wrote that status or that Gate; ask for another run",
+        ),
+        Look::Asked {
+            gate: Some(gate),
+            beginning,
         } => asking::asked(facts, gate, beginning.as_deref()),
         Look::Working(working) => working::working_on(facts, history, working),
     }
 }
 
 /// The records tell of the end; what they came to is all that is known of it.
-fn ended(facts: &Facts, history: &History) -> Decision {
+fn ended(facts: &Facts, history: &History, planned: Option<&Planned>) -> Decision {
     let finished = history.finished.as_ref();
     let outcome = finished.and_then(|finished| finished.outcome);
     let outcome = outcome.unwrap_or(Outcome::Failed);
@@ -263,6 +244,7 @@ fn ended(facts: &Facts, history: &History) -> Decision {
         stop: true,
         gates: unanswered(facts, outcome),
         verdict: None,
+        planned: planned.cloned(),
     }))
 }
 
@@ -301,6 +283,7 @@ fn cancelled(facts: &Facts, history: &History) -> Decision {
         stop: true,
         gates: unanswered(facts, Outcome::Cancelled),
         verdict: None,
+        planned: None,
     }))
 }
 
@@ -334,6 +317,7 @@ fn finish(facts: &Facts, from: Stage, outcome: Outcome, reason: Reason, message:
         stop: false,
         gates: unanswered(facts, outcome),
         verdict: None,
+        planned: None,
     }))
 }
 

@@ -5,6 +5,7 @@ mod beginning;
 mod gates;
 mod opening;
 mod past;
+mod remains;
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use kube::ResourceExt as _;
 
 use super::{
     OrchestrationError, OrchestrationKind,
-    decide::{Standing, standing, waits_for_people},
+    decide::{Standing, is_foreign, standing, waits_for_people},
 };
 use crate::{
     adapters::{clock, kube::error::chain, ledger, steps::only_looks},
@@ -30,6 +31,8 @@ use crate::{
     },
     ports::{Limited, RunKey},
 };
+
+pub(super) use remains::Planned;
 
 /// What is known about a run.
 #[derive(Debug)]
@@ -52,6 +55,10 @@ pub struct Facts {
     pub(super) gates: Vec<Gate>,
     /// The name of the run that it joined, if its end is told by its records alone.
     pub(super) joins: Option<String>,
+    /// Whose suggestion it was made from, if it is not on record yet.
+    pub(super) author: Option<String>,
+    /// Mode Auto: the expression that allows it without a Gate, or why it is asked about all the same.
+    pub(super) auto: Option<Result<String, String>>,
     /// What was looked at besides.
     pub(super) look: Look,
 }
@@ -61,16 +68,18 @@ pub struct Facts {
 pub(super) enum Look {
     /// Nothing: it has come to its end, or nothing can be known.
     Settled,
-    /// Nothing: its records tell of its end.
-    Ended,
+    /// Its records tell of its end; what is left of it, if all that was to come of it was a plan.
+    Ended { planned: Option<Box<Planned>> },
     /// Nothing: it is cancelled.
     Cancelled,
     /// It has to be planned.
     Planning(Box<Opening>),
+    /// The signed Playbook allows it without a Gate; what has to be known before it begins.
+    Allowed { beginning: Option<Box<Beginning>> },
     /// People are asked.
     Asked {
         /// The Gate that stands in the run's status, if it is still there.
-        gate: Option<Gate>,
+        gate: Option<Box<Gate>>,
         /// What has to be known before an approved plan begins.
         beginning: Option<Box<Beginning>>,
     },
@@ -180,7 +189,7 @@ impl Facts {
     /// How this Gate ended, if it was looked at and has.
     pub(super) fn gate_settled(&self, uid: &str) -> Option<GateState> {
         let asked = match &self.look {
-            Look::Asked { gate, .. } => gate.as_ref(),
+            Look::Asked { gate, .. } => gate.as_deref(),
             _ => None,
         };
         let mut seen = asked.into_iter().chain(&self.gates);
@@ -250,6 +259,8 @@ impl OrchestrationKind {
             history: Ok(History::default()),
             gates: Vec::new(),
             joins: None,
+            author: None,
+            auto: None,
             look: Look::Settled,
             status,
         };
@@ -270,19 +281,34 @@ impl OrchestrationKind {
             Standing::Settled => Look::Settled,
             Standing::Ended => {
                 facts.joins = self.joins(&facts.run).await?;
-                Look::Ended
+                Look::Ended {
+                    planned: self.planned(&facts.run, history).await?.map(Box::new),
+                }
             }
             Standing::Cancelled => Look::Cancelled,
-            Standing::Planning => Look::Planning(Box::new(self.opening(&facts).await?)),
+            Standing::Planning => self.planning(&mut facts).await?,
+            Standing::Allowed => Look::Allowed {
+                beginning: match waits_for_people(&facts.spec) {
+                    None => Some(Box::new(self.beginning(&facts, None).await?)),
+                    Some(_) => None,
+                },
+            },
             Standing::Asked => {
                 let gate = self.gate(&facts).await?;
                 let beginning = match &gate {
                     Some(gate) if may_begin(&facts.spec, gate) => {
-                        Some(Box::new(self.beginning(&facts, gate).await?))
+                        Some(Box::new(self.beginning(&facts, Some(gate)).await?))
                     }
                     _ => None,
                 };
-                Look::Asked { gate, beginning }
+                let foreign = |gate: &Gate| is_foreign(&facts, gate, beginning.as_deref());
+                if gate.as_ref().is_none_or(foreign) {
+                    facts.gates = self.gates(&facts.run).await?;
+                }
+                Look::Asked {
+                    gate: gate.map(Box::new),
+                    beginning,
+                }
             }
             Standing::Executing => Look::Working(self.working(&facts, history).await?),
         };
@@ -345,6 +371,6 @@ fn may_ask_untold(standing: Standing, history: &History) -> bool {
         // It stops also while its records cannot be read.
         Standing::Cancelled => true,
         Standing::Ended | Standing::Planning => history.planned.is_some(),
-        Standing::Settled | Standing::Asked | Standing::Executing => false,
+        Standing::Settled | Standing::Allowed | Standing::Asked | Standing::Executing => false,
     }
 }

@@ -1,10 +1,13 @@
 //! Floor 3: what a run's status says. Pure; the only place that builds its conditions.
 
 mod steps;
+mod words;
 
 use jiff::Timestamp;
 use k8s_openapi::jiff;
 use kube::ResourceExt as _;
+
+use words::{BY_POLICY, asked, is_allowed, is_approved, outcome_of, stage};
 
 use super::{
     act::{Done, Told},
@@ -21,11 +24,11 @@ use crate::{
     },
     controllers::{
         harness::Failure,
-        planner::Made,
         untold::{failed, unrecorded},
     },
     domain::{
-        plan::{self, Coverage},
+        digest::Digest,
+        plan::{self, Coverage, Plan},
         reason::Reason,
         run::History,
         stage::{Outcome, Stage},
@@ -34,6 +37,8 @@ use crate::{
 
 /// What fits into the summary of a plan.
 const LONGEST_SUMMARY: usize = 1024;
+/// What is said of a plan whose ConfigMap is gone.
+const PLAN_GONE: &str = "it was planned, and the ConfigMap with its plan is not there any more";
 /// Targets that a status shows; the plan holds them all.
 const TARGETS_SHOWN: usize = 64;
 
@@ -69,7 +74,11 @@ pub(super) fn status(
                 ..before
             };
         }
-        Told::Waiting(_) | Told::Asked { .. } | Told::Going { .. } | Told::Ended { .. } => {}
+        Told::Waiting(_)
+        | Told::Asked { .. }
+        | Told::Allowed { .. }
+        | Told::Going { .. }
+        | Told::Ended { .. } => {}
     }
     let drafts = drafts(&before, &done.told, &done.facts);
     let told = told(before, done);
@@ -104,14 +113,15 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
             status.steps = steps::told(status.steps, history, &done.said, false);
         }
         Told::Asked {
-            made,
-            config_map,
-            gate,
-        } => {
+            made, config_map, ..
+        }
+        | Told::Allowed { made, config_map } => {
             status.stage = Some(api::Stage::Approve);
-            status.plan = Some(summary(made, config_map));
+            status.plan = Some(summary(&made.digest, &made.plan, config_map));
             status.steps = Some(steps::pending(&made.plan));
-            status.gates = Some(vec![of_gate(gate)]);
+            if let Told::Asked { gate, .. } = &done.told {
+                status.gates = Some(vec![of_gate(gate)]);
+            }
         }
         Told::Going { .. } => {
             status.stage = Some(api::Stage::Execute);
@@ -130,9 +140,13 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
             if let Some(verdict) = verdict {
                 status.plan = Some(unmade(*verdict, message));
             }
-            if let Some((made, config_map)) = planned {
-                status.plan = Some(summary(made, config_map));
-                status.steps = Some(steps::pending(&made.plan));
+            if let Some(planned) = planned {
+                status.plan = Some(match &planned.kept {
+                    Some((plan, config_map)) => summary(&planned.digest, plan, config_map),
+                    None => gone(&planned.digest),
+                });
+                let plan = planned.kept.as_ref();
+                status.steps = plan.map(|(plan, _)| steps::pending(plan));
             }
             let begun = history.is_some_and(|history| history.started.is_some());
             for gate in status.gates.iter_mut().flatten() {
@@ -196,8 +210,8 @@ fn of_gate(gate: &Gate) -> GateSummary {
     }
 }
 
-fn summary(made: &Made, config_map: &str) -> PlanSummary {
-    let steps = made.plan.steps.iter();
+fn summary(digest: &Digest, plan: &Plan, config_map: &str) -> PlanSummary {
+    let steps = plan.steps.iter();
     let mut count = CoverageCount::default();
     for step in steps.clone() {
         let of = match step.coverage {
@@ -216,12 +230,24 @@ fn summary(made: &Made, config_map: &str) -> PlanSummary {
         }
     }
     PlanSummary {
-        digest: Some(made.digest.to_string()),
+        digest: Some(digest.to_string()),
         config_map: Some(config_map.to_owned()),
         verdict: PlanVerdict::Pass,
         coverage: Some(count),
         targets: Some(targets),
-        summary: Some(plan::summary(&made.plan)),
+        summary: Some(plan::summary(plan)),
+    }
+}
+
+/// There was a plan, and nobody can read it any more.
+fn gone(digest: &Digest) -> PlanSummary {
+    PlanSummary {
+        digest: Some(digest.to_string()),
+        config_map: None,
+        verdict: PlanVerdict::Pass,
+        coverage: None,
+        targets: None,
+        summary: Some(PLAN_GONE.to_owned()),
     }
 }
 
@@ -242,14 +268,23 @@ fn drafts(before: &OrchestrationStatus, told: &Told, facts: &Facts) -> Vec<Draft
     let planned = plan.and_then(|plan| plan.summary.as_deref());
     match told {
         Told::Same | Told::Settled | Told::Held(_) => Vec::new(),
-        Told::Waiting(wait) => waits(wait, before),
-        Told::Asked { made, gate, .. } => under_way(
-            Reason::AwaitingApproval,
-            &waited_for(gate),
-            Some(&plan::summary(&made.plan)),
-            None,
-        ),
-        Told::Going { message } => under_way(Reason::Running, message, planned, Some(true)),
+        Told::Waiting(wait) => waits(wait, before, facts),
+        Told::Asked {
+            made,
+            gate,
+            refused,
+            ..
+        } => {
+            let (reason, message) = asked(gate, refused.as_deref());
+            under_way(reason, &message, Some(&plan::summary(&made.plan)), None)
+        }
+        Told::Allowed { made, .. } => {
+            let planned = plan::summary(&made.plan);
+            under_way(Reason::AutoAllowed, BY_POLICY, Some(&planned), Some(true))
+        }
+        Told::Going { message } => {
+            under_way(Reason::Running, message, planned, Some(is_allowed(facts)))
+        }
         Told::Ended {
             outcome,
             reason,
@@ -257,14 +292,17 @@ fn drafts(before: &OrchestrationStatus, told: &Told, facts: &Facts) -> Vec<Draft
             planned: made,
             ..
         } => {
-            let made = made.as_ref().map(|(made, _)| plan::summary(&made.plan));
+            let made = made.as_ref().map(|made| match &made.kept {
+                Some((plan, _)) => plan::summary(plan),
+                None => PLAN_GONE.to_owned(),
+            });
             let planned = made.as_deref().or(planned);
             ended(*outcome, (*reason, message), planned, facts)
         }
     }
 }
 
-fn waits(wait: &Wait, before: &OrchestrationStatus) -> Vec<Draft> {
+fn waits(wait: &Wait, before: &OrchestrationStatus, facts: &Facts) -> Vec<Draft> {
     // The words that were written when it was planned: others would be another write.
     let plan = before.plan.as_ref().filter(|plan| plan.digest.is_some());
     let planned = plan.and_then(|plan| plan.summary.as_deref());
@@ -272,23 +310,20 @@ fn waits(wait: &Wait, before: &OrchestrationStatus) -> Vec<Draft> {
         wait.reason,
         &wait.message,
         planned,
-        wait.approved.then_some(true),
+        wait.approved.then(|| is_allowed(facts)),
     )
 }
 
-/// The conditions of a run that has not come to its end.
+/// The conditions of a run that has not come to its end; if it may begin, whether by the policy of its Playbook.
 fn under_way(
     reason: Reason,
     message: &str,
     planned: Option<&str>,
-    approved: Option<bool>,
+    by_policy: Option<bool>,
 ) -> Vec<Draft> {
     let unknown = |kind| Draft::new(kind, ConditionStatus::Unknown, reason, message);
     let planned = planned.map_or_else(|| unknown(ConditionType::Planned), is_planned);
-    let approved = match approved {
-        Some(true) => is_approved(),
-        Some(false) | None => unknown(ConditionType::Approved),
-    };
+    let approved = by_policy.map_or_else(|| unknown(ConditionType::Approved), is_approved);
     vec![
         unknown(ConditionType::Ready),
         Draft::new(
@@ -309,15 +344,6 @@ fn is_planned(summary: &str) -> Draft {
         ConditionStatus::True,
         Reason::Planned,
         summary,
-    )
-}
-
-fn is_approved() -> Draft {
-    Draft::new(
-        ConditionType::Approved,
-        ConditionStatus::True,
-        Reason::Approved,
-        "the right people approved exactly this plan",
     )
 }
 
@@ -348,7 +374,7 @@ fn ended(
         None => said(ConditionType::Planned, false, reason),
     });
     drafts.push(if begun {
-        is_approved()
+        is_approved(is_allowed(facts))
     } else {
         said(ConditionType::Approved, false, reason)
     });
@@ -371,31 +397,6 @@ pub(super) fn waited_for(gate: &Gate) -> String {
         gate.name_any(),
         rules.join(" and ")
     )
-}
-
-fn stage(stage: Stage) -> api::Stage {
-    match stage {
-        Stage::Suggest => api::Stage::Suggest,
-        Stage::DryRun => api::Stage::DryRun,
-        Stage::Approve => api::Stage::Approve,
-        Stage::Execute => api::Stage::Execute,
-        Stage::Done(_) => api::Stage::Done,
-    }
-}
-
-fn outcome_of(outcome: Outcome) -> api::Outcome {
-    match outcome {
-        Outcome::Succeeded => api::Outcome::Succeeded,
-        Outcome::Failed => api::Outcome::Failed,
-        Outcome::Compensated => api::Outcome::Compensated,
-        Outcome::CompensationFailed => api::Outcome::CompensationFailed,
-        Outcome::Rejected => api::Outcome::Rejected,
-        Outcome::Expired => api::Outcome::Expired,
-        Outcome::Cancelled => api::Outcome::Cancelled,
-        Outcome::Superseded => api::Outcome::Superseded,
-        Outcome::Planned => api::Outcome::Planned,
-        Outcome::Joined => api::Outcome::Joined,
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use crate::{
     adapters::steps::Forecast,
-    api::v1alpha1::{self as api, GitOps, RunLimits},
+    api::v1alpha1::{self as api, GitOps, PlaybookSpec, RunLimits, Safety},
     domain::{
         plan::{Obstacle, OnFailure, Target},
         reason::Reason,
@@ -19,6 +19,13 @@ pub(super) fn limits(said: Option<&RunLimits>) -> Limits {
         target_hour: count(said.and_then(|said| said.runs_per_target_per_hour)),
         ..Limits::default()
     }
+}
+
+/// What has to hold over the incident for a run without a Gate, if the author allows one.
+pub(super) fn auto(playbook: &PlaybookSpec) -> Option<String> {
+    let allows = playbook.safety == Some(Safety::Auto);
+    let rule = playbook.auto.as_ref().filter(|_| allows);
+    rule.map(|rule| rule.expression.clone())
 }
 
 /// What the Playbook says about targets that a GitOps tool owns.

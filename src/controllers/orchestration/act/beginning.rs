@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{AT_ONCE, Acted, Pass, Told};
 use crate::{
-    adapters::{failpoint::failpoint, ledger::Ack},
+    adapters::{clock, failpoint::failpoint, ledger::Ack},
     controllers::{
         orchestration::decide::{Begin, Wait, limited},
         planner::Made,
@@ -55,10 +55,31 @@ impl Pass<'_> {
         failpoint!("start.after");
         self.kind
             .metrics
-            .stage_left(Stage::Approve, Reason::Approved.as_str());
+            .stage_left(Stage::Approve, self.allowed_by().as_str());
         self.kind.memory.keep(&run.uid, Arc::new(made.plan));
         self.kind.memory.keep_steps(&run.uid, made.steps);
         Ok((Told::Same, AT_ONCE))
+    }
+
+    /// By whom it may begin.
+    fn allowed_by(&self) -> Reason {
+        let history = self.facts.history.as_ref();
+        if history.is_ok_and(|history| history.allowed.is_some()) {
+            Reason::AutoAllowed
+        } else {
+            Reason::Approved
+        }
+    }
+
+    /// Nobody is asked: what is on record allows it, and it begins with the next look.
+    pub(super) fn allowed(&self, made: Made, config_map: String) -> (Told, Verdict) {
+        let took = clock::now().duration_since(self.facts.now);
+        self.kind.metrics.run_planned(took);
+        let told = Told::Allowed {
+            made: Box::new(made),
+            config_map,
+        };
+        (told, AT_ONCE)
     }
 
     fn claim(&self, made: &Made) -> Claim {
@@ -103,6 +124,7 @@ impl Pass<'_> {
         let stays = match told {
             Told::Waiting(wait) => wait.reason == Reason::LimitReached,
             Told::Same | Told::Held(_) => true,
+            Told::Allowed { .. } => true,
             Told::Settled | Told::Asked { .. } | Told::Going { .. } | Told::Ended { .. } => false,
         };
         let begun = self.facts.history.as_ref();

@@ -14,10 +14,11 @@ use super::{
     Begin, Decision, LONGEST_DOUBT, LONGEST_WAIT, Wait, again, finish, frozen, told,
 };
 use crate::{
-    api::v1alpha1::{CountedVerdict, Gate, GateState, OrchestrationSpec, Start},
+    api::v1alpha1::{CountedVerdict, Gate, GateState, Mode, OrchestrationSpec, Start},
     domain::{
         plan::{Obstacle, Verdict},
         reason::Reason,
+        run::{History, PlannedAs},
         stage::{Outcome, Stage},
     },
     ports::{Limit, Limited},
@@ -32,8 +33,8 @@ pub(super) fn asked(facts: &Facts, gate: &Gate, beginning: Option<&Beginning>) -
     let state = gate.status.as_ref().and_then(|status| status.state);
     match state.unwrap_or(GateState::Open) {
         GateState::Open => {
-            let message = waited_for(gate);
-            Wait::new(Stage::Approve, Reason::AwaitingApproval, message).into()
+            let (reason, message) = awaits(facts, gate);
+            Wait::new(Stage::Approve, reason, message).into()
         }
         GateState::Rejected => end(Outcome::Rejected, Reason::Rejected, &rejected(gate)),
         GateState::Expired => end(
@@ -53,8 +54,47 @@ pub(super) fn asked(facts: &Facts, gate: &Gate, beginning: Option<&Beginning>) -
         ),
         GateState::Approved => match beginning {
             None => approved_but_waiting(facts),
-            Some(beginning) => begin(facts, gate, beginning),
+            Some(beginning) => begin(facts, Approval::Gate(gate), beginning),
         },
+    }
+}
+
+/// What the signed Playbook allows without a Gate waits for its release, or begins.
+pub(super) fn allowed(facts: &Facts, history: &History, beginning: Option<&Beginning>) -> Decision {
+    match (beginning, &history.allowed) {
+        (Some(beginning), Some(allowed)) => begin(facts, Approval::Policy(allowed), beginning),
+        _ => approved_but_waiting(facts),
+    }
+}
+
+/// By what something may begin.
+#[derive(Clone, Copy)]
+enum Approval<'a> {
+    /// People approved it.
+    Gate(&'a Gate),
+    /// The signed Playbook allows it, and that is on record.
+    Policy(&'a PlannedAs),
+}
+
+impl Approval<'_> {
+    fn plan(&self) -> &str {
+        match self {
+            Self::Gate(gate) => &gate.spec.subject.plan_digest,
+            Self::Policy(allowed) => allowed.plan.as_str(),
+        }
+    }
+}
+
+/// Who is asked; in the words that were written when the Gate was opened, or there would be another write.
+fn awaits(facts: &Facts, gate: &Gate) -> (Reason, String) {
+    let mut conditions = facts.status.conditions.iter().flatten();
+    let refused = conditions
+        .find(|one| one.type_ == "Reconciling" && one.reason == Reason::AutoNotAllowed.as_str());
+    match refused {
+        Some(told) if facts.spec.mode == Some(Mode::Auto) => {
+            (Reason::AutoNotAllowed, told.message.clone())
+        }
+        _ => (Reason::AwaitingApproval, waited_for(gate)),
     }
 }
 
@@ -104,7 +144,7 @@ fn approved_but_waiting(facts: &Facts) -> Decision {
 }
 
 /// Everything was read live: it begins only if all of it is as it was when people approved.
-fn begin(facts: &Facts, gate: &Gate, beginning: &Beginning) -> Decision {
+fn begin(facts: &Facts, approval: Approval<'_>, beginning: &Beginning) -> Decision {
     if let Some(limit) = &beginning.limited {
         return limited(limit, facts.now).into();
     }
@@ -124,12 +164,15 @@ fn begin(facts: &Facts, gate: &Gate, beginning: &Beginning) -> Decision {
             .after(Duration::from_secs(1))
             .into(),
         Some(Err(obstacles)) => unplannable_now(facts, obstacles),
-        Some(Ok(made)) if made.digest.as_str() != gate.spec.subject.plan_digest => superseded(
+        Some(Ok(made)) if made.digest.as_str() != approval.plan() => superseded(
             facts,
             "what was approved is not what would run now: Playbook, parameters, policies or targets have changed; nothing was written, ask again",
         ),
         Some(Ok(made)) => Decision::Begin(Box::new(Begin {
-            record: records::started(facts, made, gate),
+            record: match approval {
+                Approval::Gate(gate) => records::started(facts, made, gate),
+                Approval::Policy(_) => records::started_by_policy(facts, made),
+            },
             made: made.clone(),
         })),
     }

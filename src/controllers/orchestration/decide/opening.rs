@@ -10,6 +10,7 @@ use super::{
     Ask, Decision, LONGEST_DOUBT, LONGEST_WAIT, Wait, again, finish, joining, told,
 };
 use crate::{
+    adapters::ledger::Draft,
     api::v1alpha1::{Gate, Mode, PlanVerdict, Suggestion},
     controllers::{planner::Made, settling::is_open},
     domain::{
@@ -48,27 +49,40 @@ pub(super) fn planning(facts: &Facts, opening: &Opening) -> Decision {
     }
 }
 
-/// Everybody who shaped the run is named in its Gate, and does not decide.
+/// Everybody who shaped the run is named in its Gates, and does not decide.
+pub(super) fn shaped_by(facts: &Facts) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    let history = facts.history.as_ref().ok();
+    let on_record = history.and_then(|history| history.author.as_ref());
+    let spec = &facts.spec;
+    let author = on_record.or(facts.author.as_ref());
+    for name in [
+        spec.requested_by.as_ref(),
+        spec.selected_by.as_ref(),
+        author,
+    ]
+    .into_iter()
+    .flatten()
+    {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    names
+}
+
 fn ask(facts: &Facts, made: &Made) -> Decision {
     if made.approval.is_empty() {
         let message = "the Playbook says nobody who approves";
         let (outcome, reason) = (Outcome::Failed, Reason::Invalid);
         return finish(facts, Stage::DryRun, outcome, reason, message);
     }
-    let mut requested_by: Vec<String> = Vec::new();
-    for name in [&facts.spec.requested_by, &facts.spec.selected_by]
-        .into_iter()
-        .flatten()
-    {
-        if !requested_by.contains(name) {
-            requested_by.push(name.clone());
-        }
-    }
     Decision::Ask(Box::new(Ask {
         made: made.clone(),
-        requested_by,
-        records: vec![records::requested(facts), records::planned(facts, made)],
+        requested_by: shaped_by(facts),
+        records: records_of(facts, made),
         plan_only: facts.spec.mode == Some(Mode::PlanOnly),
+        auto: facts.auto.clone(),
         outdated: outdated(facts, made),
     }))
 }
@@ -80,6 +94,21 @@ fn outdated(facts: &Facts, made: &Made) -> Vec<Gate> {
         .iter()
         .filter(|gate| is_open(gate) && gate.spec.subject.plan_digest != made.digest.as_str());
     others.cloned().collect()
+}
+
+fn records_of(facts: &Facts, made: &Made) -> Vec<Draft> {
+    let mut records = vec![records::requested(facts)];
+    records.extend(
+        facts
+            .author
+            .as_deref()
+            .map(|author| records::suggested(facts, author)),
+    );
+    records.push(records::planned(facts, made));
+    if let Some(Ok(expression)) = &facts.auto {
+        records.push(records::allowed(facts, made, expression));
+    }
+    records
 }
 
 /// No run goes back to choosing a Playbook, so one that has none is not told to be further than that.

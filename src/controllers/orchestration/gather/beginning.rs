@@ -19,7 +19,7 @@ impl OrchestrationKind {
     pub(super) async fn beginning(
         &self,
         facts: &Facts,
-        gate: &Gate,
+        gate: Option<&Gate>,
     ) -> Result<Beginning, OrchestrationError> {
         if let Some(limited) = self.still_limited(facts).await? {
             return Ok(Beginning {
@@ -37,14 +37,10 @@ impl OrchestrationKind {
         if facts.spec.released_by.is_some() {
             beginning.release_distrusted = self.release_distrusted(facts).await?;
         }
-        let recount = self.counting.recount(gate).await;
-        let recount = recount.map_err(OrchestrationError::Counting)?;
-        beginning.recount = Some(if recount.approves() {
-            Ok(())
-        } else if recount.guard_missing {
-            Err("the admission guard is not whole, so that no vote counts".to_owned())
-        } else {
-            Err("counted again, its votes do not approve it".to_owned())
+        beginning.recount = Some(match gate {
+            Some(gate) => self.recount(gate).await?,
+            // Nobody was asked.
+            None => Ok(()),
         });
         if matches!(beginning.recount, Some(Ok(()))) {
             beginning.made = Some(self.planner.plan(&facts.run, &facts.spec).await);
@@ -66,6 +62,19 @@ impl OrchestrationKind {
         Ok(match came.map_err(OrchestrationError::Log)? {
             Claimed::Limited(limited) => Some(limited),
             Claimed::Held | Claimed::Taken { .. } => None,
+        })
+    }
+
+    /// Whether the votes still approve; if not, why not.
+    async fn recount(&self, gate: &Gate) -> Result<Result<(), String>, OrchestrationError> {
+        let recount = self.counting.recount(gate).await;
+        let recount = recount.map_err(OrchestrationError::Counting)?;
+        Ok(if recount.approves() {
+            Ok(())
+        } else if recount.guard_missing {
+            Err("the admission guard is not whole, so that no vote counts".to_owned())
+        } else {
+            Err("counted again, its votes do not approve it".to_owned())
         })
     }
 

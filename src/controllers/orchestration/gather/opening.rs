@@ -1,24 +1,88 @@
 //! Floor 3: what is known of a run that has to be planned: who asked for it, which other run is about the same incident, and
 //! its plan. Reads and dry runs only.
 
-use kube::Api;
+use kube::{Api, ResourceExt as _, api::ListParams};
 
-use super::{Facts, Opening};
+use super::{Facts, Look, Opening};
 use crate::{
     adapters::kube::error::chain,
-    api::v1alpha1::{Orchestration, Suggestion},
+    api::v1alpha1::{Decision, Incident, Mode, Orchestration, Suggestion},
     controllers::{
         guard,
         orchestration::{
             OrchestrationError, OrchestrationKind,
             decide::{Beside, beside, incident_of},
         },
+        planner::Made,
     },
     domain::{gate::GUARD_MARGIN, plan::RunRef, suggest::Suggested},
 };
 
 impl OrchestrationKind {
-    pub(super) async fn opening(&self, facts: &Facts) -> Result<Opening, OrchestrationError> {
+    /// Everything that a run which has to be planned is decided by.
+    pub(super) async fn planning(&self, facts: &mut Facts) -> Result<Look, OrchestrationError> {
+        let opening = match self.author(facts).await? {
+            Ok(author) => {
+                facts.author = author;
+                self.opening(facts).await?
+            }
+            Err(message) => Opening::Distrusted {
+                message,
+                lasting: true,
+            },
+        };
+        if let Opening::Planned(Ok(made)) = &opening
+            && facts.spec.mode == Some(Mode::Auto)
+        {
+            facts.auto = Some(self.allows(made, &facts.spec.incident).await);
+        }
+        Ok(Look::Planning(Box::new(opening)))
+    }
+
+    /// The expression by which the signed Playbook allows this incident without a Gate; or why it does not.
+    async fn allows(&self, made: &Made, incident: &Incident) -> Result<String, String> {
+        let Some(expression) = &made.auto else {
+            return Err("the Playbook does not say safety: Auto".to_owned());
+        };
+        match self.matching.holds(expression, incident).await {
+            Ok(true) => Ok(expression.clone()),
+            Ok(false) => {
+                Err("the Playbook's auto.expression does not hold over this incident".to_owned())
+            }
+            Err(error) => Err(format!(
+                "of the Playbook's auto.expression: {}",
+                chain(&error)
+            )),
+        }
+    }
+
+    /// Who suggested what the run was made of; an error says that nobody knows.
+    async fn author(
+        &self,
+        facts: &Facts,
+    ) -> Result<Result<Option<String>, String>, OrchestrationError> {
+        let from = facts.spec.from.as_ref();
+        let Some(uid) = from.and_then(|from| from.decision_uid.as_ref()) else {
+            return Ok(Ok(None));
+        };
+        let history = facts.history.as_ref();
+        if history.is_ok_and(|history| history.author.is_some()) {
+            return Ok(Ok(None));
+        }
+        let decisions: Api<Decision> = Api::namespaced(self.client.clone(), &facts.run.namespace);
+        let all = decisions.list(&ListParams::default()).await;
+        let all = all.map_err(|source| OrchestrationError::Read {
+            what: "the Decision that it was made from",
+            source: Box::new(source),
+        })?;
+        let mut found = all.items.into_iter();
+        let found = found.find(|decision| decision.uid().as_ref() == Some(uid));
+        Ok(found.map(|found| Some(found.spec.user)).ok_or_else(|| {
+            format!("the Decision {uid} that it was made from is not there, so that nobody knows who shaped it; ask for a run of your own")
+        }))
+    }
+
+    async fn opening(&self, facts: &Facts) -> Result<Opening, OrchestrationError> {
         if facts.spec.suspend == Some(true) {
             return Ok(Opening::Suspended);
         }

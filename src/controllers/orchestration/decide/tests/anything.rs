@@ -129,7 +129,7 @@ fn any_facts() -> impl Strategy<Value = Facts> {
                 serde_json::from_value(json!({"stage": stage, "gates": gates})).unwrap();
             let look = match standing(&spec, &status, &history) {
                 Standing::Settled => Look::Settled,
-                Standing::Ended => Look::Ended,
+                Standing::Ended => Look::Ended { planned: None },
                 Standing::Cancelled => Look::Cancelled,
                 Standing::Planning if spec.playbook_ref.is_none() && !suspend => {
                     Look::Planning(Box::new(Opening::NoPlaybook {
@@ -140,8 +140,13 @@ fn any_facts() -> impl Strategy<Value = Facts> {
                     Look::Planning(Box::new(Opening::Suspended))
                 }
                 Standing::Planning => Look::Planning(Box::new(opening)),
+                Standing::Allowed => Look::Allowed {
+                    beginning: waits_for_people(&spec)
+                        .is_none()
+                        .then(|| Box::new(beginning)),
+                },
                 Standing::Asked => Look::Asked {
-                    gate: there.then(|| gate(state)),
+                    gate: there.then(|| Box::new(gate(state))),
                     beginning: waits_for_people(&spec)
                         .is_none()
                         .then(|| Box::new(beginning)),
@@ -195,7 +200,7 @@ proptest! {
                 prop_assert!(end.from.may_become(Stage::Done(end.outcome)), "{end:?}");
                 prop_assert!(stage.may_become(end.from), "{stage:?} {end:?}");
                 prop_assert!(!end.message.is_empty());
-                let over = matches!(facts.look, Look::Ended);
+                let over = matches!(facts.look, Look::Ended { .. });
                 let last = end.records.last().map(|draft| draft.fact.code);
                 prop_assert!(over || last == Some(Event::RunFinished), "{last:?}");
             }
