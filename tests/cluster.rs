@@ -11,6 +11,7 @@
 mod cluster_admission;
 mod cluster_applied;
 mod cluster_audit;
+mod cluster_auto;
 mod cluster_bad_input;
 mod cluster_commands;
 mod cluster_costs;

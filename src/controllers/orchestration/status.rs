@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::jiff;
 use kube::ResourceExt as _;
 
-use words::{BY_POLICY, asked, is_allowed, is_approved, outcome_of, stage};
+use words::{BY_POLICY, asked, gate_at_end, is_allowed, is_approved, outcome_of, stage};
 
 use super::{
     act::{Done, Told},
@@ -31,7 +31,7 @@ use crate::{
         plan::{self, Coverage, Plan},
         reason::Reason,
         run::History,
-        stage::{Outcome, Stage},
+        stage::Outcome,
     },
 };
 
@@ -172,24 +172,6 @@ fn audit(history: Option<&History>, recorded: Option<(u64, u64)>) -> Option<Audi
         first: first.try_into().ok()?,
         last: last.try_into().ok()?,
     })
-}
-
-fn gate_at_end(outcome: Outcome, begun: bool) -> GateState {
-    if begun {
-        return GateState::Approved;
-    }
-    match outcome {
-        Outcome::Rejected => GateState::Rejected,
-        Outcome::Expired => GateState::Expired,
-        Outcome::Cancelled => GateState::Cancelled,
-        Outcome::Superseded
-        | Outcome::Failed
-        | Outcome::Succeeded
-        | Outcome::Compensated
-        | Outcome::CompensationFailed
-        | Outcome::Planned
-        | Outcome::Joined => GateState::Superseded,
-    }
 }
 
 /// Gates that were open are settled with the run.

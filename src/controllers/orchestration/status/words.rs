@@ -4,7 +4,7 @@ use super::waited_for;
 use crate::{
     api::{
         conditions::{ConditionStatus, ConditionType, Draft},
-        v1alpha1::{self as api, Gate},
+        v1alpha1::{self as api, Gate, GateState},
     },
     controllers::orchestration::gather::Facts,
     domain::{
@@ -73,5 +73,24 @@ pub(super) fn outcome_of(outcome: Outcome) -> api::Outcome {
         Outcome::Superseded => api::Outcome::Superseded,
         Outcome::Planned => api::Outcome::Planned,
         Outcome::Joined => api::Outcome::Joined,
+    }
+}
+
+/// What has become of a Gate that was open when the run ended.
+pub(super) fn gate_at_end(outcome: Outcome, begun: bool) -> GateState {
+    if begun {
+        return GateState::Approved;
+    }
+    match outcome {
+        Outcome::Rejected => GateState::Rejected,
+        Outcome::Expired => GateState::Expired,
+        Outcome::Cancelled => GateState::Cancelled,
+        Outcome::Superseded
+        | Outcome::Failed
+        | Outcome::Succeeded
+        | Outcome::Compensated
+        | Outcome::CompensationFailed
+        | Outcome::Planned
+        | Outcome::Joined => GateState::Superseded,
     }
 }
