@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     adapters::ledger::Refusal,
-    domain::{audit::event::Event, verdict::Verdict},
+    domain::{audit::event::Event, stage::Stage, verdict::Verdict},
 };
 
 fn object(status: Option<OrchestrationStatus>) -> Orchestration {
