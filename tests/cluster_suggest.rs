@@ -6,11 +6,14 @@
     reason = "a scene is told from beginning to end"
 )]
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
+use neuralops::domain::audit::event::Event;
 use serde_json::{Value, json};
 
-use crate::support::{Scene, condition, create, need, scale, told, waits_for};
+use crate::support::{Scene, condition, create, eventually, need, random, scale, told, waits_for};
+
+const SOON: Duration = Duration::from_secs(60);
 
 /// What a person's command answered: its code, and all that it said.
 pub fn command(scene: &Scene, person: &str, args: &[&str]) -> (Option<i32>, String) {
@@ -249,4 +252,111 @@ async fn parameters_are_set_with_the_choice_or_come_from_the_incident() {
             "False/ParametersInvalid"
         );
     }
+}
+
+/// bob votes about the run, and says what he would rather see.
+async fn suggests(scene: &Scene, run: &Value, patch: Option<&str>) -> String {
+    let gate = &run["status"]["gates"][0];
+    let mut decision = json!({
+        "apiVersion": "neuralops.io/v1alpha1", "kind": "Decision",
+        "metadata": {"name": random("vote"), "namespace": scene.ns.name()},
+        "spec": {
+            "gateRef": {"name": gate["name"], "uid": gate["uid"]},
+            "planDigest": run["status"]["plan"]["digest"], "verdict": "Withdraw", "user": "bob",
+        },
+    });
+    if let Some(patch) = patch {
+        decision["spec"]["patch"] = json!(patch);
+    }
+    let bob = scene.cluster.person("bob").await;
+    eventually("the policy knows the Gate", SOON, async || {
+        match create(&bob, decision.clone()).await {
+            Ok(made) => Ok(made.metadata.name.unwrap_or_default()),
+            Err(error) => Err(error.to_string()),
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suggested_patch_makes_another_run_and_its_author_has_no_vote() {
+    let cluster = need!(Users, Owned, Controllers);
+    let scene = Scene::set(cluster, "suggested").await;
+    scene.workloads(&["d"]).await;
+    let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"});
+    let steps =
+        json!([{"name": "s", "scale": {"target": target, "replicas": "$(params.replicas)"}}]);
+    let mut playbook = scene.playbook("sized", steps);
+    playbook["spec"]["parameters"] = json!({"type": "object", "required": ["replicas"],
+        "properties": {"replicas": {"type": "integer", "minimum": 1}}});
+    scene.signed(playbook).await;
+    let asked = json!({"parameters": {"replicas": "9"}});
+    scene.ask("first", "sized", asked).await;
+    let first = scene.asked("first").await;
+    // What touches anything else, or is nothing at all, is refused in words.
+    let elsewhere = r#"[{"op":"replace","path":"/playbookRef/name","value":"other"}]"#;
+    for (patch, words) in [
+        (None, "suggests nothing"),
+        (
+            Some(elsewhere),
+            "(replace /playbookRef/name) touches more than one parameter",
+        ),
+        (
+            Some(r#"[{"op":"replace","path":"/parameters/replicas","value":4}]"#),
+            "something else than text",
+        ),
+    ] {
+        let name = suggests(&scene, &first, patch).await;
+        let (code, said) = command(&scene, "alice", &["take", "--decision", &name]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let patch = r#"[{"op":"replace","path":"/parameters/replicas","value":"4"}]"#;
+    let name = suggests(&scene, &first, Some(patch)).await;
+    let (code, said) = command(
+        &scene,
+        "alice",
+        &["take", "--decision", &name, "-o", "json"],
+    );
+    assert_eq!(code, Some(0), "{said}");
+    let made: Value = serde_json::from_str(&said).expect("a run");
+    let made = made["metadata"]["name"]
+        .as_str()
+        .expect("a name")
+        .to_owned();
+    let run = scene.asked(&made).await;
+    assert_eq!(run["spec"]["parameters"], json!({"replicas": "4"}));
+    assert_eq!(run["spec"]["from"]["orchestration"], "first");
+    assert_ne!(
+        run["status"]["plan"]["digest"],
+        first["status"]["plan"]["digest"]
+    );
+    let gate = run["status"]["gates"][0]["name"].as_str().expect("a gate");
+    let gate = scene.object("Gate", gate).await;
+    assert_eq!(gate["spec"]["requestedBy"], json!(["alice", "bob"]));
+    assert!(scene.vote("bob", &run, "Approve").await.is_err());
+    scene.vote("dave", &run, "Approve").await.expect("a vote");
+    scene.ended(&made, "Succeeded").await;
+    assert_eq!(scene.replicas("d").await, 4);
+    let records = scene
+        .records(run["metadata"]["uid"].as_str().expect("a uid"))
+        .await;
+    let suggested = records
+        .iter()
+        .find(|record| record.fact.code == Event::RunSuggested);
+    let suggested = &suggested.expect("it is on record").fact;
+    assert_eq!(suggested.actor.subject.as_str(), "bob");
+    // The plan that was voted on is as it was.
+    let kept = scene.object("Orchestration", "first").await;
+    assert_eq!(kept["status"]["plan"], first["status"]["plan"]);
+    assert_eq!(kept["spec"], first["spec"]);
+
+    // Who says that it was suggested has to say by whom.
+    let from = json!({"parameters": {"replicas": "5"}, "from": {"orchestration": "first", "decisionUID": "nobody"}});
+    scene.ask("made-up", "sized", from).await;
+    let failed = scene.ended("made-up", "Failed").await;
+    assert_eq!(
+        condition(&failed["status"], "Ready"),
+        "False/RequesterUnknown"
+    );
 }

@@ -1,5 +1,9 @@
-//! Floor 3: `neuralops take`: choose the Playbook of a run that waits for one, in the caller's own name. Whoever takes it has
-//! shaped the run, and cannot approve it.
+//! Floor 3: `neuralops take`: choose the Playbook of a run that waits for one, or ask for the run that somebody suggested in a
+//! Decision; in the caller's own name. Whoever takes it has shaped the run, and cannot approve it.
+
+mod suggested;
+
+use std::collections::BTreeMap;
 
 use kube::{
     ResourceExt as _,
@@ -21,20 +25,26 @@ use crate::api::v1alpha1::{Orchestration, Stage};
 pub const HELP: &str = "\
 The choice is yours and is made once: selectedBy is your name as the API server knows it, and you cannot approve the run.
 What is not set comes from the Playbook's defaults, which may be the incident's own labels.
+With --decision the patch that a Decision suggests is taken: it may change parameters alone, and makes another run, with a
+plan and a Gate of its own; neither you nor whoever suggested it can approve that. The plan that was voted on stays as it is.
 Exits with 0 if it is taken, 1 if it cannot be or was refused, 2 if it was asked for wrongly.
 
-Example
-  neuralops take -n shop checkout-crashes-x7k2p restart-after-bad-rollout --set deployment=checkout";
+Examples
+  neuralops take -n shop checkout-crashes-x7k2p restart-after-bad-rollout --set deployment=checkout
+  neuralops take -n shop --decision vote-8wzlq";
 
 /// Take a Playbook for a run.
 #[derive(clap::Args, Debug)]
 pub struct TakeArgs {
     /// The run: NAME or orch/NAME
-    #[arg(value_name = "RUN", value_parser = run_name)]
-    run: String,
+    #[arg(value_name = "RUN", value_parser = run_name, required_unless_present = "decision")]
+    run: Option<String>,
     /// The Playbook
-    #[arg(value_name = "PLAYBOOK")]
-    playbook: String,
+    #[arg(value_name = "PLAYBOOK", required_unless_present = "decision")]
+    playbook: Option<String>,
+    /// Take what this Decision suggests instead
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["run", "playbook", "parameters"])]
+    decision: Option<String>,
     /// A parameter of the Playbook; strings bare, everything else as JSON
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
     parameters: Vec<(String, String)>,
@@ -46,21 +56,39 @@ pub struct TakeArgs {
 
 /// Runs the command; returns what is to be printed.
 pub async fn run(args: &TakeArgs) -> Result<String, CommandError> {
-    let parameters = map("set", &args.parameters)?;
     let access = args.place.open().await?;
-    let run = question::run(&access, &args.run).await?;
+    match (&args.decision, &args.run, &args.playbook) {
+        (Some(decision), _, _) => {
+            let made = suggested::take(&access, decision).await?;
+            args.output.print(&made, || suggested::told(&made))
+        }
+        (None, Some(run), Some(playbook)) => {
+            let parameters = map("set", &args.parameters)?;
+            let taken = take(&access, run, playbook, parameters).await?;
+            args.output.print(&taken, || told(&taken))
+        }
+        // The command line asks for both.
+        (None, _, _) => Err(CommandError::Usage(
+            "name a run and a Playbook, or a Decision".to_owned(),
+        )),
+    }
+}
+
+async fn take(
+    access: &Access,
+    run: &str,
+    playbook: &str,
+    parameters: Option<BTreeMap<String, String>>,
+) -> Result<Orchestration, CommandError> {
+    let run = question::run(access, run).await?;
     waits_for_one(&run)?;
-    look_for_playbook(&access, &args.playbook).await?;
+    look_for_playbook(access, playbook).await?;
     let caller = access.caller().await?;
-    let mut spec = json!({
-        "playbookRef": {"name": args.playbook},
-        "selectedBy": caller.user,
-    });
+    let mut spec = json!({"playbookRef": {"name": playbook}, "selectedBy": caller.user});
     if let (Some(parameters), Value::Object(spec)) = (parameters, &mut spec) {
         spec.insert("parameters".to_owned(), json!(parameters));
     }
-    let taken = write(&access, &run, spec).await?;
-    args.output.print(&taken, || told(&taken))
+    write(access, &run, spec).await
 }
 
 fn waits_for_one(run: &Orchestration) -> Result<(), CommandError> {
