@@ -2,6 +2,7 @@
 //! and each dry-run as the playbook's own account. It is asked when a run is planned and again before it begins, and says
 //! the same both times if nothing changed. Nothing is written here.
 
+mod said;
 mod trusted;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -10,6 +11,8 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{Api, Client};
 use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
+
+use said::{auto, limits, on_failure, owned};
 
 use super::verification::Verification;
 use crate::{
@@ -22,20 +25,21 @@ use crate::{
         },
         steps::{Forecast, Installation, Planning, Veil, kind_of, unsupported},
     },
-    api::v1alpha1::{self as api, ApprovalRules, GitOps, OrchestrationSpec, PlaybookSpec, Step},
+    api::v1alpha1::{self as api, ApprovalRules, OrchestrationSpec, PlaybookSpec, Step},
     domain::{
         digest::Digest,
         duration,
         parameters::{IncidentWords, resolve},
         plan::{
-            LARGEST, Obstacle, OnFailure, Plan, PlannedStep, PlaybookRef, RunRef, Target, Undo,
-            VERSION, conflicts,
+            LARGEST, Obstacle, Plan, PlannedStep, PlaybookRef, RunRef, Undo, VERSION, conflicts,
         },
         reason::Reason,
         render,
         trust::Runnable,
     },
+    ports::Limits,
 };
+pub(super) use trusted::SUSPEND;
 use trusted::written;
 
 /// Time for one attempt at a step that says none.
@@ -56,6 +60,10 @@ pub struct Made {
     pub steps: Vec<Step>,
     /// Who is asked, first set first.
     pub approval: Vec<ApprovalRules>,
+    /// How many runs of the Playbook may run.
+    pub limits: Limits,
+    /// What has to hold over the incident for a run without a Gate; none: the Playbook allows no such run.
+    pub auto: Option<String>,
     /// What was seen while it was made, each with its step: shown beside the plan, and no part of it.
     pub seen: Vec<String>,
 }
@@ -179,7 +187,15 @@ impl Planner {
             on_failure: on_failure(playbook.on_failure),
             steps: planned,
         };
-        made(plan, steps, playbook.approval.unwrap_or_default(), seen).map_err(|one| vec![one])
+        let (limits, auto) = (limits(playbook.limits.as_ref()), auto(&playbook));
+        let approval = playbook.approval.unwrap_or_default();
+        let made = made(plan, steps, approval).map_err(|one| vec![one])?;
+        Ok(Made {
+            limits,
+            auto,
+            seen,
+            ..made
+        })
     }
 
     /// The steps of this run as the verified Playbook has them now: for what a plan does not hold because it is secret.
@@ -272,39 +288,6 @@ async fn forecasts(
     }
 }
 
-/// What the Playbook says about targets that a GitOps tool owns.
-fn owned(mut forecast: Forecast, git_ops: Option<GitOps>) -> Result<Forecast, Obstacle> {
-    match git_ops.unwrap_or(GitOps::Warn) {
-        GitOps::Warn => {}
-        GitOps::Ignore => {
-            for target in &mut forecast.targets {
-                target.owner = None;
-            }
-        }
-        GitOps::Refuse => {
-            let owned = forecast.targets.iter().find_map(|target| {
-                let owner = target.owner.as_ref()?;
-                Some(format!(
-                    "{} is owned by {owner}, and the Playbook refuses such targets (gitOps: Refuse); change it there",
-                    Target::shown(target)
-                ))
-            });
-            if let Some(message) = owned {
-                return Err(Obstacle::fail(Reason::GitOpsOwned, message));
-            }
-        }
-    }
-    Ok(forecast)
-}
-
-/// What the author wants; absent, what was done is taken back.
-fn on_failure(wanted: Option<api::OnFailure>) -> OnFailure {
-    match wanted {
-        Some(api::OnFailure::Stop) => OnFailure::Stop,
-        Some(api::OnFailure::Compensate) | None => OnFailure::Compensate,
-    }
-}
-
 fn of(
     step: &Step,
     kind: &str,
@@ -341,12 +324,7 @@ fn milliseconds(text: Option<&str>, absent: Duration) -> u64 {
     duration.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
-fn made(
-    plan: Plan,
-    steps: Vec<Step>,
-    approval: Vec<ApprovalRules>,
-    seen: Vec<String>,
-) -> Result<Made, Obstacle> {
+fn made(plan: Plan, steps: Vec<Step>, approval: Vec<ApprovalRules>) -> Result<Made, Obstacle> {
     let bytes = plan
         .to_bytes()
         .map_err(|error| Obstacle::fail(Reason::InternalError, chain(&error)))?;
@@ -363,6 +341,8 @@ fn made(
         bytes,
         steps,
         approval,
-        seen,
+        limits: Limits::default(),
+        auto: None,
+        seen: Vec::new(),
     })
 }

@@ -670,7 +670,7 @@ async fn a_run_of_a_playbook_that_may_not_be_used_says_which_and_why() {
         ),
         (
             "none",
-            "Suggest NoPlaybook: the run names no Playbook: set spec.playbookRef, spec.parameters and spec.selectedBy in one write",
+            "Suggest NoPlaybook: the run names no Playbook, and none of its namespace fits the incident: neuralops take takes one",
         ),
         (
             "stopped",

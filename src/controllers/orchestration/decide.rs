@@ -5,17 +5,21 @@ mod asking;
 mod back;
 mod escalating;
 mod foreign;
+mod joining;
 mod opening;
+mod wait;
 mod working;
 
 use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-pub(super) use asking::waits_for_people;
+pub(super) use asking::{limited, waits_for_people};
 pub(super) use back::undo_of;
 pub(super) use escalating::{Escalate, Next};
 pub(super) use foreign::is_foreign;
+pub(super) use joining::{Beside, Join, Own, beside, incident_of};
+pub(super) use wait::Wait;
 
 use super::{
     gather::{Facts, Frozen, Look, Planned},
@@ -54,6 +58,8 @@ pub(super) enum Standing {
     Cancelled,
     /// It has begun.
     Executing,
+    /// The signed Playbook allows it without a Gate.
+    Allowed,
     /// People are asked.
     Asked,
     /// It has to be planned.
@@ -73,6 +79,8 @@ pub(super) fn standing(
         Standing::Cancelled
     } else if history.started.is_some() {
         Standing::Executing
+    } else if is_allowed(status, history) {
+        Standing::Allowed
     } else if history.planned.is_some()
         && status.gates.as_ref().is_some_and(|gates| !gates.is_empty())
     {
@@ -80,6 +88,18 @@ pub(super) fn standing(
     } else {
         Standing::Planning
     }
+}
+
+/// Whether the plan that its status shows is the one that is allowed without a Gate; else it is planned once more.
+fn is_allowed(status: &OrchestrationStatus, history: &History) -> bool {
+    let Some(allowed) = &history.allowed else {
+        return false;
+    };
+    let planned = history.planned.as_ref();
+    let shown = status.plan.as_ref().and_then(|plan| plan.digest.as_deref());
+    status.gates.as_ref().is_none_or(Vec::is_empty)
+        && planned.is_some_and(|planned| planned.plan == allowed.plan)
+        && shown == Some(allowed.plan.as_str())
 }
 
 /// What is to be done about a run.
@@ -91,6 +111,10 @@ pub(super) enum Decision {
     Hold(ledger::Refusal),
     /// Somebody or something else has to act.
     Wait(Box<Wait>),
+    /// Later runs about the same incident are to join it.
+    Own(Own),
+    /// It joins an earlier run about the same incident.
+    Join(Box<Join>),
     /// People are to be asked about this plan.
     Ask(Box<Ask>),
     /// The next people are to be asked, because the deadline of those before has passed.
@@ -105,57 +129,6 @@ pub(super) enum Decision {
     Finish(Box<Finish>),
 }
 
-/// What a run waits for.
-#[derive(Clone, Debug)]
-pub(super) struct Wait {
-    pub(super) stage: Stage,
-    pub(super) reason: Reason,
-    pub(super) message: String,
-    /// When to look again; none: somebody wakes it.
-    pub(super) after: Option<Duration>,
-    /// Whether the right people have approved already.
-    pub(super) approved: bool,
-    /// What keeps it from going on, to be recorded once.
-    pub(super) record: Option<Draft>,
-    /// What the dry run came to, if that is what keeps it.
-    pub(super) verdict: Option<PlanVerdict>,
-}
-
-impl Wait {
-    /// Waits until somebody wakes it.
-    fn new(stage: Stage, reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            stage,
-            reason,
-            message: message.into(),
-            after: None,
-            approved: false,
-            record: None,
-            verdict: None,
-        }
-    }
-
-    /// Waits with the approval that is needed.
-    pub(super) fn approved(stage: Stage, reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            approved: true,
-            ..Self::new(stage, reason, message)
-        }
-    }
-
-    /// Looks again after this time, whoever wakes it.
-    pub(super) fn after(mut self, after: Duration) -> Self {
-        self.after = Some(after);
-        self
-    }
-}
-
-impl From<Wait> for Decision {
-    fn from(wait: Wait) -> Self {
-        Self::Wait(Box::new(wait))
-    }
-}
-
 /// A plan, and who is to be asked about it.
 #[derive(Debug)]
 pub(super) struct Ask {
@@ -164,6 +137,8 @@ pub(super) struct Ask {
     pub(super) records: Vec<Draft>,
     /// Only to be planned: nobody is asked.
     pub(super) plan_only: bool,
+    /// Mode Auto: the expression that allows it without a Gate, or why it is asked about all the same.
+    pub(super) auto: Option<Result<String, String>>,
     /// The Gates that asked about an earlier plan when the process ended, so that nobody was told of them.
     pub(super) outdated: Vec<Gate>,
 }
@@ -228,6 +203,7 @@ pub(super) fn decide(facts: &Facts) -> Decision {
         Look::Settled => Decision::Settled,
         Look::Ended { planned } => ended(facts, history, planned.as_deref()),
         Look::Cancelled => cancelled(facts, history),
+        Look::Allowed { beginning } => asking::allowed(facts, history, beginning.as_deref()),
         Look::Planning(opening) => opening::planning(facts, opening),
         Look::Asked { gate: None, .. } => finish(
             facts,
@@ -383,7 +359,8 @@ fn reason_of(outcome: Outcome) -> Reason {
         Outcome::Rejected => Reason::Rejected,
         Outcome::Expired => Reason::Expired,
         Outcome::Cancelled => Reason::Cancelled,
-        Outcome::Superseded | Outcome::Joined => Reason::Superseded,
+        Outcome::Superseded => Reason::Superseded,
+        Outcome::Joined => Reason::Joined,
         Outcome::Planned => Reason::Planned,
     }
 }

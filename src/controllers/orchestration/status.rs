@@ -2,13 +2,17 @@
 
 mod gates;
 mod steps;
+mod words;
 
 use jiff::Timestamp;
 use k8s_openapi::jiff;
 
 pub(super) use gates::waited_for;
 
-use self::gates::{approval, end_gates, of_gate, settle_gates, tell_gate};
+use self::{
+    gates::{approval, end_gates, of_gate, settle_gates, tell_gate},
+    words::{BY_POLICY, asked, by_playbook, outcome_of, stage},
+};
 use super::{
     act::{Done, Told},
     decide::Wait,
@@ -31,7 +35,7 @@ use crate::{
         plan::{self, Coverage, Plan},
         reason::Reason,
         run::History,
-        stage::{Outcome, Stage},
+        stage::Outcome,
     },
 };
 
@@ -77,6 +81,7 @@ pub(super) fn status(
         Told::Waiting(_)
         | Told::Asked { .. }
         | Told::Escalated { .. }
+        | Told::Allowed { .. }
         | Told::Going { .. }
         | Told::Ended { .. } => {}
     }
@@ -94,6 +99,7 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
     let history = done.facts.history.as_ref().ok();
     let mut status = OrchestrationStatus {
         audit: audit(history, done.recorded).or(before.audit.clone()),
+        joined: done.joined.clone().or(before.joined.clone()),
         ..before
     };
     match &done.told {
@@ -103,20 +109,24 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
             if let Some(verdict) = wait.verdict {
                 status.plan = Some(unmade(verdict, &wait.message));
             }
+            if let Some(suggestions) = &wait.suggestions {
+                status.suggestions = Some(suggestions.clone()).filter(|some| !some.is_empty());
+            }
             if wait.approved {
                 settle_gates(&mut status, GateState::Approved);
             }
             status.steps = steps::told(status.steps, history, &done.said, false);
         }
         Told::Asked {
-            made,
-            config_map,
-            gate,
-        } => {
+            made, config_map, ..
+        }
+        | Told::Allowed { made, config_map } => {
             status.stage = Some(api::Stage::Approve);
             status.plan = Some(summary(&made.digest, &made.plan, config_map));
             status.steps = Some(steps::pending(&made.plan));
-            status.gates = Some(vec![of_gate(gate)]);
+            if let Told::Asked { gate, .. } = &done.told {
+                status.gates = Some(vec![of_gate(gate)]);
+            }
         }
         Told::Escalated { expired, gate } => {
             status.stage = Some(api::Stage::Approve);
@@ -232,12 +242,20 @@ fn drafts(before: &OrchestrationStatus, told: &Told, facts: &Facts) -> Vec<Draft
     match told {
         Told::Same | Told::Settled | Told::Held(_) => Vec::new(),
         Told::Waiting(wait) => waits(wait, before, facts),
-        Told::Asked { made, gate, .. } => under_way(
-            Reason::AwaitingApproval,
-            &waited_for(gate),
-            Some(&plan::summary(&made.plan)),
-            None,
-        ),
+        Told::Asked {
+            made,
+            gate,
+            refused,
+            ..
+        } => {
+            let (reason, message) = asked(gate, refused.as_deref());
+            under_way(reason, &message, Some(&plan::summary(&made.plan)), None)
+        }
+        Told::Allowed { made, .. } => {
+            let planned = plan::summary(&made.plan);
+            let approved = Some(by_playbook());
+            under_way(Reason::AutoAllowed, BY_POLICY, Some(&planned), approved)
+        }
         Told::Escalated { gate, .. } => {
             let message = format!("nobody decided in time; {}", waited_for(gate));
             under_way(Reason::AwaitingApproval, &message, planned, None)
@@ -274,7 +292,7 @@ fn waits(wait: &Wait, before: &OrchestrationStatus, facts: &Facts) -> Vec<Draft>
     )
 }
 
-/// The conditions of a run that has not come to its end.
+/// The conditions of a run that has not come to its end; if it may begin, whether by the policy of its Playbook.
 fn under_way(
     reason: Reason,
     message: &str,
@@ -341,31 +359,6 @@ fn ended(
     let succeeded = outcome == Outcome::Succeeded;
     drafts.push(said(ConditionType::Succeeded, succeeded, reason));
     drafts
-}
-
-fn stage(stage: Stage) -> api::Stage {
-    match stage {
-        Stage::Suggest => api::Stage::Suggest,
-        Stage::DryRun => api::Stage::DryRun,
-        Stage::Approve => api::Stage::Approve,
-        Stage::Execute => api::Stage::Execute,
-        Stage::Done(_) => api::Stage::Done,
-    }
-}
-
-fn outcome_of(outcome: Outcome) -> api::Outcome {
-    match outcome {
-        Outcome::Succeeded => api::Outcome::Succeeded,
-        Outcome::Failed => api::Outcome::Failed,
-        Outcome::Compensated => api::Outcome::Compensated,
-        Outcome::CompensationFailed => api::Outcome::CompensationFailed,
-        Outcome::Rejected => api::Outcome::Rejected,
-        Outcome::Expired => api::Outcome::Expired,
-        Outcome::Cancelled => api::Outcome::Cancelled,
-        Outcome::Superseded => api::Outcome::Superseded,
-        Outcome::Planned => api::Outcome::Planned,
-        Outcome::Joined => api::Outcome::Joined,
-    }
 }
 
 #[cfg(test)]
