@@ -24,15 +24,17 @@ use crate::{
         },
         steps::{Forecast, Planning, Veil, kind_of, unsupported},
     },
-    api::v1alpha1::{ApprovalRules, GitOps, OrchestrationSpec, PlaybookSpec, RawPlaybook, Step},
+    api::v1alpha1::{
+        self as api, ApprovalRules, GitOps, OrchestrationSpec, PlaybookSpec, RawPlaybook, Step,
+    },
     domain::{
         digest::Digest,
         duration,
         lint::{lint, lint_sourced},
         parameters::{IncidentWords, resolve},
         plan::{
-            LARGEST, Obstacle, Plan, PlannedStep, PlaybookRef, RunRef, Target, Undo, VERSION,
-            conflicts,
+            LARGEST, Obstacle, OnFailure, Plan, PlannedStep, PlaybookRef, RunRef, Target, Undo,
+            VERSION, conflicts,
         },
         reason::Reason,
         render,
@@ -149,7 +151,7 @@ impl Planner {
             veil: self.veil().await.map_err(|one| vec![one])?,
             cel: &self.cel,
         };
-        let planned = forecasts(&steps, &planning, playbook.git_ops).await?;
+        let planned = forecasts(&steps, &planning, &playbook).await?;
         let plan = Plan {
             v: VERSION,
             run: run.clone(),
@@ -162,6 +164,7 @@ impl Planner {
             service_account: playbook.service_account_name.clone(),
             parameters,
             timeout: milliseconds(playbook.timeout.as_deref(), RUN_TIMEOUT),
+            on_failure: on_failure(playbook.on_failure),
             steps: planned,
         };
         made(plan, steps, playbook.approval.unwrap_or_default()).map_err(|one| vec![one])
@@ -291,7 +294,7 @@ fn rendered(runnable: &Runnable, parameters: &Map<String, Value>) -> Result<Vec<
 async fn forecasts(
     steps: &[Step],
     planning: &Planning<'_>,
-    git_ops: Option<GitOps>,
+    playbook: &PlaybookSpec,
 ) -> Result<Vec<PlannedStep>, Vec<Obstacle>> {
     let mut planned = Vec::with_capacity(steps.len());
     let mut obstacles = Vec::new();
@@ -306,9 +309,10 @@ async fn forecasts(
                 unsupported(step),
             )),
         };
-        let forecast = forecast.and_then(|(kind, found)| Ok((kind, owned(found, git_ops)?)));
+        let forecast =
+            forecast.and_then(|(kind, found)| Ok((kind, owned(found, playbook.git_ops)?)));
         match forecast {
-            Ok((kind, forecast)) => planned.push(of(step, kind, forecast)),
+            Ok((kind, forecast)) => planned.push(of(step, kind, forecast, playbook.on_failure)),
             Err(obstacle) => obstacles.push(obstacle.at(&format!("step {}", step.name))),
         }
     }
@@ -347,12 +351,25 @@ fn owned(mut forecast: Forecast, git_ops: Option<GitOps>) -> Result<Forecast, Ob
     Ok(forecast)
 }
 
-fn of(step: &Step, kind: &str, forecast: Forecast) -> PlannedStep {
+/// What the author wants; absent, what was done is taken back.
+fn on_failure(wanted: Option<api::OnFailure>) -> OnFailure {
+    match wanted {
+        Some(api::OnFailure::Stop) => OnFailure::Stop,
+        Some(api::OnFailure::Compensate) | None => OnFailure::Compensate,
+    }
+}
+
+fn of(
+    step: &Step,
+    kind: &str,
+    forecast: Forecast,
+    otherwise: Option<api::OnFailure>,
+) -> PlannedStep {
     let undo = match step.undo {
-        Some(crate::api::v1alpha1::Undo::None) => Undo::Nothing {
+        Some(api::Undo::None) => Undo::Nothing {
             why: "the Playbook says that this step is not undone".to_owned(),
         },
-        Some(crate::api::v1alpha1::Undo::Auto) | None => forecast.undo,
+        Some(api::Undo::Auto) | None => forecast.undo,
     };
     PlannedStep {
         name: step.name.clone(),
@@ -363,6 +380,7 @@ fn of(step: &Step, kind: &str, forecast: Forecast) -> PlannedStep {
             .retries
             .and_then(|retries| retries.try_into().ok())
             .unwrap_or_default(),
+        on_failure: on_failure(step.on_failure.or(otherwise)),
         targets: forecast.targets,
         effect: forecast.effect,
         changes: forecast.changes,

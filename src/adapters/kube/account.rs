@@ -8,7 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIResource, APIResourceLis
 use kube::{
     Client,
     api::{
-        ApiResource, GetParams, ListParams, Patch, PatchParams, PostParams, ValidationDirective,
+        ApiResource, DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams,
+        Preconditions, PropagationPolicy, ValidationDirective,
     },
     core::{DynamicObject, Request},
 };
@@ -229,6 +230,29 @@ impl Account {
         };
         let request = request.map_err(|error| built(doing(), error))?;
         self.write(doing(), request, writing).await
+    }
+
+    /// Deletes exactly this object, as it was read; what it owns goes with it by and by.
+    pub async fn delete(
+        &self,
+        kind: &Served,
+        name: &str,
+        (uid, version): (&str, &str),
+        writing: Writing<'_>,
+    ) -> Result<(), AccountError> {
+        let doing = || format!("could not delete {} {name}", kind.plural());
+        let params = DeleteParams {
+            dry_run: writing.dry(),
+            propagation_policy: Some(PropagationPolicy::Background),
+            preconditions: Some(Preconditions {
+                uid: Some(uid.to_owned()),
+                resource_version: Some(version.to_owned()),
+            }),
+            ..DeleteParams::default()
+        };
+        let request = self.path(kind).delete(segment(name)?, &params);
+        let request = request.map_err(|error| built(doing(), error))?;
+        self.write(doing(), request, writing).await.map(drop)
     }
 
     /// Makes an object.

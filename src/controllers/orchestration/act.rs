@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     OrchestrationError, OrchestrationKind,
-    decide::{Ask, Begin, Decision, Finish, Wait},
+    decide::{Ask, Begin, Decision, Finish, Turn, Wait},
     gather::{Facts, Planned},
     records,
 };
@@ -101,6 +101,7 @@ pub(super) async fn act(
         Decision::Ask(ask) => pass.ask(*ask).await,
         Decision::Begin(begin) => pass.begin(*begin).await,
         Decision::Step(stepping) => pass.step(*stepping).await,
+        Decision::Turn(turn) => pass.turn(*turn).await,
         Decision::Finish(finish) => pass.finish(*finish).await,
     };
     let (told, verdict) = match acted {
@@ -294,6 +295,14 @@ impl Pass<'_> {
             .stage_left(Stage::Approve, Reason::Approved.as_str());
         self.kind.memory.keep(&run.uid, Arc::new(made.plan));
         self.kind.memory.keep_steps(&run.uid, made.steps);
+        Ok((Told::Same, AT_ONCE))
+    }
+
+    /// That what was done is taken back is on record before anything is.
+    async fn turn(&mut self, turn: Turn) -> Acted {
+        failpoint!("turn.before");
+        self.record(turn.record, Ack::Durable).await?;
+        failpoint!("turn.after");
         Ok((Told::Same, AT_ONCE))
     }
 

@@ -2,6 +2,8 @@
 //! pass takes one of them at most, so that whatever stops the process stops it between two.
 
 mod asking;
+mod back;
+mod ending;
 mod foreign;
 mod opening;
 mod working;
@@ -11,7 +13,10 @@ use std::{sync::Arc, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 
 pub(super) use asking::waits_for_people;
+pub(super) use back::undo_of;
 pub(super) use foreign::is_foreign;
+
+use ending::{cancelled, ended, finish};
 
 use super::{
     gather::{Facts, Frozen, Look, Planned},
@@ -20,14 +25,11 @@ use super::{
 use crate::{
     adapters::ledger::{self, Draft},
     api::v1alpha1::{Gate, OrchestrationSpec, OrchestrationStatus, PlanVerdict},
-    controllers::{
-        planner::Made,
-        settling::{Closing, is_open},
-    },
+    controllers::{planner::Made, settling::Closing},
     domain::{
         plan::{Obstacle, Plan, Verdict},
         reason::Reason,
-        run::History,
+        run::{History, Way},
         stage::{Outcome, Stage},
     },
 };
@@ -91,8 +93,10 @@ pub(super) enum Decision {
     Ask(Box<Ask>),
     /// What was approved begins.
     Begin(Box<Begin>),
-    /// A step is begun, or gone on with.
+    /// A step is begun or gone on with, or taken back.
     Step(Box<Stepping>),
+    /// It failed, and what it did is to be taken back.
+    Turn(Box<Turn>),
     /// It comes to its end.
     Finish(Box<Finish>),
 }
@@ -172,11 +176,25 @@ pub(super) struct Begin {
 pub(super) struct Stepping {
     pub(super) plan: Arc<Plan>,
     pub(super) index: usize,
+    /// Whether it is done or taken back.
+    pub(super) way: Way,
     pub(super) attempt: u32,
     /// The time of its intent, if that is on record.
     pub(super) began: Option<Timestamp>,
+    /// Whether it is on record that it has begun outside.
+    pub(super) underway: bool,
+    /// Whether every attempt so far ended by a refusal.
+    pub(super) refused: bool,
+    /// What the attempt has for its work, in milliseconds.
+    pub(super) time: u64,
     /// Why nothing new may be written, if so.
     pub(super) stopped: Option<(Reason, String)>,
+}
+
+/// The beginning of the way back.
+#[derive(Debug)]
+pub(super) struct Turn {
+    pub(super) record: Draft,
 }
 
 /// The end of a run.
@@ -232,68 +250,6 @@ pub(super) fn decide(facts: &Facts) -> Decision {
     }
 }
 
-/// The records tell of the end; what they came to is all that is known of it.
-fn ended(facts: &Facts, history: &History, planned: Option<&Planned>) -> Decision {
-    let finished = history.finished.as_ref();
-    let outcome = finished.and_then(|finished| finished.outcome);
-    let outcome = outcome.unwrap_or(Outcome::Failed);
-    let reason = finished.and_then(|finished| finished.reason);
-    Decision::Finish(Box::new(Finish {
-        from: facts.stage(),
-        outcome,
-        reason: reason.unwrap_or_else(|| reason_of(outcome)),
-        message: format!(
-            "{}; the operator was interrupted when it came to its end, its records tell the rest",
-            outcome.as_str()
-        ),
-        records: Vec::new(),
-        stop: true,
-        gates: unanswered(facts, outcome),
-        verdict: None,
-        planned: planned.cloned(),
-    }))
-}
-
-fn cancelled(facts: &Facts, history: &History) -> Decision {
-    let open: Vec<(&str, u32)> = history
-        .open_attempts()
-        .map(|(step, attempt)| (step, attempt.number))
-        .collect();
-    let by = facts.spec.cancelled_by.as_deref();
-    let who = by.map_or_else(|| "somebody".to_owned(), ToOwned::to_owned);
-    let message = if facts.has_effects() {
-        format!("cancelled by {who} after it had begun: nothing new begins, and nothing is undone")
-    } else {
-        format!("cancelled by {who} before anything was changed")
-    };
-    let mut records = first(facts);
-    if !history.cancelled {
-        records.push(records::cancelled(facts, by));
-    }
-    records
-        .extend(open.iter().map(|(step, attempt)| {
-            records::step_cut_off(facts, step, *attempt, Reason::Cancelled)
-        }));
-    let from = facts.stage();
-    records.push(records::finished(
-        facts,
-        from,
-        (Outcome::Cancelled, Reason::Cancelled),
-        &message,
-    ));
-    Decision::Finish(Box::new(Finish {
-        from,
-        outcome: Outcome::Cancelled,
-        reason: Reason::Cancelled,
-        message,
-        records,
-        stop: true,
-        gates: unanswered(facts, Outcome::Cancelled),
-        verdict: None,
-        planned: None,
-    }))
-}
-
 fn told(obstacles: &[Obstacle], verdict: Verdict) -> String {
     let worst = obstacles.iter().filter(|one| one.verdict == verdict);
     let mut parts: Vec<&str> = worst.map(|one| one.message.as_str()).collect();
@@ -310,54 +266,6 @@ fn told(obstacles: &[Obstacle], verdict: Verdict) -> String {
 fn again(age: SignedDuration) -> Duration {
     let tenth = age.unsigned_abs() / 10;
     tenth.clamp(Duration::from_secs(2), Duration::from_secs(60))
-}
-
-fn finish(facts: &Facts, from: Stage, outcome: Outcome, reason: Reason, message: &str) -> Decision {
-    let mut records = first(facts);
-    records.push(records::finished(facts, from, (outcome, reason), message));
-    Decision::Finish(Box::new(Finish {
-        from,
-        outcome,
-        reason,
-        message: message.to_owned(),
-        records,
-        stop: false,
-        gates: unanswered(facts, outcome),
-        verdict: None,
-        planned: None,
-    }))
-}
-
-/// The Gates that still ask when the run comes to this end: whoever answers them would answer for nothing.
-fn unanswered(facts: &Facts, outcome: Outcome) -> Vec<(Gate, Closing)> {
-    let closing = match outcome {
-        Outcome::Cancelled => Closing::Cancelled,
-        _ => Closing::Superseded,
-    };
-    let open = facts.gates.iter().filter(|gate| is_open(gate));
-    open.map(|gate| (gate.clone(), closing)).collect()
-}
-
-/// Who asked for it comes before whatever else is recorded of it.
-fn first(facts: &Facts) -> Vec<Draft> {
-    let history = facts.history.as_ref();
-    if history.is_ok_and(|history| !history.requested) {
-        vec![records::requested(facts)]
-    } else {
-        Vec::new()
-    }
-}
-
-fn reason_of(outcome: Outcome) -> Reason {
-    match outcome {
-        Outcome::Succeeded => Reason::Succeeded,
-        Outcome::Failed | Outcome::Compensated | Outcome::CompensationFailed => Reason::StepFailed,
-        Outcome::Rejected => Reason::Rejected,
-        Outcome::Expired => Reason::Expired,
-        Outcome::Cancelled => Reason::Cancelled,
-        Outcome::Superseded | Outcome::Joined => Reason::Superseded,
-        Outcome::Planned => Reason::Planned,
-    }
 }
 
 /// A Freeze stops it; that is on record once for each Freeze.

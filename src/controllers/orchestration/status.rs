@@ -1,5 +1,6 @@
 //! Floor 3: what a run's status says. Pure; the only place that builds its conditions.
 
+mod planned;
 mod steps;
 
 use jiff::Timestamp;
@@ -15,8 +16,8 @@ use crate::{
     api::{
         conditions::{self, ConditionStatus, ConditionType, Draft},
         v1alpha1::{
-            self as api, AuditRange, CoverageCount, Gate, GateState, GateSummary, Orchestration,
-            OrchestrationStatus, PlanSummary, PlanVerdict,
+            self as api, AuditRange, Gate, GateState, GateSummary, Orchestration,
+            OrchestrationStatus,
         },
     },
     controllers::{
@@ -24,20 +25,12 @@ use crate::{
         untold::{failed, unrecorded},
     },
     domain::{
-        digest::Digest,
-        plan::{self, Coverage, Plan},
+        plan,
         reason::Reason,
         run::History,
         stage::{Outcome, Stage},
     },
 };
-
-/// What fits into the summary of a plan.
-const LONGEST_SUMMARY: usize = 1024;
-/// What is said of a plan whose ConfigMap is gone.
-const PLAN_GONE: &str = "it was planned, and the ConfigMap with its plan is not there any more";
-/// Targets that a status shows; the plan holds them all.
-const TARGETS_SHOWN: usize = 64;
 
 pub(super) fn status(
     object: &Orchestration,
@@ -94,7 +87,7 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
         Told::Waiting(wait) => {
             status.stage = Some(stage(wait.stage));
             if let Some(verdict) = wait.verdict {
-                status.plan = Some(unmade(verdict, &wait.message));
+                status.plan = Some(planned::unmade(verdict, &wait.message));
             }
             if wait.approved {
                 settle_gates(&mut status, GateState::Approved);
@@ -107,7 +100,7 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
             gate,
         } => {
             status.stage = Some(api::Stage::Approve);
-            status.plan = Some(summary(&made.digest, &made.plan, config_map));
+            status.plan = Some(planned::summary(&made.digest, &made.plan, config_map));
             status.steps = Some(steps::pending(&made.plan));
             status.gates = Some(vec![of_gate(gate)]);
         }
@@ -126,23 +119,14 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
             status.stage = Some(api::Stage::Done);
             status.outcome = Some(outcome_of(*outcome));
             if let Some(verdict) = verdict {
-                status.plan = Some(unmade(*verdict, message));
+                status.plan = Some(planned::unmade(*verdict, message));
             }
             if let Some(planned) = planned {
-                status.plan = Some(match &planned.kept {
-                    Some((plan, config_map)) => summary(&planned.digest, plan, config_map),
-                    None => gone(&planned.digest),
-                });
+                status.plan = Some(planned::kept(planned));
                 let plan = planned.kept.as_ref();
                 status.steps = plan.map(|(plan, _)| steps::pending(plan));
             }
-            let begun = history.is_some_and(|history| history.started.is_some());
-            for gate in status.gates.iter_mut().flatten() {
-                if let Some(state) = done.facts.gate_settled(&gate.uid) {
-                    gate.state = state;
-                }
-            }
-            settle_gates(&mut status, gate_at_end(*outcome, begun));
+            end_gates(&mut status, &done.facts, *outcome);
             status.steps = steps::told(status.steps, history, &done.said, true);
         }
     }
@@ -160,6 +144,18 @@ fn audit(history: Option<&History>, recorded: Option<(u64, u64)>) -> Option<Audi
         first: first.try_into().ok()?,
         last: last.try_into().ok()?,
     })
+}
+
+/// Gates end with the run, each as it was found or as the run's end settles it.
+fn end_gates(status: &mut OrchestrationStatus, facts: &Facts, outcome: Outcome) {
+    for gate in status.gates.iter_mut().flatten() {
+        if let Some(state) = facts.gate_settled(&gate.uid) {
+            gate.state = state;
+        }
+    }
+    let history = facts.history.as_ref();
+    let begun = history.is_ok_and(|history| history.started.is_some());
+    settle_gates(status, gate_at_end(outcome, begun));
 }
 
 fn gate_at_end(outcome: Outcome, begun: bool) -> GateState {
@@ -180,7 +176,7 @@ fn gate_at_end(outcome: Outcome, begun: bool) -> GateState {
     }
 }
 
-/// Gates that were open are settled with the run.
+/// What the status says of open Gates.
 fn settle_gates(status: &mut OrchestrationStatus, state: GateState) {
     for gate in status.gates.iter_mut().flatten() {
         if gate.state == GateState::Open {
@@ -195,59 +191,6 @@ fn of_gate(gate: &Gate) -> GateSummary {
         name: gate.name_any(),
         uid: gate.uid().unwrap_or_default(),
         state: state.unwrap_or(GateState::Open),
-    }
-}
-
-fn summary(digest: &Digest, plan: &Plan, config_map: &str) -> PlanSummary {
-    let steps = plan.steps.iter();
-    let mut count = CoverageCount::default();
-    for step in steps.clone() {
-        let of = match step.coverage {
-            Coverage::ServerDryRun => &mut count.server_dry_run,
-            Coverage::SchemaOnly => &mut count.schema_only,
-            Coverage::Opaque => &mut count.opaque,
-            Coverage::Unplannable => &mut count.unplannable,
-        };
-        *of += 1;
-    }
-    let mut targets: Vec<String> = Vec::new();
-    for target in steps.flat_map(|step| &step.targets) {
-        let shown = target.shown();
-        if !targets.contains(&shown) && targets.len() < TARGETS_SHOWN {
-            targets.push(shown);
-        }
-    }
-    PlanSummary {
-        digest: Some(digest.to_string()),
-        config_map: Some(config_map.to_owned()),
-        verdict: PlanVerdict::Pass,
-        coverage: Some(count),
-        targets: Some(targets),
-        summary: Some(plan::summary(plan)),
-    }
-}
-
-/// There was a plan, and nobody can read it any more.
-fn gone(digest: &Digest) -> PlanSummary {
-    PlanSummary {
-        digest: Some(digest.to_string()),
-        config_map: None,
-        verdict: PlanVerdict::Pass,
-        coverage: None,
-        targets: None,
-        summary: Some(PLAN_GONE.to_owned()),
-    }
-}
-
-/// There is no plan; why, in short.
-fn unmade(verdict: PlanVerdict, message: &str) -> PlanSummary {
-    PlanSummary {
-        digest: None,
-        config_map: None,
-        verdict,
-        coverage: None,
-        targets: None,
-        summary: Some(steps::cut(message, LONGEST_SUMMARY)),
     }
 }
 
@@ -273,7 +216,7 @@ fn drafts(before: &OrchestrationStatus, told: &Told, facts: &Facts) -> Vec<Draft
         } => {
             let made = made.as_ref().map(|made| match &made.kept {
                 Some((plan, _)) => plan::summary(plan),
-                None => PLAN_GONE.to_owned(),
+                None => planned::GONE.to_owned(),
             });
             let planned = made.as_deref().or(planned);
             ended(*outcome, (*reason, message), planned, facts)

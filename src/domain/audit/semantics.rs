@@ -80,9 +80,14 @@ impl Semantics {
             | Event::RunCancelled
             | Event::RunFinished
             | Event::RunGone
+            | Event::RunTurned
             | Event::StepIntended
+            | Event::StepUnderway
             | Event::StepSucceeded
-            | Event::StepFailed => self.of_run(record),
+            | Event::StepFailed
+            | Event::UndoIntended
+            | Event::UndoSucceeded
+            | Event::UndoFailed => self.of_run(record),
             Event::GateApproved
             | Event::GateRejected
             | Event::GateExpired

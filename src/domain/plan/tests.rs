@@ -25,6 +25,7 @@ fn step(name: &str, kind: &str, changes: Vec<Change>) -> PlannedStep {
         coverage: Coverage::ServerDryRun,
         timeout: 1,
         retries: 0,
+        on_failure: OnFailure::Stop,
         targets: vec![target("checkout")],
         effect: json!({}),
         changes,
@@ -57,6 +58,7 @@ fn plan(steps: Vec<PlannedStep>) -> Plan {
         service_account: "runbook".into(),
         parameters: Map::new(),
         timeout: 1,
+        on_failure: OnFailure::Compensate,
         steps,
     }
 }

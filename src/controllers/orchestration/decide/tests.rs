@@ -202,6 +202,10 @@ fn told(decision: &Decision) -> String {
                 step.stopped.is_some()
             )
         }
+        Decision::Turn(turn) => format!(
+            "Turn {}",
+            turn.record.details.as_deref().unwrap_or_default()
+        ),
         Decision::Finish(end) => {
             format!("{} {}: {}", end.outcome.as_str(), end.reason, end.message)
         }
@@ -515,11 +519,17 @@ fn a_run_that_has_begun_goes_step_by_step() {
     let mut facts = working(&[], vec![]);
     facts.spec = spec(&json!({"suspend": true}));
     starts(&facts, "Wait Execute Suspended: suspended before step s0");
+    // Its time is what its steps have worked; what it waited for between them is not counted.
     let mut facts = working(&[], vec![]);
     facts.now = at(102 + 60);
+    starts(&facts, "Step 0 1 false");
+    let mut facts = working(&[(intended, first), (good, first)], vec![]);
+    if let Look::Working(Working { plan: Ok(plan), .. }) = &mut facts.look {
+        Arc::make_mut(plan).timeout = 0;
+    }
     starts(
         &facts,
-        "Failed DeadlineExceeded: its time was over before step s0",
+        "Failed DeadlineExceeded: its time was over before step s1",
     );
     let mut facts = working(&[(intended, first)], vec![]);
     facts.now = at(102 + 60);

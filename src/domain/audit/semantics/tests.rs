@@ -117,6 +117,35 @@ const FAILED: &str = "
     step.failed a step=one try=1
     run.finished a came=Failed";
 
+const COMPENSATED: &str = "
+    run.requested a
+    run.planned a plan=p
+    gate.approved g plan=p by=d
+    run.started a plan=p gate=g
+    step.intended a plan=p step=one try=1
+    step.succeeded a step=one try=1
+    step.intended a plan=p step=two try=1
+    step.underway a step=two try=1
+    step.failed a step=two try=1
+    run.turned a plan=p came=StepFailed
+    undo.intended a plan=p step=two try=1
+    undo.succeeded a step=two try=1
+    undo.intended a plan=p step=one try=1
+    undo.succeeded a step=one try=1
+    run.finished a came=Compensated";
+
+const LEFT: &str = "
+    run.requested a
+    run.planned a plan=p
+    gate.approved g plan=p by=d
+    run.started a plan=p gate=g
+    step.intended a plan=p step=one try=1
+    step.succeeded a step=one try=1
+    run.turned a plan=p came=DeadlineExceeded
+    undo.intended a plan=p step=one try=1
+    undo.failed a step=one try=1
+    run.finished a came=CompensationFailed";
+
 const CANCELLED: &str = "
     run.requested a
     run.planned a plan=p
@@ -159,7 +188,10 @@ fn good_histories_are_good() {
         "run.requested a \n run.planned a plan=p \n gate.approved g plan=p by=d \n run.cancelled a
          run.finished a came=Cancelled \n gate.cancelled g plan=p",
     ];
-    for history in [HEALED, FAILED, CANCELLED].iter().chain(&others) {
+    for history in [HEALED, FAILED, COMPENSATED, LEFT, CANCELLED]
+        .iter()
+        .chain(&others)
+    {
         assert_eq!(wrongs(&lines(history)), [], "{history}");
         // Whatever is not at its end yet is good as well.
         let all = lines(history);
