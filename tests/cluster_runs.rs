@@ -7,6 +7,7 @@
 )]
 
 mod cancel;
+mod compensation;
 mod ends;
 mod freezes;
 mod locks;

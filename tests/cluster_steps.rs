@@ -64,7 +64,7 @@ impl Scene {
                 "get patch",
                 "deployments deployments/scale statefulsets",
             ),
-            core("get patch create", "configmaps secrets"),
+            core("get patch create delete", "configmaps secrets"),
         ];
         grant(&scene.namespace, &scene.account.user(), &rights).await;
         scene
@@ -156,6 +156,7 @@ impl Scene {
             parameters: &self.parameters,
             veil: &self.veil,
             cel: &self.cel,
+            earlier: &[],
         };
         kind_of(&step).expect("a kind").plan(&step, &planning).await
     }
@@ -379,7 +380,8 @@ async fn a_scale_and_a_restart_are_planned_done_and_done_once() {
             .await
             .step()
             .changes
-            .is_empty()
+            .iter()
+            .all(|change| !change.alters())
     );
     scene
         .alter("Deployment", "checkout", json!({"spec": {"paused": true}}))

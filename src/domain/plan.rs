@@ -17,7 +17,7 @@ pub use change::{
 };
 pub use conflict::conflicts;
 pub use owner::owner;
-pub use show::{diff, short_diff, summary};
+pub use show::{diff, seen, short_diff, summary};
 
 use super::{digest::Digest, reason::Reason};
 
@@ -25,6 +25,8 @@ use super::{digest::Digest, reason::Reason};
 pub const VERSION: u32 = 1;
 /// What fits into a ConfigMap beside its diff.
 pub const LARGEST: usize = 512 * 1024;
+/// The key of that ConfigMap under which stands what was seen while the plan was made, one thing a line.
+pub const SEEN: &str = "seen";
 
 /// What would be done, for exactly one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

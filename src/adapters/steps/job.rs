@@ -77,6 +77,7 @@ async fn plan(step: &Step, planning: &Planning<'_>) -> Result<Forecast, Obstacle
         undo: Undo::Nothing {
             why: "what a container has done is not known, so it cannot be taken back".to_owned(),
         },
+        seen: Vec::new(),
     })
 }
 

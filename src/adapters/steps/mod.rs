@@ -115,6 +115,7 @@ pub fn kind_named(name: &str) -> Option<&'static dyn StepKind> {
 }
 
 /// What a step is planned with.
+#[derive(Clone, Copy)]
 pub struct Planning<'a> {
     /// In whose name.
     pub account: &'a Account,
@@ -128,6 +129,8 @@ pub struct Planning<'a> {
     pub veil: &'a Veil,
     /// Reads expressions.
     pub cel: &'a Cel,
+    /// The steps before this one, as they are planned: what they leave is what this one finds.
+    pub earlier: &'a [PlannedStep],
 }
 
 /// What a step would do.
@@ -143,6 +146,9 @@ pub struct Forecast {
     pub changes: Vec<Change>,
     /// How it is taken back.
     pub undo: Undo,
+    /// What was seen on the way that whoever decides should know, and that may change before it runs: it is shown beside
+    /// the plan and is not part of it, or a pod that is replaced would make it another plan.
+    pub seen: Vec<String>,
 }
 
 /// What a step is run with.

@@ -146,6 +146,7 @@ pub(super) async fn plan(
         targets: vec![target],
         effect: hidden,
         changes,
+        seen: Vec::new(),
     })
 }
 

@@ -90,13 +90,16 @@ impl OrchestrationKind {
         fence: &dyn Leadership,
     ) -> Result<String, OrchestrationError> {
         let run = &made.plan.run;
-        let data = BTreeMap::from([
+        let mut data = BTreeMap::from([
             (
                 PLAN_KEY.to_owned(),
                 String::from_utf8_lossy(&made.bytes).into_owned(),
             ),
             ("diff".to_owned(), plan::diff(&made.plan)),
         ]);
+        if !made.seen.is_empty() {
+            data.insert(plan::SEEN.to_owned(), made.seen.join("\n"));
+        }
         let wanted = ConfigMap {
             metadata: meta(run, "Plan", &made.digest),
             immutable: Some(true),
@@ -107,7 +110,13 @@ impl OrchestrationKind {
         let api = Api::namespaced(self.client.clone(), &run.namespace);
         let made_or_found = make(&api, &wanted, "the ConfigMap of its plan", fence).await?;
         failpoint!("plan.after");
-        if is_of(&made_or_found.metadata, run, &made.digest) && made_or_found.data == Some(data) {
+        // What was seen may be another thing at every look, and is no part of the plan.
+        let same = |key: &str| {
+            let found = made_or_found.data.as_ref();
+            found.and_then(|found| found.get(key)) == data.get(key)
+        };
+        let ours = is_of(&made_or_found.metadata, run, &made.digest);
+        if ours && same("plan.json") && same("diff") {
             return Ok(made_or_found.name_any());
         }
         Err(OrchestrationError::NotOurs {
@@ -167,7 +176,7 @@ fn spec(ask: &Ask, rules: &ApprovalRules, now: Timestamp) -> GateSpec {
             uid: run.uid.clone(),
             stage: Some(Stage::Approve.as_str().to_owned()),
             plan_digest: ask.made.digest.to_string(),
-            diff: Some(plan::short_diff(&ask.made.plan)),
+            diff: Some(plan::short_diff(&ask.made.plan, &ask.made.seen)),
         },
         rules: rules.rules.clone(),
         requested_by: ask.requested_by.clone(),

@@ -70,7 +70,7 @@ pub(super) enum Look {
     /// People are asked.
     Asked {
         /// The Gate that stands in the run's status, if it is still there.
-        gate: Option<Gate>,
+        gate: Option<Box<Gate>>,
         /// What has to be known before an approved plan begins.
         beginning: Option<Box<Beginning>>,
     },
@@ -172,7 +172,7 @@ impl Facts {
     /// How this Gate ended, if it was looked at and has.
     pub(super) fn gate_settled(&self, uid: &str) -> Option<GateState> {
         let asked = match &self.look {
-            Look::Asked { gate, .. } => gate.as_ref(),
+            Look::Asked { gate, .. } => gate.as_deref(),
             _ => None,
         };
         let mut seen = asked.into_iter().chain(&self.gates);
@@ -275,7 +275,10 @@ impl OrchestrationKind {
                 if gate.as_ref().is_none_or(foreign) {
                     facts.gates = self.gates(&facts.run).await?;
                 }
-                Look::Asked { gate, beginning }
+                Look::Asked {
+                    gate: gate.map(Box::new),
+                    beginning,
+                }
             }
             Standing::Executing => Look::Working(self.working(&facts, history).await?),
         };

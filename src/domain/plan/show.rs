@@ -77,9 +77,23 @@ fn on_failure(then: OnFailure) -> &'static str {
     }
 }
 
-/// As much of it as fits into a Gate.
-pub fn short_diff(plan: &Plan) -> String {
-    let whole = diff(plan);
+/// What was seen while the plan was made, under words that say what it is worth; nothing, if nothing was.
+pub fn seen(lines: &[String]) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    let mut text =
+        "\nSeen when it was planned; it may have changed since, and is no part of the plan:\n"
+            .to_owned();
+    for line in lines {
+        let _ = writeln!(text, "   . {line}");
+    }
+    text
+}
+
+/// As much of it as fits into a Gate, with what was seen beside it.
+pub fn short_diff(plan: &Plan, beside: &[String]) -> String {
+    let whole = diff(plan) + &seen(beside);
     if whole.len() <= SHORT {
         return whole;
     }

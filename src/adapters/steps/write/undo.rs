@@ -1,6 +1,7 @@
 //! Floor 2: a planned write, taken back: every field to what it was, or what was made is deleted. Only what still stands as
 //! the step left it is touched; what somebody has changed since is theirs, and is said.
 
+use kube::api::PropagationPolicy;
 use serde_json::{Value, json};
 
 use super::{
@@ -10,7 +11,7 @@ use super::{
 };
 use crate::{
     adapters::{
-        kube::account::{AccountError, Body, Served, Writing},
+        kube::account::{AccountError, Body, Deletion, Served, Writing},
         steps::{FIRST_LOOK, Progress, Running, landing::ended, manager, next_look},
     },
     domain::{
@@ -151,9 +152,13 @@ async fn delete(running: &Running<'_>, target: &Target) -> Result<Progress, Acco
         return Ok(left(running, target, Found::Drifted(why)));
     }
     let writing = Writing::Meant(running.fence);
-    let uid = super::uid(&live).unwrap_or_default();
-    let only = (uid, version(&live).unwrap_or_default());
-    match account.delete(&served, &target.name, only, writing).await {
+    let deletion = Deletion {
+        uid: super::uid(&live).unwrap_or_default().to_owned(),
+        version: version(&live).map(str::to_owned),
+        propagation: PropagationPolicy::Background,
+    };
+    let deleted = account.delete(&served, &target.name, &deletion, writing);
+    match deleted.await {
         Ok(()) => Ok(waits(format!("{shown} is being deleted"))),
         // Somebody wrote between the two requests, or deleted it: looked at again.
         Err(error) if crossed(&error) => Ok(waits(format!("{shown} is written by others"))),

@@ -62,6 +62,7 @@ pub(in super::super) fn made(steps: usize) -> Made {
         bytes,
         steps: Vec::new(),
         approval: vec![serde_json::from_value(rules).unwrap()],
+        seen: Vec::new(),
     }
 }
 
@@ -154,7 +155,7 @@ pub(in super::super) fn planning(opening: Opening) -> Facts {
 
 fn asked(state: &str, beginning: Option<Beginning>) -> Facts {
     let look = Look::Asked {
-        gate: Some(gate(state)),
+        gate: Some(Box::new(gate(state))),
         beginning: beginning.map(Box::new),
     };
     let mut facts = facts(spec(&json!({})), asked_about(), look);

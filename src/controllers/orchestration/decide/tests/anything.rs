@@ -133,7 +133,7 @@ fn any_facts() -> impl Strategy<Value = Facts> {
                 }
                 Standing::Planning => Look::Planning(Box::new(opening)),
                 Standing::Asked => Look::Asked {
-                    gate: there.then(|| gate(state)),
+                    gate: there.then(|| Box::new(gate(state))),
                     beginning: waits_for_people(&spec)
                         .is_none()
                         .then(|| Box::new(beginning)),
