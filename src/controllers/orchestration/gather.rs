@@ -57,7 +57,6 @@ pub struct Facts {
 
 /// What was looked at besides.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "a pass has one")]
 pub(super) enum Look {
     /// Nothing: it has come to its end, or nothing can be known.
     Settled,
