@@ -342,6 +342,11 @@ impl Kind for OrchestrationKind {
         status.conditions.as_deref().unwrap_or_default()
     }
 
+    fn listed(&self) {
+        // Nobody listens any more: the process ends.
+        let _ = self.loose.send(Loose::Missed);
+    }
+
     fn heard(&self, meta: &ObjectMeta, gone: bool) {
         // Whoever keeps the object keeps nobody from what it has locked.
         if !gone && meta.deletion_timestamp.is_none() {
