@@ -4,12 +4,19 @@
 
 mod apply;
 mod check;
+mod cordon;
+mod delete;
+mod drain;
 mod job;
 mod landing;
 mod look;
+mod node;
+mod notify;
 mod patch;
 mod rollout_restart;
+mod rollout_undo;
 mod scale;
+mod uncordon;
 mod veil;
 mod wait;
 mod write;
@@ -70,14 +77,20 @@ pub trait StepKind: Send + Sync {
 }
 
 /// Every kind that this version plans and runs.
-const KINDS: [&dyn StepKind; 7] = [
+const KINDS: [&dyn StepKind; 13] = [
     &apply::Apply,
     &patch::Patch,
     &scale::Scale,
     &rollout_restart::RolloutRestart,
+    &rollout_undo::RolloutUndo,
+    &delete::Delete,
+    &cordon::Cordon,
+    &uncordon::Uncordon,
+    &drain::Drain,
     &job::Job,
     &wait::Wait,
     &check::Check,
+    &notify::Notify,
 ];
 
 /// How soon to look again at first.
