@@ -26,6 +26,7 @@ mod cluster_playbook;
 mod cluster_reconcile;
 mod cluster_records;
 mod cluster_runs;
+mod cluster_samples;
 mod cluster_signing;
 mod cluster_sourced;
 mod cluster_steps;
