@@ -26,10 +26,11 @@ async fn what_is_deleted_is_what_was_planned_and_goes_once() {
         scene.make("v1", "ConfigMap", "settings", data).await
     };
     settings().await;
+    let deployment = gone("Deployment", "apps/v1", "checkout");
     let message = scene
-        .refused(&step, Verdict::Fail, Reason::AccessDenied)
+        .refused(&deployment, Verdict::Fail, Reason::AccessDenied)
         .await;
-    assert!(message.contains("delete configmaps settings"), "{message}");
+    assert!(message.contains("delete deployments checkout"), "{message}");
     may_delete(&scene).await;
     let mark = cluster.audit_mark();
     let planned = scene.planned(step.clone()).await;
