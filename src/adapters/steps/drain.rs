@@ -225,33 +225,22 @@ async fn run(running: &Running<'_>) -> Result<Progress, AccountError> {
         Progress::Done { .. } => {}
         other => return Ok(other),
     }
-    let account = running.account;
     let rules = Rules {
         ignore_daemon_sets,
         delete_empty_dir_data,
     };
-    let sorted = match look(account, &node.name, rules).await {
+    let sorted = match look(running.account, &node.name, rules).await {
         Ok(sorted) => sorted,
-        Err(error) => return ended(account, error, Words::Shown),
+        Err(error) => return ended(running.account, error, Words::Shown),
     };
     if !sorted.refused.is_empty() {
         let message = format!("{}; it stays unschedulable", refusal(node, &sorted));
         return Ok(Progress::failed(Reason::TargetNotAllowed, message));
     }
-    let grace = effect.get("gracePeriodSeconds").and_then(Value::as_u64);
-    let mut waits: Vec<String> = sorted.leaving.iter().map(Pod::shown).collect();
-    for pod in &sorted.evicted {
-        let writing = Writing::Meant(running.fence);
-        match evict(account, pod, grace, writing).await {
-            Ok(()) => waits.push(pod.shown()),
-            // It is gone, or another of its name; the next look says.
-            Err(error) if matches!(error.code(), Some(404 | 409)) => waits.push(pod.shown()),
-            Err(error) => match held_back(&error) {
-                Some(why) => waits.push(format!("{} ({why})", pod.shown())),
-                None => return ended(account, error, Words::Shown),
-            },
-        }
-    }
+    let waits = match send_away(running, &sorted).await {
+        Ok(waits) => waits,
+        Err(error) => return ended(running.account, error, Words::Shown),
+    };
     if waits.is_empty() {
         return Ok(Progress::done(format!("{} is drained", node.shown())));
     }
@@ -265,6 +254,27 @@ async fn run(running: &Running<'_>) -> Result<Progress, AccountError> {
         ),
         memory: Some(running.memory.unwrap_or(running.now)),
     })
+}
+
+/// Evicts what may go now, and says what is waited for.
+async fn send_away(running: &Running<'_>, sorted: &Sorted) -> Result<Vec<String>, AccountError> {
+    let effect = &running.step.effect;
+    let grace = effect.get("gracePeriodSeconds").and_then(Value::as_u64);
+    let mut waits: Vec<String> = sorted.leaving.iter().map(Pod::shown).collect();
+    for pod in &sorted.evicted {
+        let writing = Writing::Meant(running.fence);
+        let told = match evict(running.account, pod, grace, writing).await {
+            Ok(()) => pod.shown(),
+            // It is gone, or another of its name; the next look says.
+            Err(error) if matches!(error.code(), Some(404 | 409)) => pod.shown(),
+            Err(error) => match held_back(&error) {
+                Some(why) => format!("{} ({why})", pod.shown()),
+                None => return Err(error),
+            },
+        };
+        waits.push(told);
+    }
+    Ok(waits)
 }
 
 /// New pods may come again; those that were evicted live elsewhere by now.

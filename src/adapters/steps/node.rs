@@ -104,7 +104,7 @@ pub(super) async fn mark(
     tried
         .await
         .map_err(|error| obstacle(account, &error, Words::Shown))?;
-    let stands = |unschedulable: bool| unschedulable.then(|| json!(true));
+    let stands = |unschedulable: bool| unschedulable.then_some(Value::Bool(true));
     Ok(vec![Change {
         path: MARK.to_owned(),
         from: stands(found.unschedulable),
