@@ -16,7 +16,7 @@ use neuralops::{
     adapters::{
         cel::Cel,
         kube::account::{Account, AccountError},
-        steps::{Forecast, Planning, Progress, Running, Veil, kind_of},
+        steps::{Forecast, Installation, Planning, Progress, Running, Veil, kind_of},
     },
     api::v1alpha1::Step,
     domain::{
@@ -56,6 +56,7 @@ struct Scene {
     run: RunRef,
     veil: Veil,
     cel: Cel,
+    installation: Installation,
     parameters: Map<String, Value>,
 }
 
@@ -106,6 +107,7 @@ impl Scene {
             },
             veil: Veil::new(b"of this installation"),
             cel: Cel::default(),
+            installation: Installation::default(),
             parameters: Map::new(),
             namespace,
         }
@@ -172,6 +174,7 @@ impl Scene {
             parameters: &self.parameters,
             veil: &self.veil,
             cel: &self.cel,
+            installation: &self.installation,
             earlier,
         };
         kind_of(&step).expect("a kind").plan(&step, &planning).await
@@ -258,9 +261,11 @@ impl Scene {
             began,
             now: began,
             memory: asked.remembers.then_some(began),
+            looked: None,
             rendered: Some(&planned.rendered),
             veil: &self.veil,
             cel: &self.cel,
+            installation: &self.installation,
             fence: &Fence(asked.fence),
         };
         let kind = kind_of(&planned.rendered).expect("a kind");
@@ -1054,4 +1059,110 @@ async fn each_attempt_of_a_job_is_one_job_and_no_other_is_taken_for_it() {
         .await;
     let message = scene.fails(&planned, Reason::TargetDrifted).await;
     assert!(message.contains(first.as_str()), "{message}");
+}
+
+fn request(more: Value) -> Value {
+    let mut http = json!({"url": "https://tickets.example/api?a=$(B)", "method": "POST", "body": "$5 $(HOME)"});
+    let fields = http.as_object_mut().expect("fields");
+    fields.extend(more.as_object().expect("fields").clone());
+    json!({"name": "tell", "http": http, "opaque": "Accepted", "timeout": "90s"})
+}
+
+/// What is refused of a request, before anybody is asked.
+#[tokio::test]
+async fn an_http_step_without_an_image_or_with_no_request_is_not_planned() {
+    let cluster = need!(Owned);
+    let mut scene = Scene::new(cluster, "steps").await;
+    let message = scene
+        .refused(
+            &request(json!({})),
+            Verdict::Unknown,
+            Reason::StepImageMissing,
+        )
+        .await;
+    assert!(message.contains("--step-image"), "{message}");
+    scene.installation.image = Some(OUR_IMAGE.to_owned());
+    for (more, said) in [
+        (json!({"url": "tickets.example"}), "is no address"),
+        (json!({"url": "file:///etc/passwd"}), "no http or https"),
+        (json!({"url": "https://c4n4ry:pw@b/"}), "holds credentials"),
+        (json!({"headers": {"X-A": "b\r\nX-C: d"}}), "X-A"),
+        (
+            json!({"headers": {"host": "other.example"}}),
+            "not the author's",
+        ),
+        (json!({"body": "\u{1}".repeat(16_384)}), "shorten its body"),
+    ] {
+        let step = request(more);
+        let message = scene.refused(&step, Verdict::Fail, Reason::Invalid).await;
+        assert!(message.contains(said), "{message}");
+        assert!(!message.contains("c4n4ry"), "{message}");
+    }
+    let mut silent = request(json!({}));
+    silent.as_object_mut().expect("fields").remove("opaque");
+    scene.refused(&silent, Verdict::Fail, Reason::Invalid).await;
+    let bare = Scene::bare(cluster, "steps").await;
+    let impersonate = core("impersonate", "serviceaccounts").named("runbook");
+    grant(&bare.namespace, OPERATOR, &[impersonate]).await;
+    let bare = Scene {
+        installation: Installation {
+            image: Some(OUR_IMAGE.to_owned()),
+            ..Installation::default()
+        },
+        ..bare
+    };
+    let step = request(json!({}));
+    let message = bare.refused(&step, Verdict::Fail, Reason::AccessDenied);
+    assert!(message.await.contains("create jobs"));
+}
+
+const OUR_IMAGE: &str = "registry.example/neuralops@sha256:0000000000000000000000000000000000000000000000000000000000000000";
+
+#[tokio::test]
+async fn a_request_is_sent_from_a_job_of_our_own_image() {
+    let cluster = need!(Owned);
+    let mut scene = Scene::new(cluster, "steps").await;
+    scene.own().await;
+    scene.installation.image = Some(OUR_IMAGE.to_owned());
+    let more = json!({"headers": {"X-Why": "$(A)"}, "secretRef": {"name": "t", "key": "k"}, "expectStatus": [201]});
+    let planned = scene.planned(request(more)).await;
+    let step = planned.step();
+    assert_eq!((step.coverage, step.targets.len()), (Coverage::Opaque, 0));
+    assert!(matches!(step.undo, Undo::Nothing { .. }));
+    // Whoever approves reads the request as it is sent.
+    let sent = json!({
+        "method": "POST", "url": "https://tickets.example/api?a=$(B)", "headers": {"X-Why": "$(A)"}, "body": "$5 $(HOME)",
+        "expectStatus": [201], "timeout": 90_000,
+    });
+    assert_eq!(step.effect["request"], sent);
+    let mark = cluster.audit_mark();
+    for (underway, begun) in [(false, true), (false, true), (true, false)] {
+        let progress = scene.pass(&planned, 1, underway, true).await;
+        let progress = progress.expect("an answer");
+        let is_begun = matches!(progress, Progress::Begun { .. });
+        assert_eq!(is_begun, begun, "{progress:?}");
+    }
+    assert_eq!(scene.writes(mark, 1).await.len(), 1);
+    let jobs = api(scene.namespace.admin(), "Job", &scene.run.namespace);
+    let jobs = jobs.list(&Default::default()).await.expect("listed").items;
+    let [job] = jobs.as_slice() else {
+        panic!("{} Jobs", jobs.len());
+    };
+    let pod = &json!(job)["spec"]["template"]["spec"];
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    assert_eq!(pod["serviceAccountName"], "runbook");
+    let container = &pod["containers"][0];
+    assert_eq!(
+        (&container["image"], &container["args"]),
+        (&json!(OUR_IMAGE), &json!(["http-request"]))
+    );
+    assert!(container.get("command").is_none());
+    let rules = &container["securityContext"];
+    assert_eq!(rules["readOnlyRootFilesystem"], true);
+    // The kubelet reads two of them as one, and so puts nothing in.
+    let handed = container["env"][0]["value"].as_str().expect("a request");
+    let handed: Value = serde_json::from_str(&handed.replace("$$", "$")).expect("JSON");
+    assert_eq!(handed, sent);
+    let secret = json!({"name": "NEURALOPS_HTTP_AUTHORIZATION", "valueFrom": {"secretKeyRef": {"name": "t", "key": "k"}}});
+    assert_eq!(container["env"][1], secret);
 }

@@ -15,6 +15,7 @@ use crate::{
         },
         ledger::Ledger,
         oci::Shelf,
+        steps::Installation,
     },
     controllers::{
         counting::Counting,
@@ -79,6 +80,8 @@ pub(super) struct Controllers {
     pub(super) shelf: Arc<Shelf>,
     /// The operator's own keys, which hide in plans what nobody may read.
     pub(super) keys: Keys,
+    /// What steps find beside the cluster.
+    pub(super) installation: Installation,
 }
 
 impl Controllers {
@@ -116,17 +119,14 @@ impl Controllers {
             namespace,
             shelf,
             keys,
+            installation,
         } = self;
         let client = shared.client.clone();
         let (policies, watching) = policies::prepare(client.clone(), namespace);
         let (set_back, set_backs) = watch::channel(0);
-        let trust_policies = trust_policies(
-            &shared,
-            (&policies, &ledger),
-            pulses.trust_policies,
-            set_back,
-            stop.clone(),
-        );
+        let both = (&policies, &ledger);
+        let trust_policies =
+            trust_policies(&shared, both, pulses.trust_policies, set_back, stop.clone());
         let (runs, settled) = mpsc::unbounded_channel();
         let gates = gates(
             &shared,
@@ -142,11 +142,12 @@ impl Controllers {
             shelf,
             Arc::clone(&shared.metrics),
         );
+        let clients = (client.clone(), accounts);
         let orchestrations = Runs {
             shared: shared.clone(),
             ledger: ledger.clone(),
             guard,
-            planner: Planner::new((client.clone(), accounts), verification.clone(), keys),
+            planner: Planner::new(clients, verification.clone(), keys, installation),
             pulse: pulses.orchestrations,
             settled,
         };

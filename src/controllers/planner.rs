@@ -20,7 +20,7 @@ use crate::{
             error::{Classified as _, chain, classify},
             keys::Keys,
         },
-        steps::{Forecast, Planning, Veil, kind_of, unsupported},
+        steps::{Forecast, Installation, Planning, Veil, kind_of, unsupported},
     },
     api::v1alpha1::{self as api, ApprovalRules, GitOps, OrchestrationSpec, PlaybookSpec, Step},
     domain::{
@@ -68,6 +68,7 @@ pub struct Planner {
     keys: Keys,
     veil: OnceCell<Veil>,
     cel: Cel,
+    installation: Installation,
 }
 
 impl Planner {
@@ -77,6 +78,7 @@ impl Planner {
         (client, accounts): (Client, Client),
         verification: Verification,
         keys: Keys,
+        installation: Installation,
     ) -> Self {
         Self {
             client,
@@ -85,6 +87,7 @@ impl Planner {
             keys,
             veil: OnceCell::new(),
             cel: Cel::default(),
+            installation,
         }
     }
 
@@ -97,6 +100,11 @@ impl Planner {
     /// The cage for the expressions of Playbooks.
     pub fn cel(&self) -> &Cel {
         &self.cel
+    }
+
+    /// What there is beside the cluster.
+    pub fn installation(&self) -> &Installation {
+        &self.installation
     }
 
     /// Roles name an account that is gone as they named it before, and the API server lets us act as it: whoever deletes it
@@ -152,6 +160,7 @@ impl Planner {
             parameters: &parameters,
             veil: self.veil().await.map_err(|one| vec![one])?,
             cel: &self.cel,
+            installation: &self.installation,
             earlier: &[],
         };
         let (planned, seen) = forecasts(&steps, &planning, &playbook).await?;

@@ -36,8 +36,17 @@ struct Remembered {
     /// The steps as the verified Playbook has them.
     steps: Option<Arc<Vec<Step>>>,
     said: BTreeMap<String, String>,
-    held: BTreeMap<String, Timestamp>,
+    held: BTreeMap<String, Held>,
     told: Option<Timestamp>,
+}
+
+/// What a step asked to be remembered, and when it did.
+#[derive(Clone, Copy)]
+pub(super) struct Held {
+    /// What it asked for.
+    pub(super) since: Timestamp,
+    /// When.
+    pub(super) at: Timestamp,
 }
 
 impl Memory {
@@ -77,17 +86,17 @@ impl Memory {
     }
 
     /// Since when what a step looks at has been as it should be; a new process begins to watch anew.
-    pub(super) fn holds(&self, uid: &str, step: &str, since: Option<Timestamp>) {
+    pub(super) fn holds(&self, uid: &str, step: &str, held_now: Option<Held>) {
         let mut runs = self.runs();
         let held = &mut runs.entry(uid.to_owned()).or_default().held;
-        match since {
-            Some(since) => held.insert(step.to_owned(), since),
+        match held_now {
+            Some(held_now) => held.insert(step.to_owned(), held_now),
             None => held.remove(step),
         };
     }
 
     /// The same, as it was remembered.
-    pub(super) fn held_since(&self, uid: &str, step: &str) -> Option<Timestamp> {
+    pub(super) fn held(&self, uid: &str, step: &str) -> Option<Held> {
         self.runs()
             .get(uid)
             .and_then(|run| run.held.get(step).copied())
