@@ -27,6 +27,7 @@ mod cluster_playbook;
 mod cluster_prometheus;
 mod cluster_reconcile;
 mod cluster_records;
+mod cluster_runbooks;
 mod cluster_runs;
 mod cluster_samples;
 mod cluster_signing;
