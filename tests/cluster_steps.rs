@@ -16,8 +16,8 @@ use neuralops::{
     domain::{
         digest::Digest,
         plan::{
-            Change, Coverage, Obstacle, Plan, PlannedStep, PlaybookRef, RunRef, Undo, VERSION,
-            Verdict,
+            Change, Coverage, Obstacle, OnFailure, Plan, PlannedStep, PlaybookRef, RunRef, Undo,
+            VERSION, Verdict,
         },
         reason::Reason,
     },
@@ -156,6 +156,7 @@ impl Scene {
             parameters: &self.parameters,
             veil: &self.veil,
             cel: &self.cel,
+            earlier: &[],
         };
         kind_of(&step).expect("a kind").plan(&step, &planning).await
     }
@@ -180,6 +181,7 @@ impl Scene {
             coverage: forecast.coverage,
             timeout: 300_000,
             retries: 0,
+            on_failure: OnFailure::Stop,
             targets: forecast.targets,
             effect: forecast.effect,
             changes: forecast.changes,
@@ -197,6 +199,7 @@ impl Scene {
             service_account: "runbook".to_owned(),
             parameters: self.parameters.clone(),
             timeout: 300_000,
+            on_failure: OnFailure::Stop,
             steps: vec![planned],
         };
         Planned {
@@ -210,7 +213,7 @@ impl Scene {
         &self,
         planned: &Planned,
         attempt: u32,
-        memory: Option<Timestamp>,
+        underway: bool,
         fence: bool,
     ) -> Result<Progress, AccountError> {
         let began = Timestamp::from_second(1_000).expect("a time");
@@ -220,9 +223,11 @@ impl Scene {
             digest: &planned.digest,
             step: &planned.plan.steps[0],
             attempt,
+            underway,
+            refused: false,
             began,
             now: began,
-            memory,
+            memory: None,
             rendered: Some(&planned.rendered),
             veil: &self.veil,
             cel: &self.cel,
@@ -235,12 +240,12 @@ impl Scene {
     }
 
     async fn done(&self, planned: &Planned) {
-        let progress = self.pass(planned, 1, None, true).await.expect("an answer");
+        let progress = self.pass(planned, 1, false, true).await.expect("an answer");
         assert!(matches!(progress, Progress::Done { .. }), "{progress:?}");
     }
 
     async fn fails(&self, planned: &Planned, expected: Reason) -> String {
-        match self.pass(planned, 1, None, true).await.expect("an answer") {
+        match self.pass(planned, 1, false, true).await.expect("an answer") {
             Progress::Failed { reason, message } => {
                 assert_eq!(reason, expected, "{message}");
                 message
@@ -333,7 +338,7 @@ async fn a_scale_and_a_restart_are_planned_done_and_done_once() {
         (Coverage::ServerDryRun, &Undo::Restore)
     );
     assert!(matches!(
-        scene.pass(&planned, 1, None, false).await,
+        scene.pass(&planned, 1, false, false).await,
         Err(AccountError::Deposed(_))
     ));
     assert_eq!(
@@ -794,7 +799,7 @@ async fn waiting_and_checking_look_and_change_nothing() {
         (Coverage::SchemaOnly, false)
     );
     let pending =
-        async |planned: &Planned, word: &str| match scene.pass(planned, 1, None, true).await {
+        async |planned: &Planned, word: &str| match scene.pass(planned, 1, false, true).await {
             Ok(Progress::Pending { after, message, .. }) => assert!(
                 after >= Duration::from_secs(1) && message.contains(word),
                 "{message}"
@@ -822,7 +827,7 @@ async fn waiting_and_checking_look_and_change_nothing() {
     scene.done(&check).await;
     let stable = json!({"name": "s", "check": {"target": settings(), "expression": expression, "stableFor": "5s"}});
     let stable = scene.planned(stable).await;
-    match scene.pass(&stable, 1, None, true).await {
+    match scene.pass(&stable, 1, false, true).await {
         Ok(Progress::Pending {
             memory: Some(_), ..
         }) => {}
@@ -868,18 +873,14 @@ async fn each_attempt_of_a_job_is_one_job_and_no_other_is_taken_for_it() {
     assert!(names().await.is_empty());
     for (attempt, count) in [(1, 1), (1, 1), (2, 2), (2, 2), (1, 2)] {
         let progress = scene
-            .pass(&planned, attempt, None, true)
+            .pass(&planned, attempt, false, true)
             .await
             .expect("an answer");
+        assert!(matches!(progress, Progress::Begun { .. }), "{progress:?}");
+        let on_record = scene.pass(&planned, attempt, true, true).await;
         assert!(
-            matches!(
-                progress,
-                Progress::Pending {
-                    memory: Some(_),
-                    ..
-                }
-            ),
-            "{progress:?}"
+            matches!(on_record, Ok(Progress::Pending { .. })),
+            "{on_record:?}"
         );
         assert_eq!(names().await.len(), count);
     }
@@ -912,7 +913,7 @@ async fn each_attempt_of_a_job_is_one_job_and_no_other_is_taken_for_it() {
     .await;
     let message = scene.fails(&planned, Reason::JobFailed).await;
     assert!(message.contains("by the test"), "{message}");
-    // It is gone: nobody makes it a second time who remembers it; nor is another's taken for it.
+    // It is gone: nobody makes it a second time after it is on record; nor is another's taken for it.
     scene.delete("Job", first).await;
     eventually("the Job is gone", SOON, async || {
         match jobs.get_opt(first).await {
@@ -921,9 +922,8 @@ async fn each_attempt_of_a_job_is_one_job_and_no_other_is_taken_for_it() {
         }
     })
     .await;
-    let memory = Timestamp::from_second(1_000).ok();
     let progress = scene
-        .pass(&planned, 1, memory, true)
+        .pass(&planned, 1, true, true)
         .await
         .expect("an answer");
     assert!(

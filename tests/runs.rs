@@ -14,6 +14,7 @@ mod runs {
     mod crashes;
     mod outages;
     mod sleepers;
+    mod stopped;
     mod unwritten;
 }
 #[expect(

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt as _, future, stream};
-use kube::{Api, runtime::reflector::ObjectRef};
+use kube::{Api, Client, runtime::reflector::ObjectRef};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
@@ -67,6 +67,8 @@ impl Pulses {
 /// What the controllers work with.
 pub(super) struct Controllers {
     pub(super) shared: Shared,
+    /// What is asked through it is asked in the name of a playbook's account.
+    pub(super) accounts: Client,
     pub(super) pulses: Pulses,
     pub(super) ledger: Ledger,
     /// Since when votes are trusted.
@@ -107,6 +109,7 @@ impl Controllers {
     async fn run(self, mut stop: watch::Receiver<bool>) {
         let Self {
             shared,
+            accounts,
             pulses,
             ledger,
             guard,
@@ -143,7 +146,7 @@ impl Controllers {
             shared: shared.clone(),
             ledger: ledger.clone(),
             guard,
-            planner: Planner::new(client.clone(), verification.clone(), keys),
+            planner: Planner::new((client.clone(), accounts), verification.clone(), keys),
             pulse: pulses.orchestrations,
             settled,
         };
@@ -155,9 +158,8 @@ impl Controllers {
             }
             let kind = PlaybookKind::new(ledger, verification);
             let wakes = stream::select(changes(policies.changes()), changes(set_backs));
-            let playbooks = Api::all(client);
-            let (pulse, stop_too) = (pulses.playbooks, stop.clone());
-            let playbooks = harness::run(kind, playbooks, shared, pulse, wakes, stop_too);
+            let (all, pulse) = (Api::all(client), pulses.playbooks);
+            let playbooks = harness::run(kind, all, shared, pulse, wakes, stop.clone());
             future::join(playbooks, orchestrations.work(stop.clone())).await;
         };
         // Passes under way are finished; a watch that ends by itself ends the process.

@@ -203,7 +203,7 @@ const AUDIT: &str = "audit";
 /// Starts every task. Nothing else in the crate starts one.
 async fn start(config: &OperatorConfig, stops: &Stops) -> Result<(Tasks, AbortHandle), RunError> {
     let metrics = Arc::new(Metrics::new().map_err(|error| RunError::Metrics(Box::new(error)))?);
-    let (client, impatient) = connect(config).await.map_err(RunError::Client)?;
+    let [client, accounts, impatient] = connect(config).await.map_err(RunError::Client)?;
     let guard = Guard::new(client.clone()).map_err(RunError::Guard)?;
     let settings = lease_settings(config);
     let surroundings = Arc::new(Surroundings::default());
@@ -241,7 +241,7 @@ async fn start(config: &OperatorConfig, stops: &Stops) -> Result<(Tasks, AbortHa
     };
     let scribe = scribe.run(leading.subscribe(), stops.audit.subscribe());
     let scribe = tasks.spawn(scribe.map(|ended| (AUDIT, ended.map_err(RunError::Audit))));
-    let work = controllers(config, shared, pulses, ledger, guard).work(
+    let work = controllers(config, (shared, accounts), pulses, ledger, guard).work(
         leading.subscribe(),
         surroundings.kinds_served(),
         stops.work.subscribe(),
@@ -262,7 +262,7 @@ async fn start(config: &OperatorConfig, stops: &Stops) -> Result<(Tasks, AbortHa
 /// What the controllers work with.
 fn controllers(
     config: &OperatorConfig,
-    shared: Shared,
+    (shared, accounts): (Shared, Client),
     pulses: Pulses,
     ledger: Ledger,
     guard: Arc<GuardWatch>,
@@ -272,6 +272,7 @@ fn controllers(
     let keys = Keys::new(shared.client.clone(), &config.namespace, &config.audit_keys);
     Controllers {
         shared,
+        accounts,
         pulses,
         ledger,
         guard,
@@ -315,12 +316,19 @@ fn parts(
     }
 }
 
-/// A client for everything, and one for the Lease.
-async fn connect(config: &OperatorConfig) -> Result<(Client, Client), ClientError> {
+/// A client for everything, one for what is asked in the names of accounts, and one for the Lease.
+async fn connect(config: &OperatorConfig) -> Result<[Client; 3], ClientError> {
     let kubeconfig = Some(&config.kubeconfig).filter(|path| !path.as_os_str().is_empty());
     let cluster = client::configure(kubeconfig).await?;
-    let client = client::connect(cluster.clone())?;
-    Ok((client, client::connect_impatient(cluster, LEASE_PATIENCE)?))
+    let (client, accounts) = (
+        client::connect(cluster.clone())?,
+        client::connect_once(cluster.clone())?,
+    );
+    Ok([
+        client,
+        accounts,
+        client::connect_impatient(cluster, LEASE_PATIENCE)?,
+    ])
 }
 
 async fn listen(config: &OperatorConfig, identity: &str) -> Result<TcpListener, RunError> {

@@ -2,17 +2,16 @@
 //! and each dry-run as the playbook's own account. It is asked when a run is planned and again before it begins, and says
 //! the same both times if nothing changed. Nothing is written here.
 
+mod trusted;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, Client};
 use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
 
-use super::{
-    rules,
-    verification::{Unknown, Verification},
-};
+use super::verification::Verification;
 use crate::{
     adapters::{
         cel::Cel,
@@ -20,29 +19,25 @@ use crate::{
             account::Account,
             error::{Classified as _, chain, classify},
             keys::Keys,
-            raw,
         },
         steps::{Forecast, Planning, Veil, kind_of, unsupported},
     },
-    api::v1alpha1::{ApprovalRules, GitOps, OrchestrationSpec, PlaybookSpec, RawPlaybook, Step},
+    api::v1alpha1::{self as api, ApprovalRules, GitOps, OrchestrationSpec, PlaybookSpec, Step},
     domain::{
         digest::Digest,
         duration,
-        lint::{lint, lint_sourced},
         parameters::{IncidentWords, resolve},
         plan::{
-            LARGEST, Obstacle, Plan, PlannedStep, PlaybookRef, RunRef, Target, Undo, VERSION,
-            conflicts,
+            LARGEST, Obstacle, OnFailure, Plan, PlannedStep, PlaybookRef, RunRef, Target, Undo,
+            VERSION, conflicts,
         },
         reason::Reason,
         render,
-        trust::{Refusal, Runnable},
-        verdict::ErrorClass,
+        trust::Runnable,
     },
 };
+use trusted::written;
 
-/// Not signed and can only restrict: no new runs.
-const SUSPEND: &str = "neuralops.io/suspend";
 /// Time for one attempt at a step that says none.
 const STEP_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 /// Time for an execution whose Playbook says none.
@@ -61,11 +56,14 @@ pub struct Made {
     pub steps: Vec<Step>,
     /// Who is asked, first set first.
     pub approval: Vec<ApprovalRules>,
+    /// What was seen while it was made, each with its step: shown beside the plan, and no part of it.
+    pub seen: Vec<String>,
 }
 
 /// Makes plans.
 pub struct Planner {
     client: Client,
+    accounts: Client,
     verification: Verification,
     keys: Keys,
     veil: OnceCell<Veil>,
@@ -73,10 +71,16 @@ pub struct Planner {
 }
 
 impl Planner {
-    /// One that verifies in this way; the keys hide what a plan must not show.
-    pub fn new(client: Client, verification: Verification, keys: Keys) -> Self {
+    /// One that verifies in this way, and asks in the accounts' names through the second client; the keys hide what a plan
+    /// must not show.
+    pub fn new(
+        (client, accounts): (Client, Client),
+        verification: Verification,
+        keys: Keys,
+    ) -> Self {
         Self {
             client,
+            accounts,
             verification,
             keys,
             veil: OnceCell::new(),
@@ -86,7 +90,7 @@ impl Planner {
 
     /// In whose name a run of this plan acts.
     pub fn account(&self, namespace: &str, name: &str) -> Result<Account, Obstacle> {
-        Account::new(self.client.clone(), namespace, name)
+        Account::new(self.accounts.clone(), namespace, name)
             .map_err(|error| Obstacle::fail(Reason::Invalid, chain(&error)))
     }
 
@@ -148,8 +152,9 @@ impl Planner {
             parameters: &parameters,
             veil: self.veil().await.map_err(|one| vec![one])?,
             cel: &self.cel,
+            earlier: &[],
         };
-        let planned = forecasts(&steps, &planning, playbook.git_ops).await?;
+        let (planned, seen) = forecasts(&steps, &planning, &playbook).await?;
         let plan = Plan {
             v: VERSION,
             run: run.clone(),
@@ -162,9 +167,10 @@ impl Planner {
             service_account: playbook.service_account_name.clone(),
             parameters,
             timeout: milliseconds(playbook.timeout.as_deref(), RUN_TIMEOUT),
+            on_failure: on_failure(playbook.on_failure),
             steps: planned,
         };
-        made(plan, steps, playbook.approval.unwrap_or_default()).map_err(|one| vec![one])
+        made(plan, steps, playbook.approval.unwrap_or_default(), seen).map_err(|one| vec![one])
     }
 
     /// The steps of this run as the verified Playbook has them now: for what a plan does not hold because it is secret.
@@ -181,80 +187,6 @@ impl Planner {
         })?;
         rendered(&runnable, &parameters)
     }
-
-    /// The Playbook that the run names, if it is trusted and may be used now.
-    async fn verified(&self, run: &RunRef, spec: &OrchestrationSpec) -> Result<Runnable, Obstacle> {
-        let Some(playbook) = &spec.playbook_ref else {
-            return Err(Obstacle::unknown(
-                Reason::NoPlaybook,
-                "the run names no Playbook",
-            ));
-        };
-        let name = &playbook.name;
-        let text = raw::get::<RawPlaybook>(&self.client, Some(&run.namespace), name).await;
-        let text = text.map_err(|error| {
-            let message = format!("could not read Playbook {name}: {}", chain(&error));
-            Obstacle::unknown(Reason::ApiServerUnavailable, message)
-        })?;
-        let Some(text) = text else {
-            let message = format!(
-                "there is no Playbook {name} in namespace {}; is the name right, and was it applied?",
-                run.namespace
-            );
-            return Err(Obstacle::unknown(Reason::PlaybookNotFound, message));
-        };
-        let object = RawPlaybook::parse(&text)
-            .map_err(|error| Obstacle::fail(Reason::Undecodable, error.to_string()))?;
-        if object
-            .annotations()
-            .get(SUSPEND)
-            .is_some_and(|value| value == "true")
-        {
-            let message = format!(
-                "Playbook {name} carries the annotation {SUSPEND}: no new runs; this one is planned when the annotation is taken away"
-            );
-            return Err(Obstacle::unknown(Reason::Suspended, message));
-        }
-        let examined = match self.verification.of(&object).await {
-            Ok(examined) => examined,
-            Err(unknown) => return Err(unverified(name, &unknown)),
-        };
-        examined.verified.map_err(|refusal| refused(name, &refusal))
-    }
-}
-
-/// It cannot be known now whether the Playbook is trusted.
-fn unverified(name: &str, unknown: &Unknown) -> Obstacle {
-    let reason = match unknown {
-        Unknown::Log(refusal) => refusal.reason,
-        Unknown::Policies => Reason::PolicyNotReady,
-        Unknown::Registry(error) if error.class() == ErrorClass::Permanent => {
-            return Obstacle::fail(
-                error.reason(),
-                format!("Playbook {name}: {}", chain(unknown)),
-            );
-        }
-        Unknown::Registry(error) => error.reason(),
-    };
-    Obstacle::unknown(reason, format!("Playbook {name}: {}", chain(unknown)))
-}
-
-fn refused(name: &str, refusal: &Refusal) -> Obstacle {
-    Obstacle::fail(refusal.reason, refusal.told()).at(&format!("Playbook {name}"))
-}
-
-/// The spec that runs, if it keeps the rules.
-fn written(runnable: &Runnable) -> Result<PlaybookSpec, Obstacle> {
-    let document = runnable.document();
-    let lint = if runnable.artifact().is_some() {
-        lint_sourced
-    } else {
-        lint
-    };
-    let refused = |refusal: Refusal| refused(&document.name, &refusal);
-    rules::keeps(document, lint).map_err(refused)?;
-    serde_json::from_value(document.spec.clone())
-        .map_err(|error| Obstacle::fail(Reason::Undecodable, error.to_string()))
 }
 
 fn parameters(
@@ -287,18 +219,22 @@ fn rendered(runnable: &Runnable, parameters: &Map<String, Value>) -> Result<Vec<
     typed.collect()
 }
 
-/// Every step as it would be done now; or every obstacle, each with its step.
+/// Every step as it would be done now, and what was seen on the way; or every obstacle, each with its step.
 async fn forecasts(
     steps: &[Step],
     planning: &Planning<'_>,
-    git_ops: Option<GitOps>,
-) -> Result<Vec<PlannedStep>, Vec<Obstacle>> {
+    playbook: &PlaybookSpec,
+) -> Result<(Vec<PlannedStep>, Vec<String>), Vec<Obstacle>> {
     let mut planned = Vec::with_capacity(steps.len());
-    let mut obstacles = Vec::new();
+    let (mut seen, mut obstacles) = (Vec::new(), Vec::new());
     for step in steps {
+        let planning = Planning {
+            earlier: &planned,
+            ..*planning
+        };
         let forecast = match kind_of(step) {
             Some(kind) => kind
-                .plan(step, planning)
+                .plan(step, &planning)
                 .await
                 .map(|found| (kind.name(), found)),
             None => Err(Obstacle::unknown(
@@ -306,9 +242,14 @@ async fn forecasts(
                 unsupported(step),
             )),
         };
-        let forecast = forecast.and_then(|(kind, found)| Ok((kind, owned(found, git_ops)?)));
+        let forecast =
+            forecast.and_then(|(kind, found)| Ok((kind, owned(found, playbook.git_ops)?)));
         match forecast {
-            Ok((kind, forecast)) => planned.push(of(step, kind, forecast)),
+            Ok((kind, mut forecast)) => {
+                let told = std::mem::take(&mut forecast.seen).into_iter();
+                seen.extend(told.map(|told| format!("step {}: {told}", step.name)));
+                planned.push(of(step, kind, forecast, playbook.on_failure));
+            }
             Err(obstacle) => obstacles.push(obstacle.at(&format!("step {}", step.name))),
         }
     }
@@ -316,7 +257,7 @@ async fn forecasts(
         obstacles = conflicts(&planned);
     }
     if obstacles.is_empty() {
-        Ok(planned)
+        Ok((planned, seen))
     } else {
         Err(obstacles)
     }
@@ -347,12 +288,25 @@ fn owned(mut forecast: Forecast, git_ops: Option<GitOps>) -> Result<Forecast, Ob
     Ok(forecast)
 }
 
-fn of(step: &Step, kind: &str, forecast: Forecast) -> PlannedStep {
+/// What the author wants; absent, what was done is taken back.
+fn on_failure(wanted: Option<api::OnFailure>) -> OnFailure {
+    match wanted {
+        Some(api::OnFailure::Stop) => OnFailure::Stop,
+        Some(api::OnFailure::Compensate) | None => OnFailure::Compensate,
+    }
+}
+
+fn of(
+    step: &Step,
+    kind: &str,
+    forecast: Forecast,
+    otherwise: Option<api::OnFailure>,
+) -> PlannedStep {
     let undo = match step.undo {
-        Some(crate::api::v1alpha1::Undo::None) => Undo::Nothing {
+        Some(api::Undo::None) => Undo::Nothing {
             why: "the Playbook says that this step is not undone".to_owned(),
         },
-        Some(crate::api::v1alpha1::Undo::Auto) | None => forecast.undo,
+        Some(api::Undo::Auto) | None => forecast.undo,
     };
     PlannedStep {
         name: step.name.clone(),
@@ -363,6 +317,7 @@ fn of(step: &Step, kind: &str, forecast: Forecast) -> PlannedStep {
             .retries
             .and_then(|retries| retries.try_into().ok())
             .unwrap_or_default(),
+        on_failure: on_failure(step.on_failure.or(otherwise)),
         targets: forecast.targets,
         effect: forecast.effect,
         changes: forecast.changes,
@@ -377,7 +332,12 @@ fn milliseconds(text: Option<&str>, absent: Duration) -> u64 {
     duration.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
-fn made(plan: Plan, steps: Vec<Step>, approval: Vec<ApprovalRules>) -> Result<Made, Obstacle> {
+fn made(
+    plan: Plan,
+    steps: Vec<Step>,
+    approval: Vec<ApprovalRules>,
+    seen: Vec<String>,
+) -> Result<Made, Obstacle> {
     let bytes = plan
         .to_bytes()
         .map_err(|error| Obstacle::fail(Reason::InternalError, chain(&error)))?;
@@ -394,5 +354,6 @@ fn made(plan: Plan, steps: Vec<Step>, approval: Vec<ApprovalRules>) -> Result<Ma
         bytes,
         steps,
         approval,
+        seen,
     })
 }

@@ -12,10 +12,12 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use change::{Change, Stands, changes, comparable, exact, left, pointer, stands, unplannable};
+pub use change::{
+    Change, Stands, changes, comparable, exact, kept, left, pointer, stands, unplannable,
+};
 pub use conflict::conflicts;
 pub use owner::owner;
-pub use show::{diff, short_diff, summary};
+pub use show::{diff, seen, short_diff, summary};
 
 use super::{digest::Digest, reason::Reason};
 
@@ -23,6 +25,8 @@ use super::{digest::Digest, reason::Reason};
 pub const VERSION: u32 = 1;
 /// What fits into a ConfigMap beside its diff.
 pub const LARGEST: usize = 512 * 1024;
+/// The key of that ConfigMap under which stands what was seen while the plan was made, one thing a line.
+pub const SEEN: &str = "seen";
 
 /// What would be done, for exactly one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,8 +44,11 @@ pub struct Plan {
     pub service_account: String,
     /// The parameters as the schema took them.
     pub parameters: Map<String, Value>,
-    /// Time for the whole execution, in milliseconds.
+    /// Time for the whole execution, in milliseconds; waiting for people is not counted.
     pub timeout: u64,
+    /// What becomes of what was done if its time is over.
+    #[serde(default)]
+    pub on_failure: OnFailure,
     /// What is done, in order.
     pub steps: Vec<PlannedStep>,
 }
@@ -142,8 +149,18 @@ impl Target {
     }
 }
 
+/// What becomes of what was done before, if something fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnFailure {
+    /// It is taken back, in reverse order.
+    Compensate,
+    /// It stays as it is; so do plans say that know nothing of this.
+    #[default]
+    Stop,
+}
+
 /// How a step's effect is taken back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(
     tag = "by",
     rename_all = "camelCase",
@@ -155,6 +172,11 @@ pub enum Undo {
     Restore,
     /// What was made is deleted.
     Delete,
+    /// What was deleted is made again, as another object of the same name.
+    Recreate {
+        /// As it was, without what the API server adds.
+        manifest: Value,
+    },
     /// It is not; why stands there before anybody approves.
     Nothing {
         /// Why.
@@ -176,6 +198,9 @@ pub struct PlannedStep {
     pub timeout: u64,
     /// Further attempts after a failure.
     pub retries: u32,
+    /// What becomes of what was done, if this step fails.
+    #[serde(default)]
+    pub on_failure: OnFailure,
     /// What it acts on.
     pub targets: Vec<Target>,
     /// What its kind needs to do it; only that kind reads it.
@@ -190,6 +215,16 @@ impl PlannedStep {
     /// What the leaf of its intent names.
     pub fn digest(&self) -> Result<Digest, NotCanonical> {
         Ok(Digest::of(&canonical(self)?))
+    }
+
+    /// Whether it is taken back if the run fails.
+    pub fn is_taken_back(&self) -> bool {
+        !matches!(self.undo, Undo::Nothing { .. })
+    }
+
+    /// Whether it may have changed something, inside or outside of its targets.
+    pub fn has_effects(&self) -> bool {
+        self.writes() || self.coverage == Coverage::Opaque
     }
 
     /// Whether it changes anything, and takes part in locks.

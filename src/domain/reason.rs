@@ -208,12 +208,18 @@ reasons! {
     Succeeded,
     /// A step failed; the message says which and why.
     StepFailed,
+    /// A step failed and is tried again; the message says when.
+    Retrying,
+    /// A run failed, and what it did is taken back.
+    Compensating,
     /// The Job of a step failed.
     JobFailed,
     /// What a step or its run was given has passed.
     DeadlineExceeded,
     /// An object is no longer as it was when the plan was approved.
     TargetDrifted,
+    /// A step had another effect than the API server had said before.
+    EffectDiffers,
     /// What was checked does not hold.
     CheckFailed,
     /// Another run acts on a target; the message says which.

@@ -3,10 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    audit::{event::Event, record::Record},
+    audit::{
+        event::Event,
+        record::{Name, Record},
+    },
     digest::Digest,
     reason::Reason,
     stage::Outcome,
@@ -25,8 +28,12 @@ pub struct History {
     pub cancelled: bool,
     /// It came to its end.
     pub finished: Option<Finished>,
+    /// It failed, and what it did is taken back.
+    pub turned: Option<Turned>,
     /// Its attempts, by step.
     steps: BTreeMap<String, Vec<Attempt>>,
+    /// The attempts to take a step back, by step.
+    undos: BTreeMap<String, Vec<Attempt>>,
     /// The indexes of its first and last record.
     pub range: Option<(u64, u64)>,
 }
@@ -53,6 +60,15 @@ pub struct Started {
     pub by: Option<Reason>,
 }
 
+/// The way back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turned {
+    /// Why, in a word; none if a later version wrote one that this one does not know.
+    pub reason: Option<Reason>,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// The end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {
@@ -73,6 +89,8 @@ pub struct Attempt {
     pub began: Timestamp,
     /// What was intended.
     pub effect: Option<Digest>,
+    /// It has begun outside, and is not begun again.
+    pub underway: bool,
     /// What it came to, if it has.
     pub ended: Option<Ended>,
 }
@@ -86,6 +104,41 @@ pub struct Ended {
     pub reason: String,
     /// When.
     pub at: Timestamp,
+}
+
+/// Which way a run goes through its steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// What was approved is done.
+    Forth,
+    /// What was done is taken back.
+    Back,
+}
+
+impl Way {
+    /// The record before it.
+    pub fn intended(self) -> Event {
+        match self {
+            Self::Forth => Event::StepIntended,
+            Self::Back => Event::UndoIntended,
+        }
+    }
+
+    /// The record of a good end.
+    pub fn succeeded(self) -> Event {
+        match self {
+            Self::Forth => Event::StepSucceeded,
+            Self::Back => Event::UndoSucceeded,
+        }
+    }
+
+    /// The record of another end.
+    pub fn failed(self) -> Event {
+        match self {
+            Self::Forth => Event::StepFailed,
+            Self::Back => Event::UndoFailed,
+        }
+    }
 }
 
 impl History {
@@ -120,15 +173,24 @@ impl History {
             Event::RunFinished => {
                 let word = fact.outcome.as_ref();
                 let outcome = word.and_then(|word| Outcome::parse(word.as_str()));
-                let why = fact.reason.as_ref();
-                let reason = why.and_then(|why| Reason::parse(why.as_str()));
+                let reason = reason(fact.reason.as_ref());
                 self.finished = Some(Finished {
                     outcome,
                     reason,
                     at,
                 });
             }
-            Event::StepIntended | Event::StepSucceeded | Event::StepFailed => self.step(record, at),
+            Event::RunTurned => {
+                let reason = reason(fact.outcome.as_ref());
+                self.turned = Some(Turned { reason, at });
+            }
+            Event::StepIntended
+            | Event::StepUnderway
+            | Event::StepSucceeded
+            | Event::StepFailed => take(&mut self.steps, record, at),
+            Event::UndoIntended | Event::UndoSucceeded | Event::UndoFailed => {
+                take(&mut self.undos, record, at);
+            }
             Event::LogOpened
             | Event::LogFollowed
             | Event::LeaderElected
@@ -160,38 +222,19 @@ impl History {
         }
     }
 
-    fn step(&mut self, record: &Record, at: Timestamp) {
-        let fact = &record.fact;
-        let (Some(step), Some(number)) = (&fact.step, fact.attempt) else {
-            return;
-        };
-        let attempts = self.steps.entry(step.as_str().to_owned()).or_default();
-        if fact.code == Event::StepIntended {
-            attempts.push(Attempt {
-                number,
-                began: at,
-                effect: fact.effect.clone(),
-                ended: None,
-            });
-            return;
-        }
-        let mut open = attempts.iter_mut();
-        if let Some(attempt) = open.find(|attempt| attempt.number == number) {
-            attempt.ended = Some(Ended {
-                good: fact.code == Event::StepSucceeded,
-                reason: fact
-                    .outcome
-                    .as_ref()
-                    .map(|word| word.as_str().to_owned())
-                    .unwrap_or_default(),
-                at,
-            });
-        }
-    }
-
     /// The newest attempt at a step.
     pub fn attempt(&self, step: &str) -> Option<&Attempt> {
-        self.steps.get(step).and_then(|attempts| attempts.last())
+        self.attempts(step).last()
+    }
+
+    /// Every attempt at a step, oldest first.
+    pub fn attempts(&self, step: &str) -> &[Attempt] {
+        self.steps.get(step).map_or(&[], Vec::as_slice)
+    }
+
+    /// The newest attempt to take a step back.
+    pub fn undo(&self, step: &str) -> Option<&Attempt> {
+        self.undos.get(step).and_then(|attempts| attempts.last())
     }
 
     /// The steps of which an attempt was begun.
@@ -201,11 +244,71 @@ impl History {
 
     /// The attempts that were begun and are not known to have ended, each with its step.
     pub fn open_attempts(&self) -> impl Iterator<Item = (&str, &Attempt)> {
-        self.steps.iter().flat_map(|(step, attempts)| {
-            let open = attempts.iter().filter(|attempt| attempt.ended.is_none());
-            open.map(move |attempt| (step.as_str(), attempt))
-        })
+        open(&self.steps)
     }
+
+    /// The same, of those to take a step back.
+    pub fn open_undos(&self) -> impl Iterator<Item = (&str, &Attempt)> {
+        open(&self.undos)
+    }
+
+    /// How long steps have been at work until now, those that `counts`: what a run waits for between them is nobody's work.
+    pub fn worked(&self, now: Timestamp, counts: impl Fn(&str) -> bool) -> SignedDuration {
+        let counted = self.steps.iter().filter(|(step, _)| counts(step));
+        let took = counted.flat_map(|(_, attempts)| attempts).map(|attempt| {
+            let until = attempt.ended.as_ref().map_or(now, |ended| ended.at);
+            until
+                .duration_since(attempt.began)
+                .max(SignedDuration::ZERO)
+        });
+        took.fold(SignedDuration::ZERO, SignedDuration::saturating_add)
+    }
+}
+
+fn reason(word: Option<&Name>) -> Option<Reason> {
+    word.and_then(|word| Reason::parse(word.as_str()))
+}
+
+fn open(attempts: &BTreeMap<String, Vec<Attempt>>) -> impl Iterator<Item = (&str, &Attempt)> {
+    attempts.iter().flat_map(|(step, attempts)| {
+        let open = attempts.iter().filter(|attempt| attempt.ended.is_none());
+        open.map(move |attempt| (step.as_str(), attempt))
+    })
+}
+
+/// Takes a record of one attempt.
+fn take(steps: &mut BTreeMap<String, Vec<Attempt>>, record: &Record, at: Timestamp) {
+    let fact = &record.fact;
+    let (Some(step), Some(number)) = (&fact.step, fact.attempt) else {
+        return;
+    };
+    let attempts = steps.entry(step.as_str().to_owned()).or_default();
+    if matches!(fact.code, Event::StepIntended | Event::UndoIntended) {
+        attempts.push(Attempt {
+            number,
+            began: at,
+            effect: fact.effect.clone(),
+            underway: false,
+            ended: None,
+        });
+        return;
+    }
+    let mut known = attempts.iter_mut();
+    let Some(attempt) = known.find(|attempt| attempt.number == number) else {
+        return;
+    };
+    if fact.code == Event::StepUnderway {
+        attempt.underway = true;
+        return;
+    }
+    let word = fact.outcome.as_ref();
+    attempt.ended = Some(Ended {
+        good: matches!(fact.code, Event::StepSucceeded | Event::UndoSucceeded),
+        reason: word
+            .map(|word| word.as_str().to_owned())
+            .unwrap_or_default(),
+        at,
+    });
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What only the operator writes: every status, and the anchor of the audit log. Rights by wildcard do not help.
 
+use std::time::Duration;
+
 use kube::Client;
 use kube::api::{DeleteParams, DynamicObject, PostParams};
 use serde_json::{Value, json};
@@ -9,8 +11,11 @@ use super::{
     shipped, uid,
 };
 use crate::support::{
-    OwnCluster, api, bind_everywhere, create, grant, grant_everywhere, need, ours, random,
+    OwnCluster, api, bind_everywhere, create, eventually, grant, grant_everywhere, need, ours,
+    random,
 };
+
+const SOON: Duration = Duration::from_secs(30);
 
 fn refused() -> Expected {
     Denied(
@@ -89,13 +94,19 @@ async fn only_the_operator_writes_a_status() {
                 &refused(),
                 edit_status(caller, object, status()).await,
             );
-            let current = of(scene.admin(), object)
-                .get(&super::name(object))
-                .await
-                .expect("the object");
-            let replaced = of(caller, object)
-                .replace_status(&super::name(object), &PostParams::default(), &current)
-                .await;
+            let replaced = eventually("it is not written by two at once", SOON, async || {
+                let current = of(scene.admin(), object).get(&super::name(object)).await;
+                let current = current.expect("the object");
+                let replaced = of(caller, object)
+                    .replace_status(&super::name(object), &PostParams::default(), &current)
+                    .await;
+                match replaced {
+                    // The operator wrote between the two requests.
+                    Err(kube::Error::Api(answer)) if answer.code == 409 => Err(answer.message),
+                    answered => Ok(answered),
+                }
+            })
+            .await;
             table.check(&format!("{who} replaces {kind}"), &refused(), replaced);
         }
     }

@@ -2,19 +2,20 @@
 //! here and is impersonated, so that the operator lends nobody its own rights; people are never impersonated. A write
 //! that is none of a dry run asks the fence first.
 
+mod ends;
 mod error;
+mod lists;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIResource, APIResourceList};
 use kube::{
     Client,
-    api::{
-        ApiResource, GetParams, ListParams, Patch, PatchParams, PostParams, ValidationDirective,
-    },
+    api::{ApiResource, GetParams, Patch, PatchParams, PostParams, ValidationDirective},
     core::{DynamicObject, Request},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+pub use ends::Deletion;
 pub use error::{AccountError, Answer};
 
 use crate::{
@@ -44,6 +45,21 @@ impl Served {
                 plural: target.resource.clone(),
             },
             namespaced: target.namespace.is_some(),
+        }
+    }
+
+    /// A kind of the core, as every API server serves it. One that has namespaces is asked for in all of them at once where
+    /// `namespaced` is not set.
+    pub fn core(kind: &str, plural: &str, namespaced: bool) -> Self {
+        Self {
+            resource: ApiResource {
+                group: String::new(),
+                version: "v1".to_owned(),
+                api_version: "v1".to_owned(),
+                kind: kind.to_owned(),
+                plural: plural.to_owned(),
+            },
+            namespaced,
         }
     }
 
@@ -182,19 +198,6 @@ impl Account {
         }
     }
 
-    /// The objects with these labels, a handful at most.
-    pub async fn list(&self, kind: &Served, labels: &str) -> Result<Vec<Value>, AccountError> {
-        let doing = || format!("could not list {} with {labels}", kind.plural());
-        let params = ListParams::default().labels(labels).limit(8);
-        let request = self.path(kind).list(&params);
-        let request = request.map_err(|error| built(doing(), error))?;
-        let mut list: Value = self.send(doing(), request).await?;
-        Ok(match list.pointer_mut("/items").map(Value::take) {
-            Some(Value::Array(items)) => items,
-            _ => Vec::new(),
-        })
-    }
-
     /// Patches an object, or one of its subresources, and brings what the API server makes of it.
     pub async fn patch(
         &self,
@@ -258,11 +261,13 @@ impl Account {
         (name, subresource): (&str, Option<&str>),
     ) -> Result<bool, AccountError> {
         let doing = || format!("could not ask what {} may do", self.user());
+        // With a namespace, a Role in it would seem to allow what only a ClusterRole does.
+        let namespace = kind.namespaced.then_some(&self.namespace);
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": {
-                "namespace": self.namespace, "verb": verb, "group": kind.group(), "resource": kind.plural(),
+                "namespace": namespace, "verb": verb, "group": kind.group(), "resource": kind.plural(),
                 "subresource": subresource, "name": name,
             }},
         });

@@ -98,6 +98,13 @@ pub fn connect(config: Config) -> Result<Client, ClientError> {
     })
 }
 
+/// The same, for requests that are asked once and answered as they are: the client's own way to ask again and again after
+/// a 429 would hide for minutes that a disruption budget says no, and whoever asks again here looks first.
+pub fn connect_once(mut config: Config) -> Result<Client, ClientError> {
+    config.default_retry = false;
+    connect(config)
+}
+
 /// The same, for requests that must be answered at once or be tried again.
 pub fn connect_impatient(mut config: Config, patience: Duration) -> Result<Client, ClientError> {
     config.connect_timeout = Some(patience);

@@ -109,4 +109,11 @@ impl StepKind for Apply {
     ) -> BoxFuture<'a, Result<Progress, AccountError>> {
         Box::pin(write::run(self, running))
     }
+
+    fn undo<'a>(
+        &'a self,
+        running: &'a Running<'a>,
+    ) -> BoxFuture<'a, Result<Progress, AccountError>> {
+        Box::pin(write::undo(self, running))
+    }
 }

@@ -77,6 +77,7 @@ async fn plan(step: &Step, planning: &Planning<'_>) -> Result<Forecast, Obstacle
         undo: Undo::Nothing {
             why: "what a container has done is not known, so it cannot be taken back".to_owned(),
         },
+        seen: Vec::new(),
     })
 }
 
@@ -116,7 +117,7 @@ async fn run(running: &Running<'_>) -> Result<Progress, AccountError> {
         Err(error) => return ended(account, error, Words::Shown),
     }
     // It was there: another one would be a second effect of one attempt.
-    if running.memory.is_some() {
+    if running.underway {
         let message = format!("the Job {name} is gone before its end: somebody deleted it");
         return Ok(Progress::failed(Reason::TargetDrifted, message));
     }
@@ -158,10 +159,13 @@ async fn state(
             let message = format!("Job {name} failed: {why}{pod}");
             Progress::failed(Reason::JobFailed, message)
         }
+        End::NotYet if !running.underway => Progress::Begun {
+            message: format!("Job {name} runs"),
+        },
         End::NotYet => Progress::Pending {
             after: next_look(running),
             message: format!("Job {name} runs"),
-            memory: Some(running.memory.unwrap_or(running.now)),
+            memory: None,
         },
     })
 }

@@ -78,7 +78,12 @@ pub(super) async fn granted(
             )
         } else {
             format!(
-                "ServiceAccount {who} may not {verb} {resource} {name} (API group {group}): grant it by a Role of its namespace"
+                "ServiceAccount {who} may not {verb} {resource} {name} (API group {group}): grant it by {}",
+                if served.namespaced {
+                    "a Role of its namespace"
+                } else {
+                    "a ClusterRole and a ClusterRoleBinding: it is asked for in the whole cluster"
+                }
             )
         };
         return Err(Obstacle::fail(Reason::AccessDenied, message));

@@ -67,6 +67,7 @@ pub(super) fn forecast(targets: Vec<Target>, effect: Value) -> Forecast {
         undo: Undo::Nothing {
             why: "it changes nothing".to_owned(),
         },
+        seen: Vec::new(),
     }
 }
 

@@ -56,6 +56,17 @@ pub trait StepKind: Send + Sync {
     /// process: it must find out by itself what has happened already, and never do it twice.
     fn run<'a>(&'a self, running: &'a Running<'a>)
     -> BoxFuture<'a, Result<Progress, AccountError>>;
+
+    /// Takes back what was done, or goes on with that; asked again as [`StepKind::run`] is. What stands as it was before
+    /// needs nothing, and what somebody else has changed since is left as it is and said. It is not asked of a step whose
+    /// plan says that nothing is taken back.
+    fn undo<'a>(
+        &'a self,
+        running: &'a Running<'a>,
+    ) -> BoxFuture<'a, Result<Progress, AccountError>> {
+        let message = format!("a step of the kind {} is not taken back", running.step.kind);
+        Box::pin(async { Ok(Progress::failed(Reason::Invalid, message)) })
+    }
 }
 
 /// Every kind that this version plans and runs.
@@ -104,6 +115,7 @@ pub fn kind_named(name: &str) -> Option<&'static dyn StepKind> {
 }
 
 /// What a step is planned with.
+#[derive(Clone, Copy)]
 pub struct Planning<'a> {
     /// In whose name.
     pub account: &'a Account,
@@ -117,6 +129,8 @@ pub struct Planning<'a> {
     pub veil: &'a Veil,
     /// Reads expressions.
     pub cel: &'a Cel,
+    /// The steps before this one, as they are planned: what they leave is what this one finds.
+    pub earlier: &'a [PlannedStep],
 }
 
 /// What a step would do.
@@ -132,6 +146,9 @@ pub struct Forecast {
     pub changes: Vec<Change>,
     /// How it is taken back.
     pub undo: Undo,
+    /// What was seen on the way that whoever decides should know, and that may change before it runs: it is shown beside
+    /// the plan and is not part of it, or a pod that is replaced would make it another plan.
+    pub seen: Vec<String>,
 }
 
 /// What a step is run with.
@@ -146,6 +163,10 @@ pub struct Running<'a> {
     pub step: &'a PlannedStep,
     /// Which attempt, counted from 1.
     pub attempt: u32,
+    /// Whether the attempt has begun outside, and that is on record: a Job was made.
+    pub underway: bool,
+    /// Whether every attempt ended by a refusal, so that one write that was refused has not happened.
+    pub refused: bool,
     /// When the attempt began: the time of its intent.
     pub began: Timestamp,
     /// Now.
@@ -167,6 +188,11 @@ pub struct Running<'a> {
 pub enum Progress {
     /// It did what it was to do.
     Done {
+        /// In a sentence.
+        message: String,
+    },
+    /// Something was begun outside that must not be begun again: to be recorded before anything else.
+    Begun {
         /// In a sentence.
         message: String,
     },

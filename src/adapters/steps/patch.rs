@@ -139,6 +139,13 @@ impl StepKind for Patch {
     ) -> BoxFuture<'a, Result<Progress, AccountError>> {
         Box::pin(write::run(self, running))
     }
+
+    fn undo<'a>(
+        &'a self,
+        running: &'a Running<'a>,
+    ) -> BoxFuture<'a, Result<Progress, AccountError>> {
+        Box::pin(write::undo(self, running))
+    }
 }
 
 #[cfg(test)]

@@ -75,4 +75,11 @@ impl StepKind for Scale {
     ) -> BoxFuture<'a, Result<Progress, AccountError>> {
         Box::pin(write::run(self, running))
     }
+
+    fn undo<'a>(
+        &'a self,
+        running: &'a Running<'a>,
+    ) -> BoxFuture<'a, Result<Progress, AccountError>> {
+        Box::pin(write::undo(self, running))
+    }
 }

@@ -1,11 +1,15 @@
 //! Floor 2: one write on one object, as most step kinds are: planned here by a dry run against the object as it is. What is
 //! written is the kind's business; this file knows no kind, and writes nothing that stays.
 
+mod named;
 mod run;
+mod undo;
 
 use serde_json::{Value, json};
 
+use named::named;
 pub(super) use run::run;
+pub(super) use undo::undo;
 
 use super::{
     Forecast, Planning,
@@ -19,7 +23,7 @@ use crate::{
     domain::{
         plan::{
             Access, Change, Coverage, Obstacle, RunRef, Target, Undo, changes, comparable, exact,
-            owner,
+            kept, owner,
         },
         reason::Reason,
     },
@@ -138,10 +142,11 @@ pub(super) async fn plan(
     };
     Ok(Forecast {
         coverage: Coverage::ServerDryRun,
-        undo: undo(step, &target, &changes),
+        undo: undo_of(planning, step, (&target, &served), &changes).await?,
         targets: vec![target],
         effect: hidden,
         changes,
+        seen: Vec::new(),
     })
 }
 
@@ -154,20 +159,60 @@ fn made(effect: &Value) -> Vec<Change> {
     }]
 }
 
-fn undo(step: &Step, target: &Target, changes: &[Change]) -> Undo {
+/// How it is taken back; what the account may not do then is no promise.
+async fn undo_of(
+    planning: &Planning<'_>,
+    step: &Step,
+    (target, served): (&Target, &Served),
+    changes: &[Change],
+) -> Result<Undo, Obstacle> {
+    let wanted = undo_wanted(step, target, changes);
+    if wanted != Undo::Delete {
+        return Ok(wanted);
+    }
+    let account = planning.account;
+    let may = account.may("delete", served, (&target.name, None)).await;
+    let may = may.map_err(|error| obstacle(account, &error, Words::Shown))?;
+    Ok(if may {
+        wanted
+    } else {
+        Undo::Nothing {
+            why: format!(
+                "the account may not delete {} {}, so what is made stays",
+                served.plural(),
+                target.name
+            ),
+        }
+    })
+}
+
+fn undo_wanted(step: &Step, target: &Target, changes: &[Change]) -> Undo {
     if step.undo == Some(WantedUndo::None) {
         return not_wanted();
     }
     if target.uid.is_none() {
         return Undo::Delete;
     }
+    let changed = || changes.iter().filter(|change| change.alters());
     let values = |change: &Change| [&change.from, &change.to].into_iter().flatten().any(veiled);
-    if changes.iter().any(values) {
-        return Undo::Nothing {
-            why: "values of a Secret are kept nowhere, so they cannot be put back".to_owned(),
-        };
+    let why = if changed().any(values) {
+        "values of a Secret are kept nowhere, so they cannot be put back"
+    } else if changed()
+        .filter_map(|change| change.from.as_ref())
+        .any(told_as_text)
+    {
+        "it changes a number that no plan holds exactly, so it cannot be put back"
+    } else {
+        return Undo::Restore;
+    };
+    Undo::Nothing {
+        why: why.to_owned(),
     }
-    Undo::Restore
+}
+
+/// Whether a number in it stands there as text.
+fn told_as_text(value: &Value) -> bool {
+    value.to_string().contains("{\"$number\":")
 }
 
 fn not_readable() -> Obstacle {
@@ -214,10 +259,13 @@ async fn outlook(
         match written.await {
             Ok(after) => {
                 let before = part.as_ref().map_or(json!({}), |part| eyes.see(part));
+                let after = eyes.see(&after);
+                let mut told = changes(&before, &after);
+                told.extend(kept(&before, &after, &named(body), &told));
                 return Ok(Outlook {
                     uid: live.as_ref().and_then(uid).map(str::to_owned),
                     owner: live.as_ref().and_then(owner),
-                    changes: changes(&before, &eyes.see(&after)),
+                    changes: told,
                 });
             }
             Err(error) if crossed(&error) => last = Some((version, error)),

@@ -15,7 +15,7 @@ use crate::{
     api::v1alpha1::{Gate, Orchestration, PlanSummary},
     domain::{
         digest::Digest,
-        plan::{NoPlan, Plan, diff},
+        plan::{NoPlan, Plan, SEEN, diff, seen},
     },
 };
 
@@ -124,7 +124,19 @@ fn checked(map: &ConfigMap, digest: &str, run: &Orchestration) -> Result<String,
             plan.run.name, plan.run.uid
         )));
     }
-    Ok(ended(visible(&diff(&plan))))
+    Ok(ended(visible(&diff(&plan))) + &beside(map))
+}
+
+/// What the operator saw beside the plan. No digest covers it, and its heading says so: it is for people who look, and
+/// whoever could replace it gains no more than that.
+fn beside(map: &ConfigMap) -> String {
+    let lines = map.data.as_ref().and_then(|data| data.get(SEEN));
+    let lines: Vec<String> = lines
+        .iter()
+        .flat_map(|text| text.lines())
+        .map(visible)
+        .collect();
+    seen(&lines)
 }
 
 fn ended(mut text: String) -> String {
@@ -184,8 +196,26 @@ mod tests {
         let text = checked(&map(&plan), &digest(&plan), &run()).expect("shown");
         assert!(text.contains("Playbook restart revision 3"), "{text}");
         // Neither the text beside the plan nor what steers a terminal.
-        assert!(!text.contains("harmless"), "{text}");
+        assert!(
+            !text.contains("harmless") && !text.contains("Seen when"),
+            "{text}"
+        );
         assert!(text.contains("check\\u{202e}out"), "{text}");
+    }
+
+    #[test]
+    fn what_was_seen_is_shown_as_what_it_is() {
+        let plan = plan(json!({}));
+        let mut map = map(&plan);
+        if let Some(data) = &mut map.data {
+            data.insert("seen".into(), "evicts shop/web\u{202e}\nand more".into());
+        }
+        let text = checked(&map, &digest(&plan), &run()).expect("shown");
+        let (_, beside) = text.split_once("no part of the plan:").expect("a heading");
+        assert_eq!(
+            beside.lines().skip(1).collect::<Vec<_>>(),
+            ["   . evicts shop/web\\u{202e}", "   . and more"]
+        );
     }
 
     #[test]

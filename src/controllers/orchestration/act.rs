@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     OrchestrationError, OrchestrationKind,
-    decide::{Ask, Begin, Decision, Finish, Wait},
+    decide::{Ask, Begin, Decision, Finish, Turn, Wait},
     gather::Facts,
     records,
 };
@@ -19,7 +19,7 @@ use crate::{
         ledger::{Ack, Draft, Refusal, Stop},
     },
     api::v1alpha1::{Gate, PlanVerdict},
-    controllers::planner::Made,
+    controllers::{planner::Made, settling::Closing},
     domain::{
         plan::RunRef,
         reason::Reason,
@@ -105,6 +105,7 @@ pub(super) async fn act(
         Decision::Escalate(escalate) => pass.escalate(*escalate).await,
         Decision::Begin(begin) => pass.begin(*begin).await,
         Decision::Step(stepping) => pass.step(*stepping).await,
+        Decision::Turn(turn) => pass.turn(*turn).await,
         Decision::Finish(finish) => pass.finish(*finish).await,
     };
     let (told, verdict) = match acted {
@@ -205,6 +206,12 @@ impl Pass<'_> {
         for draft in &ask.records {
             self.record(draft.clone(), Ack::Durable).await?;
         }
+        for gate in &ask.outdated {
+            let message = "what it asked about has changed before anybody was told of it; another Gate asks about what would run now";
+            let (closing, reason) = (Closing::Superseded, Reason::Superseded);
+            let settled = self.kind.settle(gate, closing, reason, message, self.fence);
+            settled.await?;
+        }
         let config_map = self.kind.config_map(&ask.made, self.fence).await?;
         if ask.plan_only {
             let message = crate::domain::plan::summary(&ask.made.plan);
@@ -288,23 +295,31 @@ impl Pass<'_> {
         Ok((Told::Same, AT_ONCE))
     }
 
+    /// That what was done is taken back is on record before anything is.
+    async fn turn(&mut self, turn: Turn) -> Acted {
+        failpoint!("turn.before");
+        self.record(turn.record, Ack::Durable).await?;
+        failpoint!("turn.after");
+        Ok((Told::Same, AT_ONCE))
+    }
+
     async fn finish(&mut self, finish: Finish) -> Acted {
         self.legal(finish.from, Stage::Done(finish.outcome))?;
         failpoint!("finish.before");
         let uid = self.facts.run.uid.clone();
         // Its object is gone, and whoever puts that on record does so as its end.
-        let mine = finish.records.is_empty()
-            || (!self.kind.memory.has_left(&uid) && self.kind.memory.ends(&uid));
-        if !mine {
-            return Ok((Told::Same, Verdict::Settled));
+        if !finish.records.is_empty() {
+            let memory = Arc::clone(&self.kind.memory);
+            let ending = memory.ends(&uid).filter(|_| !memory.has_left(&uid));
+            if ending.is_none() {
+                return Ok((Told::Same, Verdict::Settled));
+            }
+            self.finish_recorded(finish.records, finish.stop).await?;
         }
-        let recorded = self.finish_recorded(finish.records, finish.stop).await;
-        self.kind.memory.ends_not(&uid);
-        recorded?;
         failpoint!("finish.after");
-        if let Some((gate, closing)) = finish.gate {
+        for (gate, closing) in &finish.gates {
             self.kind
-                .settle(&gate, closing, finish.reason, &finish.message, self.fence)
+                .settle(gate, *closing, finish.reason, &finish.message, self.fence)
                 .await?;
         }
         // A stop that cannot be recorded now leaves its locks to whoever looks again.

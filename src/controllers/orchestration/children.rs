@@ -96,17 +96,20 @@ fn meta(run: &RunRef, name: String, digest: &Digest) -> ObjectMeta {
     }
 }
 
-/// Whether the run owns the object, and it is about this plan.
-fn is_of(found: &ObjectMeta, run: &RunRef, digest: &Digest) -> bool {
+/// Whether the run owns the object, which stays.
+pub(super) fn is_owned_by(found: &ObjectMeta, run: &RunRef) -> bool {
     let owners = found.owner_references.iter().flatten();
     let mut controllers = owners.filter(|owner| owner.controller == Some(true));
+    controllers.any(|owner| owner.uid == run.uid) && found.deletion_timestamp.is_none()
+}
+
+/// Whether the run owns the object, and it is about this plan.
+fn is_of(found: &ObjectMeta, run: &RunRef, digest: &Digest) -> bool {
     let said = found
         .annotations
         .as_ref()
         .and_then(|all| all.get(PLAN_DIGEST));
-    controllers.any(|owner| owner.uid == run.uid)
-        && said.is_some_and(|said| said == digest.as_str())
-        && found.deletion_timestamp.is_none()
+    is_owned_by(found, run) && said.is_some_and(|said| said == digest.as_str())
 }
 
 impl OrchestrationKind {
@@ -117,13 +120,16 @@ impl OrchestrationKind {
         fence: &dyn Leadership,
     ) -> Result<String, OrchestrationError> {
         let run = &made.plan.run;
-        let data = BTreeMap::from([
+        let mut data = BTreeMap::from([
             (
                 "plan.json".to_owned(),
                 String::from_utf8_lossy(&made.bytes).into_owned(),
             ),
             ("diff".to_owned(), plan::diff(&made.plan)),
         ]);
+        if !made.seen.is_empty() {
+            data.insert(plan::SEEN.to_owned(), made.seen.join("\n"));
+        }
         let wanted = ConfigMap {
             metadata: meta(
                 run,
@@ -138,7 +144,13 @@ impl OrchestrationKind {
         let api = Api::namespaced(self.client.clone(), &run.namespace);
         let made_or_found = make(&api, &wanted, "the ConfigMap of its plan", fence).await?;
         failpoint!("plan.after");
-        if is_of(&made_or_found.metadata, run, &made.digest) && made_or_found.data == Some(data) {
+        // What was seen may be another thing at every look, and is no part of the plan.
+        let same = |key: &str| {
+            let found = made_or_found.data.as_ref();
+            found.and_then(|found| found.get(key)) == data.get(key)
+        };
+        let ours = is_of(&made_or_found.metadata, run, &made.digest);
+        if ours && same("plan.json") && same("diff") {
             return Ok(made_or_found.name_any());
         }
         Err(OrchestrationError::NotOurs {

@@ -2,6 +2,7 @@
 //! pass takes one of them at most, so that whatever stops the process stops it between two.
 
 mod asking;
+mod back;
 mod escalating;
 mod opening;
 mod working;
@@ -11,6 +12,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 
 pub(super) use asking::waits_for_people;
+pub(super) use back::undo_of;
 pub(super) use escalating::{Escalate, Next};
 
 use super::{
@@ -20,11 +22,14 @@ use super::{
 use crate::{
     adapters::ledger::{self, Draft},
     api::v1alpha1::{Gate, OrchestrationSpec, OrchestrationStatus, PlanVerdict},
-    controllers::{planner::Made, settling::Closing},
+    controllers::{
+        planner::Made,
+        settling::{Closing, is_open},
+    },
     domain::{
         plan::{Obstacle, Plan, Verdict},
         reason::Reason,
-        run::History,
+        run::{History, Way},
         stage::{Outcome, Stage},
     },
 };
@@ -90,8 +95,10 @@ pub(super) enum Decision {
     Escalate(Box<Escalate>),
     /// What was approved begins.
     Begin(Box<Begin>),
-    /// A step is begun, or gone on with.
+    /// A step is begun or gone on with, or taken back.
     Step(Box<Stepping>),
+    /// It failed, and what it did is to be taken back.
+    Turn(Box<Turn>),
     /// It comes to its end.
     Finish(Box<Finish>),
 }
@@ -155,6 +162,8 @@ pub(super) struct Ask {
     pub(super) records: Vec<Draft>,
     /// Only to be planned: nobody is asked.
     pub(super) plan_only: bool,
+    /// The Gates that asked about an earlier plan when the process ended, so that nobody was told of them.
+    pub(super) outdated: Vec<Gate>,
 }
 
 /// An approved plan that is to begin.
@@ -169,11 +178,25 @@ pub(super) struct Begin {
 pub(super) struct Stepping {
     pub(super) plan: Arc<Plan>,
     pub(super) index: usize,
+    /// Whether it is done or taken back.
+    pub(super) way: Way,
     pub(super) attempt: u32,
     /// The time of its intent, if that is on record.
     pub(super) began: Option<Timestamp>,
+    /// Whether it is on record that it has begun outside.
+    pub(super) underway: bool,
+    /// Whether every attempt so far ended by a refusal.
+    pub(super) refused: bool,
+    /// What the attempt has for its work, in milliseconds.
+    pub(super) time: u64,
     /// Why nothing new may be written, if so.
     pub(super) stopped: Option<(Reason, String)>,
+}
+
+/// The beginning of the way back.
+#[derive(Debug)]
+pub(super) struct Turn {
+    pub(super) record: Draft,
 }
 
 /// The end of a run.
@@ -186,8 +209,8 @@ pub(super) struct Finish {
     pub(super) records: Vec<Draft>,
     /// A stop is done whatever can be recorded.
     pub(super) stop: bool,
-    /// The Gate that nobody need decide any more.
-    pub(super) gate: Option<(Gate, Closing)>,
+    /// The Gates that nobody need decide any more.
+    pub(super) gates: Vec<(Gate, Closing)>,
     /// What the dry run came to, if it is the end because of that.
     pub(super) verdict: Option<PlanVerdict>,
 }
@@ -200,7 +223,7 @@ pub(super) fn decide(facts: &Facts) -> Decision {
     match &facts.look {
         Look::Settled => Decision::Settled,
         Look::Ended => ended(facts, history),
-        Look::Cancelled { gate } => cancelled(facts, history, gate.as_ref()),
+        Look::Cancelled => cancelled(facts, history),
         Look::Planning(opening) => opening::planning(facts, opening),
         Look::Asked { gate: None, .. } => finish(
             facts,
@@ -239,19 +262,21 @@ fn ended(facts: &Facts, history: &History) -> Decision {
         ),
         records: Vec::new(),
         stop: true,
-        gate: None,
+        gates: unanswered(facts, outcome),
         verdict: None,
     }))
 }
 
-fn cancelled(facts: &Facts, history: &History, gate: Option<&Gate>) -> Decision {
-    let open: Vec<(&str, u32)> = history
-        .open_attempts()
-        .map(|(step, attempt)| (step, attempt.number))
-        .collect();
+fn cancelled(facts: &Facts, history: &History) -> Decision {
+    let forth = history.open_attempts().map(|open| (Way::Forth, open));
+    let back = history.open_undos().map(|open| (Way::Back, open));
+    let open = forth.chain(back);
+    let open = open.map(|(way, (step, attempt))| (way, step, attempt.number));
     let by = facts.spec.cancelled_by.as_deref();
     let who = by.map_or_else(|| "somebody".to_owned(), ToOwned::to_owned);
-    let message = if facts.has_effects() {
+    let message = if history.turned.is_some() {
+        format!("cancelled by {who} on the way back: nothing else is taken back")
+    } else if facts.has_effects() {
         format!("cancelled by {who} after it had begun: nothing new begins, and nothing is undone")
     } else {
         format!("cancelled by {who} before anything was changed")
@@ -260,10 +285,7 @@ fn cancelled(facts: &Facts, history: &History, gate: Option<&Gate>) -> Decision 
     if !history.cancelled {
         records.push(records::cancelled(facts, by));
     }
-    records
-        .extend(open.iter().map(|(step, attempt)| {
-            records::step_cut_off(facts, step, *attempt, Reason::Cancelled)
-        }));
+    records.extend(open.map(|open| records::step_cut_off(facts, open, Reason::Cancelled)));
     let from = facts.stage();
     records.push(records::finished(
         facts,
@@ -278,7 +300,7 @@ fn cancelled(facts: &Facts, history: &History, gate: Option<&Gate>) -> Decision 
         message,
         records,
         stop: true,
-        gate: gate.map(|gate| (gate.clone(), Closing::Cancelled)),
+        gates: unanswered(facts, Outcome::Cancelled),
         verdict: None,
     }))
 }
@@ -311,9 +333,19 @@ fn finish(facts: &Facts, from: Stage, outcome: Outcome, reason: Reason, message:
         message: message.to_owned(),
         records,
         stop: false,
-        gate: None,
+        gates: unanswered(facts, outcome),
         verdict: None,
     }))
+}
+
+/// The Gates that still ask when the run comes to this end: whoever answers them would answer for nothing.
+fn unanswered(facts: &Facts, outcome: Outcome) -> Vec<(Gate, Closing)> {
+    let closing = match outcome {
+        Outcome::Cancelled => Closing::Cancelled,
+        _ => Closing::Superseded,
+    };
+    let open = facts.gates.iter().filter(|gate| is_open(gate));
+    open.map(|gate| (gate.clone(), closing)).collect()
 }
 
 /// Who asked for it comes before whatever else is recorded of it.

@@ -3,13 +3,14 @@
 
 mod beginning;
 mod escalating;
+mod gates;
 mod past;
 
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::jiff;
-use kube::{Api, ResourceExt as _};
+use kube::ResourceExt as _;
 
 pub(super) use escalating::Escalation;
 
@@ -23,7 +24,7 @@ use crate::{
     api::v1alpha1::{
         self as api, Gate, GateState, Orchestration, OrchestrationSpec, OrchestrationStatus,
     },
-    controllers::{guard, planner::Made},
+    controllers::{guard, planner::Made, settling::is_open},
     domain::{
         gate::GUARD_MARGIN,
         plan::{Obstacle, Plan, RunRef},
@@ -49,6 +50,8 @@ pub struct Facts {
     pub(super) status: OrchestrationStatus,
     /// What its records say.
     pub(super) history: Result<History, ledger::Refusal>,
+    /// All its Gates, where one may be open that its status does not tell of.
+    pub(super) gates: Vec<Gate>,
     /// What was looked at besides.
     pub(super) look: Look,
 }
@@ -60,14 +63,14 @@ pub(super) enum Look {
     Settled,
     /// Nothing: its records tell of its end.
     Ended,
-    /// It is cancelled; its Gate, if it is still there.
-    Cancelled { gate: Option<Gate> },
+    /// Nothing: it is cancelled.
+    Cancelled,
     /// It has to be planned.
     Planning(Box<Opening>),
     /// People are asked.
     Asked {
         /// The Gate that stands in the run's status, if it is still there.
-        gate: Option<Gate>,
+        gate: Option<Box<Gate>>,
         /// What has to be known before an approved plan begins.
         beginning: Option<Box<Beginning>>,
         /// What has to be known before the next people are asked.
@@ -168,12 +171,22 @@ impl Facts {
         history.is_ok_and(|history| !history.attempted().all(looks))
     }
 
-    /// The Gate that was looked at.
-    pub(super) fn gate(&self) -> Option<&Gate> {
-        match &self.look {
-            Look::Cancelled { gate } | Look::Asked { gate, .. } => gate.as_ref(),
-            Look::Settled | Look::Ended | Look::Planning(_) | Look::Working(_) => None,
-        }
+    /// How this Gate ended, if it was looked at and has.
+    pub(super) fn gate_settled(&self, uid: &str) -> Option<GateState> {
+        let asked = match &self.look {
+            Look::Asked { gate, .. } => gate.as_deref(),
+            _ => None,
+        };
+        let mut seen = asked.into_iter().chain(&self.gates);
+        let gate = seen.find(|gate| gate.metadata.uid.as_deref() == Some(uid))?;
+        let state = gate.status.as_ref()?.state;
+        state.filter(|state| *state != GateState::Open)
+    }
+
+    /// Whether this Gate was looked at and is open.
+    pub(super) fn asks_still(&self, uid: &str) -> bool {
+        let mut gates = self.gates.iter();
+        gates.any(|gate| gate.metadata.uid.as_deref() == Some(uid) && is_open(gate))
     }
 
     /// How long ago it was asked for.
@@ -235,6 +248,7 @@ impl OrchestrationKind {
             created: object.creation_timestamp().map_or(now, |time| time.0),
             spec: object.spec.clone(),
             history: Ok(History::default()),
+            gates: Vec::new(),
             look: Look::Settled,
             status,
         };
@@ -246,12 +260,14 @@ impl OrchestrationKind {
         let Ok(history) = &facts.history else {
             return Ok(facts);
         };
-        facts.look = match standing(&facts.spec, &facts.status, history) {
+        let standing = standing(&facts.spec, &facts.status, history);
+        if may_ask_untold(standing, history) {
+            facts.gates = self.gates(&facts.run).await?;
+        }
+        facts.look = match standing {
             Standing::Settled => Look::Settled,
             Standing::Ended => Look::Ended,
-            Standing::Cancelled => Look::Cancelled {
-                gate: self.gate_to_close(&facts, history).await?,
-            },
+            Standing::Cancelled => Look::Cancelled,
             Standing::Planning => Look::Planning(Box::new(self.opening(&facts).await?)),
             Standing::Asked => {
                 let gate = self.gate(&facts).await?;
@@ -266,7 +282,7 @@ impl OrchestrationKind {
                     _ => None,
                 };
                 Look::Asked {
-                    gate,
+                    gate: gate.map(Box::new),
                     beginning,
                     escalation,
                 }
@@ -274,22 +290,6 @@ impl OrchestrationKind {
             Standing::Executing => Look::Working(self.working(&facts, history).await?),
         };
         Ok(facts)
-    }
-
-    /// The newest Gate that stands in the run's status, and no other that may bear its name.
-    async fn gate(&self, facts: &Facts) -> Result<Option<Gate>, OrchestrationError> {
-        let Some(named) = facts.status.gates.as_ref().and_then(|gates| gates.last()) else {
-            return Ok(None);
-        };
-        let gates: Api<Gate> = Api::namespaced(self.client.clone(), &facts.run.namespace);
-        let found = gates.get_opt(&named.name).await;
-        let found = found.map_err(|source| OrchestrationError::Read {
-            what: "its Gate",
-            source: Box::new(source),
-        })?;
-        Ok(found.filter(|gate| {
-            gate.uid().as_ref() == Some(&named.uid) && gate.metadata.deletion_timestamp.is_none()
-        }))
     }
 
     async fn opening(&self, facts: &Facts) -> Result<Opening, OrchestrationError> {
@@ -387,4 +387,15 @@ impl OrchestrationKind {
 fn may_begin(spec: &OrchestrationSpec, gate: &Gate) -> bool {
     let state = gate.status.as_ref().and_then(|status| status.state);
     state == Some(GateState::Approved) && waits_for_people(spec).is_none()
+}
+
+/// Whether a Gate may be open that the status does not tell of: the process may have ended between the two, or between the
+/// end of the run and that of its Gate.
+fn may_ask_untold(standing: Standing, history: &History) -> bool {
+    match standing {
+        // It stops also while its records cannot be read.
+        Standing::Cancelled => true,
+        Standing::Ended | Standing::Planning => history.planned.is_some(),
+        Standing::Settled | Standing::Asked | Standing::Executing => false,
+    }
 }

@@ -98,10 +98,8 @@ impl Sweeper {
 
     async fn sweep(&self, run: &RunRef, gone: bool) -> Result<(), Refusal> {
         // A pass that is just recording its end has said all that there is to say.
-        if gone && self.memory.ends(&run.uid) {
-            let told = self.tell(run).await;
-            self.memory.ends_not(&run.uid);
-            told?;
+        if gone && let Some(_ending) = self.memory.ends(&run.uid) {
+            self.tell(run).await?;
         }
         self.ledger.release(&run.uid).await?;
         (self.wake)();

@@ -138,14 +138,12 @@ impl Memory {
         self.gone().iter().any(|gone| gone == uid)
     }
 
-    /// Whether the caller may record the end of this run; nobody else may until it says that it is done.
-    pub(super) fn ends(&self, uid: &str) -> bool {
-        self.ending().insert(uid.to_owned())
-    }
-
-    /// The end is on record, or could not be recorded.
-    pub(super) fn ends_not(&self, uid: &str) {
-        self.ending().remove(uid);
+    /// The right to record the end of this run; nobody else has it until it is dropped.
+    pub(super) fn ends(&self, uid: &str) -> Option<Ending<'_>> {
+        self.ending().insert(uid.to_owned()).then(|| Ending {
+            memory: self,
+            uid: uid.to_owned(),
+        })
     }
 
     fn ending(&self) -> MutexGuard<'_, HashSet<String>> {
@@ -170,9 +168,46 @@ impl Memory {
     }
 }
 
+/// The right to record the end of a run. Whoever is cut off in the middle, by the deadline of its pass or by a panic, gives
+/// it up all the same: the next pass goes on.
+#[must_use = "the right is given up where this is dropped"]
+pub(super) struct Ending<'a> {
+    memory: &'a Memory,
+    uid: String,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.memory.ending().remove(&self.uid);
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::{
+        future::{Future as _, pending},
+        task::{Context, Waker},
+    };
+
     use super::*;
+
+    #[test]
+    fn who_is_cut_off_while_it_records_an_end_keeps_nobody_from_it() {
+        let memory = Memory::default();
+        let mut cut_off = Box::pin(async {
+            let ending = memory.ends("u");
+            pending::<()>().await;
+            drop(ending);
+        });
+        let polled = cut_off
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending());
+        assert!(memory.ends("u").is_none(), "a run has one end");
+        assert!(memory.ends("v").is_some());
+        drop(cut_off);
+        assert!(memory.ends("u").is_some());
+    }
 
     #[test]
     fn a_short_run_tells_no_progress_and_a_long_one_once_a_second() {

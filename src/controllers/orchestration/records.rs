@@ -14,6 +14,7 @@ use crate::{
         digest::Digest,
         plan::{self, PlannedStep, RunRef},
         reason::Reason,
+        run::Way,
         stage::{Outcome, Stage},
     },
 };
@@ -123,27 +124,48 @@ pub(super) fn held(facts: &Facts, reason: Reason, cause: &str, message: &str) ->
     with(fact, message.to_owned())
 }
 
-/// An effect is about to happen.
-pub(super) fn intended(run: &RunRef, plan: &Digest, step: &PlannedStep, attempt: u32) -> Draft {
+/// An effect is about to happen, or to be taken back.
+pub(super) fn intended(
+    run: &RunRef,
+    plan: &Digest,
+    step: &PlannedStep,
+    (way, attempt): (Way, u32),
+) -> Draft {
     let number = attempt.to_string();
-    let mut fact = fact(run, Event::StepIntended, &[&step.name, &number]);
+    let mut fact = fact(run, way.intended(), &[&step.name, &number]);
     about_step(&mut fact, &step.name, attempt);
     fact.plan_digest = Some(plan.clone());
     fact.effect = step.digest().ok();
     fact.into()
 }
 
+/// What an attempt was to do has begun outside.
+pub(super) fn underway(run: &RunRef, step: &str, attempt: u32, message: &str) -> Draft {
+    let number = attempt.to_string();
+    let mut fact = fact(run, Event::StepUnderway, &[step, &number]);
+    about_step(&mut fact, step, attempt);
+    with(fact, message.to_owned())
+}
+
+/// It failed, and what it did is taken back.
+pub(super) fn turned(facts: &Facts, plan: &Digest, reason: Reason, message: &str) -> Draft {
+    let mut fact = fact(&facts.run, Event::RunTurned, &[]).outcome(reason);
+    fact.stage = Some(Stage::Execute.as_str().into());
+    fact.plan_digest = Some(plan.clone());
+    with(fact, message.to_owned())
+}
+
 /// An attempt has come to its end.
 pub(super) fn step_ended(
     run: &RunRef,
-    (step, attempt): (&str, u32),
+    (way, step, attempt): (Way, &str, u32),
     ended: Result<(), Reason>,
     message: &str,
 ) -> Draft {
     let number = attempt.to_string();
     let (event, reason) = match ended {
-        Ok(()) => (Event::StepSucceeded, Reason::Succeeded),
-        Err(reason) => (Event::StepFailed, reason),
+        Ok(()) => (way.succeeded(), Reason::Succeeded),
+        Err(reason) => (way.failed(), reason),
     };
     let mut fact = fact(run, event, &[step, &number]).outcome(reason);
     about_step(&mut fact, step, attempt);
@@ -157,9 +179,9 @@ fn about_step(fact: &mut Fact, step: &str, attempt: u32) {
 }
 
 /// An attempt that was begun is not gone on with; what came of it is not known.
-pub(super) fn step_cut_off(facts: &Facts, step: &str, attempt: u32, reason: Reason) -> Draft {
+pub(super) fn step_cut_off(facts: &Facts, attempt: (Way, &str, u32), reason: Reason) -> Draft {
     let message = "it was begun and is not gone on with; what came of it is not known";
-    step_ended(&facts.run, (step, attempt), Err(reason), message)
+    step_ended(&facts.run, attempt, Err(reason), message)
 }
 
 /// Somebody cancelled it; by whom its spec says, if it does.

@@ -66,10 +66,20 @@ events! {
     RunGone => "run.gone",
     /// An effect is about to happen.
     StepIntended => "step.intended",
+    /// What an attempt was to do has begun outside, and is not begun again under this attempt: a Job was made.
+    StepUnderway => "step.underway",
     /// A step did what it was to do.
     StepSucceeded => "step.succeeded",
     /// A step failed; nothing after it began.
     StepFailed => "step.failed",
+    /// A run failed, and what it did is taken back from now on; the leaf names why.
+    RunTurned => "run.turned",
+    /// A step is about to be taken back.
+    UndoIntended => "undo.intended",
+    /// A step was taken back.
+    UndoSucceeded => "undo.succeeded",
+    /// A step was not taken back, or not known to be; nothing before it is.
+    UndoFailed => "undo.failed",
     /// A Gate is approved by the decisions that the leaf names.
     GateApproved => "gate.approved",
     /// The deadline of a Gate has passed with nobody against it, and the signed Playbook approves it then; the leaf names

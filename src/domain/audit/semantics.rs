@@ -83,9 +83,14 @@ impl Semantics {
             | Event::RunCancelled
             | Event::RunFinished
             | Event::RunGone
+            | Event::RunTurned
             | Event::StepIntended
+            | Event::StepUnderway
             | Event::StepSucceeded
-            | Event::StepFailed => self.of_run(record),
+            | Event::StepFailed
+            | Event::UndoIntended
+            | Event::UndoSucceeded
+            | Event::UndoFailed => self.of_run(record),
             Event::GateApproved
             | Event::GateAllowed
             | Event::GateRejected
@@ -137,7 +142,7 @@ impl Semantics {
         let mut wrongs = run.take(record);
         match fact.code {
             Event::RunStarted => wrongs.extend(self.not_allowed(&uid, fact)),
-            Event::RunEscalated => wrongs.extend(self.not_expired(fact)),
+            Event::RunEscalated => wrongs.extend(self.not_expired(&uid, fact)),
             _ => {}
         }
         if has_twice(&fact.decisions) {
@@ -198,9 +203,12 @@ impl Semantics {
     }
 
     /// What a run lacks that has the next set of rules asked: a Gate whose deadline has passed on record before it.
-    fn not_expired(&self, fact: &Fact) -> Option<Wrong> {
-        let gate = fact.gate.as_ref().and_then(|uid| self.gates.get(uid));
-        let settled = gate.map(|gate| gate.settled);
+    fn not_expired(&mut self, run: &Name, fact: &Fact) -> Option<Wrong> {
+        let gate = fact.gate.as_ref().and_then(|uid| self.gates.get_mut(uid));
+        let settled = gate.map(|gate| {
+            gate.used_by.get_or_insert_with(|| run.clone());
+            gate.settled
+        });
         (settled != Some(Event::GateExpired)).then(|| Wrong::NotExpired {
             gate: fact.gate.clone(),
             settled,
@@ -233,9 +241,13 @@ impl Semantics {
             playbook: fact.playbook_digest.clone(),
             used_by: None,
         };
-        if let Some(before) = self.gates.insert(object.uid.clone(), settled) {
-            self.wrong(fact, Wrong::SettledTwice(before.settled));
+        // An end is on record before it stands in the Gate's status: whoever is kept from writing that, by another vote or by
+        // its own end, counts anew. What a run has begun with stays.
+        let before = self.gates.get(&object.uid);
+        if let Some(before) = before.filter(|before| before.used_by.is_some()) {
+            return self.wrong(fact, Wrong::SettledTwice(before.settled));
         }
+        self.gates.insert(object.uid.clone(), settled);
     }
 
     fn wrong(&mut self, fact: &Fact, wrong: Wrong) {

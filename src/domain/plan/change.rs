@@ -20,6 +20,13 @@ pub struct Change {
     pub to: Option<Value>,
 }
 
+impl Change {
+    /// Whether it is one: a field that a step names may be so already.
+    pub fn alters(&self) -> bool {
+        self.from != self.to
+    }
+}
+
 /// How an object stands to the changes of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stands {
@@ -94,6 +101,27 @@ pub fn changes(before: &Value, after: &Value) -> Vec<Change> {
     compare("", Some(before), Some(after), &mut found);
     found.sort_by(|a, b| a.path.cmp(&b.path));
     found
+}
+
+/// The fields that a step names and that are so already, of these places: they are a part of what is approved too, and of
+/// what stands in the way of another step.
+pub fn kept(before: &Value, after: &Value, places: &[String], changed: &[Change]) -> Vec<Change> {
+    let mut kept: Vec<Change> = places
+        .iter()
+        .filter_map(|path| {
+            let value = before.pointer(path)?;
+            let same = after.pointer(path) == Some(value);
+            let told = changed.iter().any(|change| change.path == *path);
+            (same && !told).then(|| Change {
+                path: path.clone(),
+                from: Some(value.clone()),
+                to: Some(value.clone()),
+            })
+        })
+        .collect();
+    kept.sort_by(|a, b| a.path.cmp(&b.path));
+    kept.dedup_by(|a, b| a.path == b.path);
+    kept
 }
 
 fn compare(path: &str, before: Option<&Value>, after: Option<&Value>, found: &mut Vec<Change>) {

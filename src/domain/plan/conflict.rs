@@ -1,7 +1,8 @@
 //! Floor 0: steps of one plan that stand in each other's way. Each was planned against the object as it is now, so two
-//! that write the same field would not do what was shown. Pure.
+//! that write the same field would not do what was shown; but one that begins where the other ends was planned on top of
+//! it. Pure.
 
-use super::{Access, Obstacle, PlannedStep, Target};
+use super::{Access, Change, Obstacle, PlannedStep, Target};
 use crate::domain::reason::Reason;
 
 /// Two steps that write the same, each pair once.
@@ -35,7 +36,7 @@ fn overlap(earlier: &PlannedStep, later: &PlannedStep) -> Option<String> {
     }
     let both = earlier.changes.iter().find_map(|one| {
         let mut others = later.changes.iter();
-        let other = others.find(|other| covers(&one.path, &other.path))?;
+        let other = others.find(|other| covers(&one.path, &other.path) && !goes_on(one, other))?;
         Some(if one.path.len() > other.path.len() {
             &one.path
         } else {
@@ -43,6 +44,12 @@ fn overlap(earlier: &PlannedStep, later: &PlannedStep) -> Option<String> {
         })
     });
     both.map(|path| format!("both write {path} of {}", shared.shown()))
+}
+
+/// Whether the later change begins with what the earlier one leaves. Two that were both planned against the object as it
+/// is begin alike, so this cannot be so by accident.
+fn goes_on(earlier: &Change, later: &Change) -> bool {
+    earlier.path == later.path && earlier.to == later.from
 }
 
 /// Whether one place lies in the other, or is the same.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::{Change, Coverage, Plan, PlannedStep, Undo};
+use super::{Change, Coverage, OnFailure, Plan, PlannedStep, Undo};
 
 /// What a Gate shows; the whole of it is in the ConfigMap of the plan.
 const SHORT: usize = 2048;
@@ -59,16 +59,41 @@ pub fn diff(plan: &Plan) -> String {
     for (name, value) in &plan.parameters {
         let _ = writeln!(text, "  {name} = {}", shown(value));
     }
+    let _ = writeln!(text, "if it fails, {}", on_failure(plan.on_failure));
     for (index, step) in plan.steps.iter().enumerate() {
         text.push('\n');
         show(&mut text, index + 1, step);
+        if step.on_failure != plan.on_failure {
+            let _ = writeln!(text, "   if it fails, {}", on_failure(step.on_failure));
+        }
     }
     text
 }
 
-/// As much of it as fits into a Gate.
-pub fn short_diff(plan: &Plan) -> String {
-    let whole = diff(plan);
+fn on_failure(then: OnFailure) -> &'static str {
+    match then {
+        OnFailure::Compensate => "what was done is taken back in reverse order",
+        OnFailure::Stop => "what was done stays as it is",
+    }
+}
+
+/// What was seen while the plan was made, under words that say what it is worth; nothing, if nothing was.
+pub fn seen(lines: &[String]) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    let mut text =
+        "\nSeen when it was planned; it may have changed since, and is no part of the plan:\n"
+            .to_owned();
+    for line in lines {
+        let _ = writeln!(text, "   . {line}");
+    }
+    text
+}
+
+/// As much of it as fits into a Gate, with what was seen beside it.
+pub fn short_diff(plan: &Plan, beside: &[String]) -> String {
+    let whole = diff(plan) + &seen(beside);
     if whole.len() <= SHORT {
         return whole;
     }
@@ -102,8 +127,19 @@ fn show(text: &mut String, number: usize, step: &PlannedStep) {
             );
         }
     }
-    for change in &step.changes {
+    for change in step.changes.iter().filter(|change| change.alters()) {
         show_change(text, change);
+    }
+    let already: Vec<&Change> = step.changes.iter().filter(|one| !one.alters()).collect();
+    match already.as_slice() {
+        [] => {}
+        [one] => {
+            let value = one.from.as_ref().map(shown).unwrap_or_default();
+            let _ = writeln!(text, "   = {}: {value} already", one.path);
+        }
+        many => {
+            let _ = writeln!(text, "   = {} fields are so already", many.len());
+        }
     }
     // What has no list of changes is told by what it does.
     if step.changes.is_empty()
@@ -118,6 +154,7 @@ fn show(text: &mut String, number: usize, step: &PlannedStep) {
         let undo = match &step.undo {
             Undo::Restore => "put back as it was",
             Undo::Delete => "delete what was made",
+            Undo::Recreate { .. } => "make it again as it was",
             Undo::Nothing { why } => why,
         };
         let _ = writeln!(text, "   undo: {undo}");

@@ -25,6 +25,7 @@ fn step(name: &str, kind: &str, changes: Vec<Change>) -> PlannedStep {
         coverage: Coverage::ServerDryRun,
         timeout: 1,
         retries: 0,
+        on_failure: OnFailure::Stop,
         targets: vec![target("checkout")],
         effect: json!({}),
         changes,
@@ -57,6 +58,7 @@ fn plan(steps: Vec<PlannedStep>) -> Plan {
         service_account: "runbook".into(),
         parameters: Map::new(),
         timeout: 1,
+        on_failure: OnFailure::Compensate,
         steps,
     }
 }
@@ -118,6 +120,16 @@ fn two_steps_that_write_the_same_stand_in_each_others_way() {
         step("b", "patch", vec![change("/spec/replicasMax")]),
     ];
     assert_eq!(conflicts(&beside), []);
+    let from = |from: Option<Value>, to: Option<Value>| {
+        let path = "/spec/unschedulable".into();
+        vec![Change { path, from, to }]
+    };
+    let on = from(None, Some(json!(true)));
+    let back = from(Some(json!(true)), None);
+    let goes_on = [step("a", "cordon", on.clone()), step("b", "uncordon", back)];
+    assert_eq!(conflicts(&goes_on), []);
+    let again = [step("a", "cordon", on.clone()), step("b", "patch", on)];
+    assert_eq!(conflicts(&again).len(), 1);
     let twice = [step("a", "apply", vec![]), step("b", "apply", vec![])];
     assert_eq!(conflicts(&twice).len(), 1);
 }
@@ -139,12 +151,26 @@ fn locks_are_of_what_is_written_each_once() {
 fn a_gate_shows_a_long_plan_in_short_and_says_where_the_rest_is() {
     let many = (0..100).map(|index| change(&format!("/spec/field{index}")));
     let made = plan(vec![step("a", "patch", many.collect())]);
-    let short = short_diff(&made);
+    let short = short_diff(&made, &[]);
     assert!(short.len() <= 2048 && short.contains("the rest is in the plan"));
     assert!(diff(&made).contains("+ /spec/field99: 1"));
     let mut secret = plan(vec![step("a", "patch", vec![change("/data/password")])]);
     secret.steps[0].changes[0].to = Some(json!({"$hmac": "abc"}));
     assert!(diff(&secret).contains("+ /data/password: (secret)"));
+}
+
+#[test]
+fn what_was_seen_stands_beside_the_plan_and_says_what_it_is_worth() {
+    let made = plan(vec![step("a", "drain", vec![])]);
+    let beside = ["step a: evicts shop/web-1".to_owned()];
+    let short = short_diff(&made, &beside);
+    let (plan, told) = short.split_once("Seen when").unwrap();
+    assert!(diff(&made).starts_with(plan.trim_end()), "{short}");
+    assert!(
+        told.contains("no part of the plan:\n   . step a: evicts shop/web-1"),
+        "{short}"
+    );
+    assert!(!short_diff(&made, &[]).contains("Seen when"));
 }
 
 fn values() -> impl Strategy<Value = Value> {

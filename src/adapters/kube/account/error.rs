@@ -70,6 +70,13 @@ impl AccountError {
         self.status().map(|status| status.message.as_str())
     }
 
+    /// What the API server says besides, such as which disruption budget does not allow an eviction.
+    pub fn causes(&self) -> impl Iterator<Item = (&str, &str)> {
+        let details = self.status().and_then(|status| status.details.as_ref());
+        let causes = details.into_iter().flat_map(|details| &details.causes);
+        causes.map(|cause| (cause.reason.as_str(), cause.message.as_str()))
+    }
+
     /// How its answer to this account is to be taken.
     pub fn answer(&self, account: &Account) -> Answer {
         match self.status() {

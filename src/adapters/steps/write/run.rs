@@ -7,10 +7,15 @@ use super::{Eyes, LOOKS, Write, bound, crossed, secret, uid, version};
 use crate::{
     adapters::{
         kube::account::{AccountError, Body, Served, Writing},
-        steps::{FIRST_LOOK, Progress, Running, landing::ended, manager, veil::Cover},
+        steps::{
+            FIRST_LOOK, Progress, Running,
+            landing::ended,
+            manager,
+            veil::{Cover, veiled},
+        },
     },
     domain::{
-        plan::{Change, Stands, Target, left, stands},
+        plan::{Change, Stands, Target, changes, left, stands},
         reason::Reason,
     },
 };
@@ -34,8 +39,9 @@ pub(in crate::adapters::steps) async fn run(
     let hides = secret(&target.api_version, &target.kind);
     let cover = hides.then(|| running.veil.over(account.namespace(), &target.name));
     let effect = match cover {
-        None => Some(running.step.effect.clone()),
-        Some(cover) => uncovered(kind, running, cover),
+        // Without a value in it, there is nothing to be seen: its metadata alone, or that a value goes.
+        Some(cover) if veiled(&running.step.effect) => uncovered(kind, running, cover),
+        Some(_) | None => Some(running.step.effect.clone()),
     };
     let Some(effect) = effect else {
         let message = format!(
@@ -68,8 +74,7 @@ async fn write(
 ) -> Result<Progress, AccountError> {
     let (account, served) = (running.account, Served::of(target));
     let name = (target.name.as_str(), kind.subresource());
-    let manager = manager(&running.plan.playbook.name);
-    let drifted = |why: String| Ok(Progress::failed(Reason::TargetDrifted, why));
+    let (manager, shown) = (manager(&running.plan.playbook.name), target.shown());
     let mut refused: Option<(Option<String>, AccountError)> = None;
     for _ in 0..LOOKS {
         let live = match account.get(&served, name).await {
@@ -77,15 +82,12 @@ async fn write(
             Err(error) => return ended(account, error, eyes.words()),
         };
         let seen = live.as_ref().map(|live| eyes.see(live));
-        match judge(
-            target,
-            live.as_ref().zip(seen.as_ref()),
-            &running.step.changes,
-            &manager,
-        ) {
-            Found::Done => return Ok(Progress::done(format!("{} is as planned", target.shown()))),
-            Found::Drifted(why) => return drifted(why),
-            Found::ToDo => {}
+        let both = live.as_ref().zip(seen.as_ref());
+        let found = judge(target, both, &running.step.changes, &manager);
+        match found {
+            Found::Done => return Ok(Progress::done(format!("{shown} is as planned"))),
+            Found::Drifted(why) => return Ok(Progress::failed(Reason::TargetDrifted, why)),
+            Found::Made | Found::ToDo => {}
         }
         let version = live.as_ref().and_then(version).map(str::to_owned);
         // Refused on this very object: it was no crossing.
@@ -95,18 +97,23 @@ async fn write(
             return ended(account, error, eyes.words());
         }
         let bound = live.as_ref().map_or(body.clone(), |live| bound(body, live));
+        let request = (&served, name, &bound, manager.as_str());
+        match now(running, &found, request, (seen.as_ref(), eyes)).await? {
+            Now::AsApproved => {}
+            Now::Crossed(error) => {
+                refused = Some((version, error));
+                continue;
+            }
+            Now::Ended(end) => return Ok(end),
+        }
         let writing = Writing::Meant(running.fence);
         match account
             .patch(&served, name, &bound, &manager, writing)
             .await
         {
             Ok(after) => {
-                return Ok(written(
-                    target,
-                    (&after, &eyes.see(&after)),
-                    running,
-                    &manager,
-                ));
+                let after = (&after, &eyes.see(&after));
+                return Ok(written(target, after, running, &manager));
             }
             Err(error) if crossed(&error) => refused = Some((version, error)),
             Err(error) => return ended(account, error, eyes.words()),
@@ -115,8 +122,52 @@ async fn write(
     // Whoever writes so often has written elsewhere in the object, or it would have drifted.
     Ok(Progress::Pending {
         after: FIRST_LOOK,
-        message: format!("others write {} again and again", target.shown()),
+        message: format!("others write {shown} again and again"),
         memory: None,
+    })
+}
+
+/// What the same write would do now.
+enum Now {
+    /// What was approved.
+    AsApproved,
+    /// Others wrote meanwhile.
+    Crossed(AccountError),
+    /// It cannot be known, or is something else than was approved.
+    Ended(Progress),
+}
+
+/// The same request on the very same object as a dry run: what is not what was approved is not sent.
+async fn now(
+    running: &Running<'_>,
+    found: &Found,
+    (served, name, body, manager): (&Served, (&str, Option<&str>), &Body, &str),
+    (seen, eyes): (Option<&Value>, Eyes<'_>),
+) -> Result<Now, AccountError> {
+    // What is to be made has nothing yet that it could change.
+    let (Some(seen), Some(target)) = (seen, running.step.targets.first()) else {
+        return Ok(Now::AsApproved);
+    };
+    let account = running.account;
+    let dry = account.patch(served, name, body, manager, Writing::DryRun);
+    let now = match dry.await {
+        Ok(after) => changes(seen, &eyes.see(&after)),
+        Err(error) if crossed(&error) => return Ok(Now::Crossed(error)),
+        Err(error) => return ended(account, error, eyes.words()).map(Now::Ended),
+    };
+    let (shown, drifted) = (target.shown(), Reason::TargetDrifted);
+    Ok(match (found, otherwise(&running.step.changes, &now)) {
+        (Found::Made, _) if now.is_empty() => {
+            Now::Ended(Progress::done(format!("{shown} was made")))
+        }
+        (Found::Made, _) => Now::Ended(Progress::failed(drifted, not_ours(&shown))),
+        (_, None) => Now::AsApproved,
+        (_, Some(path)) => {
+            let message = format!(
+                "the same write would now change something else of {shown} than was approved, at {path}"
+            );
+            Now::Ended(Progress::failed(drifted, message))
+        }
     })
 }
 
@@ -125,6 +176,8 @@ async fn write(
 pub(super) enum Found {
     Done,
     ToDo,
+    /// It was to be made, and somebody of this name has.
+    Made,
     Drifted(String),
 }
 
@@ -138,10 +191,10 @@ pub(super) fn judge(
     let shown = target.shown();
     match (&target.uid, live) {
         (None, None) => Found::ToDo,
-        (None, Some((live, _))) if applied_by(live, manager) => Found::Done,
-        (None, Some(_)) => Found::Drifted(format!(
-            "{shown} was to be made, and somebody else has made it since the plan"
-        )),
+        (None, Some((live, _))) if applied_by(live, manager) && !foreign(live, manager) => {
+            Found::Made
+        }
+        (None, Some(_)) => Found::Drifted(not_ours(&shown)),
         (Some(_), None) => Found::Drifted(format!("{shown} is gone since the plan")),
         (Some(planned), Some((live, _))) if uid(live) != Some(planned) => Found::Drifted(format!(
             "{shown} is another object of the same name than the one that was planned"
@@ -158,6 +211,31 @@ pub(super) fn judge(
             )),
         },
     }
+}
+
+fn not_ours(shown: &str) -> String {
+    format!("{shown} was to be made, and somebody else has made it since the plan")
+}
+
+/// The first place at which a write would now do something else than was approved.
+fn otherwise<'a>(approved: &'a [Change], now: &'a [Change]) -> Option<&'a str> {
+    let told = |change: &&Change| change.alters();
+    let missing = approved
+        .iter()
+        .filter(told)
+        .find(|change| !now.contains(change));
+    let more = now.iter().find(|change| !approved.contains(change));
+    missing.or(more).map(|change| change.path.as_str())
+}
+
+/// Whether anybody else has written fields of it; what lies in a subresource is the controllers' business.
+pub(super) fn foreign(object: &Value, manager: &str) -> bool {
+    let entries = object.pointer("/metadata/managedFields");
+    let entries = entries.and_then(Value::as_array).map(Vec::as_slice);
+    entries.unwrap_or_default().iter().any(|entry| {
+        let text = |name| entry.get(name).and_then(Value::as_str).unwrap_or_default();
+        text("manager") != manager && text("subresource") != "status"
+    })
 }
 
 /// Whether these fields were applied under this name; nobody else makes an object under it by accident.
@@ -189,7 +267,7 @@ fn written(
         } else {
             let message =
                 format!("somebody else made {shown} at the same moment; both have written to it");
-            Progress::failed(Reason::TargetDrifted, message)
+            Progress::failed(Reason::EffectDiffers, message)
         };
     }
     let changes = &running.step.changes;
@@ -203,5 +281,5 @@ fn written(
         "the API server made something else of {shown} than it had said, at {}",
         other.map_or("", |change| change.path.as_str())
     );
-    Progress::failed(Reason::TargetDrifted, message)
+    Progress::failed(Reason::EffectDiffers, message)
 }

@@ -67,7 +67,7 @@ fn what_was_to_be_made_is_adopted_only_from_ourselves() {
         live["metadata"]["managedFields"] = json!([{"manager": manager, "operation": operation}]);
         found(&planned, Some(&live))
     };
-    assert_eq!(by("neuralops/p", "Apply"), Found::Done);
+    assert_eq!(by("neuralops/p", "Apply"), Found::Made);
     for (manager, operation) in [
         ("neuralops/p", "Update"),
         ("neuralops/q", "Apply"),
@@ -122,20 +122,23 @@ fn every_write_is_bound_to_the_object_that_was_read() {
 fn the_undo_says_what_it_is() {
     let step: Step = serde_json::from_value(json!({"name": "a"})).unwrap();
     let shown = replicas(1, 3);
-    assert_eq!(undo(&step, &target(Some("u")), &shown), Undo::Restore);
-    assert_eq!(undo(&step, &target(None), &shown), Undo::Delete);
+    assert_eq!(
+        undo_wanted(&step, &target(Some("u")), &shown),
+        Undo::Restore
+    );
+    assert_eq!(undo_wanted(&step, &target(None), &shown), Undo::Delete);
     let hidden = [Change {
         path: "/data/a".into(),
         from: None,
         to: Some(json!({"$hmac": "00"})),
     }];
     assert!(matches!(
-        undo(&step, &target(Some("u")), &hidden),
+        undo_wanted(&step, &target(Some("u")), &hidden),
         Undo::Nothing { .. }
     ));
     let unwanted: Step = serde_json::from_value(json!({"name": "a", "undo": "None"})).unwrap();
     assert!(matches!(
-        undo(&unwanted, &target(None), &shown),
+        undo_wanted(&unwanted, &target(None), &shown),
         Undo::Nothing { .. }
     ));
 }

@@ -60,7 +60,7 @@ impl Pass<'_> {
         let question = Question {
             run: &made.plan.run,
             plan: &made.digest,
-            diff: plan::short_diff(&made.plan),
+            diff: plan::short_diff(&made.plan, &made.seen),
             rules: rules.ok_or(OrchestrationError::NobodyToAsk)?,
             requested_by,
             place: Place::rule_set(ordinal),

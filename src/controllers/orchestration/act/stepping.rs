@@ -16,13 +16,13 @@ use crate::{
     },
     api::v1alpha1::Step,
     controllers::orchestration::{
-        decide::{Stepping, passed},
+        decide::{Stepping, passed, undo_of},
         memory::Memory,
     },
     domain::{
-        plan::{Plan, PlannedStep},
+        plan::{self, Obstacle, Plan, PlannedStep},
         reason::Reason,
-        run::Started,
+        run::{Started, Way},
         verdict::Verdict,
     },
     ports::{Leadership, NotLeader},
@@ -30,6 +30,8 @@ use crate::{
 
 /// Before a step that something stops is looked at again.
 const STOPPED: Duration = Duration::from_secs(2);
+/// Before what a step needs is asked for again.
+const UNPREPARED: Duration = Duration::from_secs(5);
 
 /// Refuses every write while something stops the run, and else asks whether this process leads.
 struct Gatekeeper<'a> {
@@ -57,10 +59,10 @@ impl Pass<'_> {
         };
         let began = match stepping.began {
             Some(began) => began,
-            None => self.intend(&started, step, stepping.attempt).await?,
+            None => self.intend(&started, step, &stepping).await?,
         };
-        let progress = self.go_on(&stepping, step, &started, began).await?;
-        let late = passed(began, step.timeout, clock::now());
+        let progress = self.go_on(&stepping, step, &started, began).await;
+        let late = passed(began, stepping.time, clock::now());
         failpoint!("outcome.before");
         let progress = judged(progress, late, stepping.stopped.as_ref());
         let progress = progress.map_err(OrchestrationError::Step)?;
@@ -72,9 +74,10 @@ impl Pass<'_> {
         &mut self,
         started: &Started,
         step: &PlannedStep,
-        attempt: u32,
+        stepping: &Stepping,
     ) -> Result<Timestamp, Halt> {
         failpoint!("intent.before");
+        let attempt = (stepping.way, stepping.attempt);
         let intent = records::intended(&self.facts.run, &started.plan, step, attempt);
         self.record(intent, Ack::Anchored).await?;
         failpoint!("intent.after");
@@ -88,25 +91,24 @@ impl Pass<'_> {
         step: &PlannedStep,
         started: &Started,
         began: Timestamp,
-    ) -> Result<Result<Progress, AccountError>, Halt> {
+    ) -> Result<Progress, Trouble> {
         let Some(kind) = kind_named(&step.kind) else {
             let message = format!("this version does not know the step kind {}", step.kind);
             let reason = Reason::StepUnsupported;
-            return Ok(Ok(Progress::Failed { reason, message }));
+            return Ok(Progress::Failed { reason, message });
         };
         let run = &self.facts.run;
         let plan = &stepping.plan;
         let gatekeeper = Gatekeeper {
             fence: self.fence,
-            stopped: stepping.stopped.is_some(),
+            // What comes after its time is over is not begun any more; what has happened is still looked at.
+            stopped: stepping.stopped.is_some() || passed(began, stepping.time, clock::now()),
             memory: &self.kind.memory,
             uid: &self.facts.run.uid,
         };
         let planner = &self.kind.planner;
         let rendered = self.rendered(plan, stepping.index).await?;
-        let not_now = |message| Halt::from(OrchestrationError::Account(message));
-        let account = planner.account(&run.namespace, &plan.service_account);
-        let account = account.map_err(|obstacle| not_now(obstacle.message))?;
+        let account = planner.account(&run.namespace, &plan.service_account)?;
         let veil = planner.veil().await;
         let running = Running {
             account: &account,
@@ -114,15 +116,24 @@ impl Pass<'_> {
             digest: &started.plan,
             step,
             attempt: stepping.attempt,
+            underway: stepping.underway,
+            refused: stepping.refused,
             began,
             now: clock::now(),
-            memory: self.kind.memory.held_since(&run.uid, &step.name),
+            memory: self
+                .kind
+                .memory
+                .held_since(&run.uid, &said_by(stepping.way, step)),
             rendered: rendered.as_ref(),
-            veil: veil.map_err(|obstacle| not_now(obstacle.message))?,
+            veil: veil?,
             cel: planner.cel(),
             fence: &gatekeeper,
         };
-        Ok(kind.run(&running).await)
+        let progress = match stepping.way {
+            Way::Forth => kind.run(&running).await,
+            Way::Back => kind.undo(&running).await,
+        };
+        Ok(progress?)
     }
 
     /// The outcome is on record before anything follows from it.
@@ -134,8 +145,16 @@ impl Pass<'_> {
         progress: Progress,
     ) -> Acted {
         let uid = self.facts.run.uid.clone();
+        let said_by = said_by(stepping.way, step);
         let memory = &self.kind.memory;
         let (ended, message) = match progress {
+            Progress::Begun { message } => {
+                let run = &self.facts.run;
+                let record = records::underway(run, &step.name, stepping.attempt, &message);
+                self.record(record, Ack::Durable).await?;
+                failpoint!("underway.after");
+                return Ok((self.going(started.at, &said_by, &message), AT_ONCE));
+            }
             Progress::Done { message } => (Ok(()), message),
             Progress::Failed { reason, message } => (Err(reason), message),
             Progress::Pending {
@@ -143,25 +162,26 @@ impl Pass<'_> {
                 message,
                 memory: since,
             } => {
-                memory.say(&uid, &step.name, &message);
-                memory.holds(&uid, &step.name, since);
+                memory.say(&uid, &said_by, &message);
+                memory.holds(&uid, &said_by, since);
                 let verdict = Verdict::Waiting {
                     reason: Reason::Running,
                     after: Some(after),
                 };
-                return Ok((self.going(started.at, &step.name, &message), verdict));
+                return Ok((self.going(started.at, &said_by, &message), verdict));
             }
         };
-        let attempt = (step.name.as_str(), stepping.attempt);
+        memory.holds(&uid, &said_by, None);
+        let attempt = (stepping.way, step.name.as_str(), stepping.attempt);
         let record = records::step_ended(&self.facts.run, attempt, ended, &message);
         self.record(record, Ack::Durable).await?;
         failpoint!("outcome.after");
-        self.kind.memory.say(&uid, &step.name, &message);
-        Ok((self.going(started.at, &step.name, &message), AT_ONCE))
+        self.kind.memory.say(&uid, &said_by, &message);
+        Ok((self.going(started.at, &said_by, &message), AT_ONCE))
     }
 
     /// The step as the verified Playbook has it, where the plan does not hold all of it.
-    async fn rendered(&self, plan: &Plan, index: usize) -> Result<Option<Step>, Halt> {
+    async fn rendered(&self, plan: &Plan, index: usize) -> Result<Option<Step>, Obstacle> {
         let step = plan.steps.get(index);
         if !step.is_some_and(|step| step.effect.to_string().contains("\"$hmac\"")) {
             return Ok(None);
@@ -171,8 +191,7 @@ impl Pass<'_> {
             return Ok(steps.get(index).cloned());
         }
         // Another process began it: what is secret is in the Playbook alone, which is verified once more.
-        let steps = self.kind.planner.steps(&facts.run, &facts.spec).await;
-        let steps = steps.map_err(|obstacle| OrchestrationError::Account(obstacle.message))?;
+        let steps = self.kind.planner.steps(&facts.run, &facts.spec).await?;
         let step = steps.get(index).cloned();
         memory.keep_steps(&facts.run.uid, steps);
         Ok(step)
@@ -189,9 +208,37 @@ impl Pass<'_> {
     }
 }
 
+/// Under which name is remembered what it says.
+fn said_by(way: Way, step: &PlannedStep) -> String {
+    match way {
+        Way::Forth => step.name.clone(),
+        Way::Back => undo_of(&step.name),
+    }
+}
+
+/// Why a look at a step has come to nothing.
+enum Trouble {
+    /// What it needs cannot be had, now or ever.
+    Unprepared(Obstacle),
+    /// The API server did not answer.
+    Unanswered(AccountError),
+}
+
+impl From<Obstacle> for Trouble {
+    fn from(obstacle: Obstacle) -> Self {
+        Self::Unprepared(obstacle)
+    }
+}
+
+impl From<AccountError> for Trouble {
+    fn from(error: AccountError) -> Self {
+        Self::Unanswered(error)
+    }
+}
+
 /// What a look at a step comes to: what takes too long has failed, and what is stopped waits.
 fn judged(
-    progress: Result<Progress, AccountError>,
+    progress: Result<Progress, Trouble>,
     late: bool,
     stopped: Option<&(Reason, String)>,
 ) -> Result<Progress, AccountError> {
@@ -202,12 +249,26 @@ fn judged(
     match (progress, stopped) {
         (Ok(Progress::Pending { message, .. }), _) if late => Ok(over(&message)),
         (Ok(progress), _) => Ok(progress),
-        (Err(AccountError::Deposed(_)), Some((_, message))) => Ok(Progress::Pending {
-            after: STOPPED,
-            message: message.clone(),
+        (Err(Trouble::Unprepared(obstacle)), _) if obstacle.verdict == plan::Verdict::Fail => {
+            Ok(Progress::Failed {
+                reason: obstacle.reason,
+                message: obstacle.message,
+            })
+        }
+        (Err(Trouble::Unprepared(obstacle)), _) if late => Ok(over(&obstacle.message)),
+        (Err(Trouble::Unprepared(obstacle)), _) => Ok(Progress::Pending {
+            after: UNPREPARED,
+            message: obstacle.message,
             memory: None,
         }),
-        (Err(error), _) if late => Ok(over(&chain(&error))),
-        (Err(error), _) => Err(error),
+        (Err(Trouble::Unanswered(error)), _) if late => Ok(over(&chain(&error))),
+        (Err(Trouble::Unanswered(AccountError::Deposed(_))), Some((_, message))) => {
+            Ok(Progress::Pending {
+                after: STOPPED,
+                message: message.clone(),
+                memory: None,
+            })
+        }
+        (Err(Trouble::Unanswered(error)), _) => Err(error),
     }
 }

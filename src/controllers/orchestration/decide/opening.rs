@@ -10,8 +10,8 @@ use super::{
     Ask, Decision, LONGEST_DOUBT, LONGEST_WAIT, Wait, again, finish, told,
 };
 use crate::{
-    api::v1alpha1::{Mode, PlanVerdict},
-    controllers::planner::Made,
+    api::v1alpha1::{Gate, Mode, PlanVerdict},
+    controllers::{planner::Made, settling::is_open},
     domain::{
         plan::{Obstacle, Verdict},
         reason::Reason,
@@ -68,7 +68,17 @@ fn ask(facts: &Facts, made: &Made) -> Decision {
         requested_by: shaped_by(facts),
         records: vec![records::requested(facts), records::planned(facts, made)],
         plan_only: facts.spec.mode == Some(Mode::PlanOnly),
+        outdated: outdated(facts, made),
     }))
+}
+
+/// What was planned has changed since somebody was to be asked about it.
+fn outdated(facts: &Facts, made: &Made) -> Vec<Gate> {
+    let others = facts
+        .gates
+        .iter()
+        .filter(|gate| is_open(gate) && gate.spec.subject.plan_digest != made.digest.as_str());
+    others.cloned().collect()
 }
 
 /// No run goes back to choosing a Playbook, so one that has none is not told to be further than that.

@@ -62,6 +62,7 @@ pub(in super::super) fn made(steps: usize) -> Made {
         bytes,
         steps: Vec::new(),
         approval: vec![serde_json::from_value(rules).unwrap()],
+        seen: Vec::new(),
     }
 }
 
@@ -127,6 +128,7 @@ pub(in super::super) fn facts(spec: OrchestrationSpec, history: History, look: L
         spec,
         status: OrchestrationStatus::default(),
         history: Ok(history),
+        gates: Vec::new(),
         look,
     }
 }
@@ -141,7 +143,7 @@ pub(in super::super) fn planning(opening: Opening) -> Facts {
 
 fn asked(state: &str, beginning: Option<Beginning>) -> Facts {
     let look = Look::Asked {
-        gate: Some(gate(state)),
+        gate: Some(Box::new(gate(state))),
         beginning: beginning.map(Box::new),
         escalation: None,
     };
@@ -197,6 +199,10 @@ fn told(decision: &Decision) -> String {
                 step.stopped.is_some()
             )
         }
+        Decision::Turn(turn) => format!(
+            "Turn {}",
+            turn.record.details.as_deref().unwrap_or_default()
+        ),
         Decision::Finish(end) => {
             format!("{} {}: {}", end.outcome.as_str(), end.reason, end.message)
         }
@@ -444,11 +450,17 @@ fn a_run_that_has_begun_goes_step_by_step() {
     let mut facts = working(&[], vec![]);
     facts.spec = spec(&json!({"suspend": true}));
     starts(&facts, "Wait Execute Suspended: suspended before step s0");
+    // Its time is what its steps have worked; what it waited for between them is not counted.
     let mut facts = working(&[], vec![]);
     facts.now = at(102 + 60);
+    starts(&facts, "Step 0 1 false");
+    let mut facts = working(&[(intended, first), (good, first)], vec![]);
+    if let Look::Working(Working { plan: Ok(plan), .. }) = &mut facts.look {
+        Arc::make_mut(plan).timeout = 0;
+    }
     starts(
         &facts,
-        "Failed DeadlineExceeded: its time was over before step s0",
+        "Failed DeadlineExceeded: its time was over before step s1",
     );
     let mut facts = working(&[(intended, first)], vec![]);
     facts.now = at(102 + 60);
@@ -464,11 +476,10 @@ fn a_run_that_has_begun_goes_step_by_step() {
 
 #[test]
 fn a_cancelled_run_records_what_it_leaves_open() {
-    let look = |gate| Look::Cancelled { gate };
     let mut facts = facts(
         spec(&json!({"cancel": true, "cancelledBy": "dave"})),
         begun(&[(Event::StepIntended, Some("s0"))]),
-        look(None),
+        Look::Cancelled,
     );
     starts(
         &facts,
@@ -484,7 +495,7 @@ fn a_cancelled_run_records_what_it_leaves_open() {
     );
     assert!(end.stop);
     facts.history = Ok(asked_about());
-    facts.look = look(Some(gate("Open")));
+    facts.gates = vec![gate("Open")];
     starts(
         &facts,
         "Cancelled Cancelled: cancelled by dave before anything was changed",
@@ -492,7 +503,53 @@ fn a_cancelled_run_records_what_it_leaves_open() {
     let Decision::Finish(end) = decide(&facts) else {
         panic!("it ends");
     };
-    assert!(matches!(end.gate, Some((_, Closing::Cancelled))));
+    assert!(matches!(&end.gates[..], [(_, Closing::Cancelled)]));
+}
+
+fn closed(decision: &Decision) -> Vec<Closing> {
+    let Decision::Finish(end) = decision else {
+        panic!("it ends: {decision:?}");
+    };
+    end.gates.iter().map(|(_, closing)| *closing).collect()
+}
+
+#[test]
+fn no_end_leaves_anybody_asked() {
+    // The process ended between the run's end and that of its Gate.
+    let mut facts = facts(spec(&json!({"cancel": true})), asked_about(), Look::Ended);
+    facts.gates = vec![gate("Open"), gate("Superseded")];
+    let ends = |outcome: Outcome| {
+        let mut history = history(&[(Event::RunPlanned, None), (Event::RunFinished, None)]);
+        history.finished.as_mut().unwrap().outcome = Some(outcome);
+        history
+    };
+    for (outcome, expected) in [
+        (Outcome::Cancelled, Closing::Cancelled),
+        (Outcome::Failed, Closing::Superseded),
+    ] {
+        facts.history = Ok(ends(outcome));
+        assert_eq!(closed(&decide(&facts)), [expected], "{outcome:?}");
+    }
+    // It ended between its Gate and the status that would have told of it, and what was planned is not possible any more.
+    let fail = Obstacle::fail(Reason::AccessDenied, "why");
+    facts.spec = spec(&json!({}));
+    facts.history = Ok(asked_about());
+    facts.look = Look::Planning(Box::new(Opening::Planned(Err(vec![fail]))));
+    assert_eq!(closed(&decide(&facts)), [Closing::Superseded]);
+}
+
+#[test]
+fn who_asks_anew_takes_the_old_question_back() {
+    let opening = |steps| Opening::Planned(Ok(Box::new(made(steps))));
+    let mut facts = planning(opening(2));
+    facts.gates = vec![gate("Open"), gate("Cancelled")];
+    let outdated = |facts: &Facts| match decide(facts) {
+        Decision::Ask(ask) => ask.outdated.len(),
+        other => panic!("it asks: {other:?}"),
+    };
+    assert_eq!(outdated(&facts), 0, "it asks about the same plan");
+    facts.look = Look::Planning(Box::new(opening(3)));
+    assert_eq!(outdated(&facts), 1);
 }
 
 pub(in super::super) fn freeze() -> Frozen {

@@ -11,7 +11,7 @@ use crate::{
         },
         planner::Made,
     },
-    domain::{digest::Digest, plan::Obstacle, run::History},
+    domain::{digest::Digest, plan::Obstacle},
 };
 
 /// What has to be known before the next set of rules is asked.
@@ -29,39 +29,6 @@ pub(in crate::controllers::orchestration) enum Escalation {
 }
 
 impl OrchestrationKind {
-    /// The Gate that nobody need decide any more: the newest, whether or not the status tells of it.
-    pub(super) async fn gate_to_close(
-        &self,
-        facts: &Facts,
-        history: &History,
-    ) -> Result<Option<Gate>, OrchestrationError> {
-        let told = self.gate(facts).await?;
-        if told.as_ref().is_some_and(|gate| !escalates(gate)) {
-            return Ok(told);
-        }
-        let untold = self.gate_untold(facts, history, told.as_ref()).await?;
-        Ok(untold.or(told))
-    }
-
-    /// The Gate that was opened, first or after this one, when the process ended before the status could tell of it.
-    async fn gate_untold(
-        &self,
-        facts: &Facts,
-        history: &History,
-        after: Option<&Gate>,
-    ) -> Result<Option<Gate>, OrchestrationError> {
-        let Some(planned) = &history.planned else {
-            return Ok(None);
-        };
-        let set = match after.map(|gate| rule_set(gate, &facts.run, &planned.plan)) {
-            None => 0,
-            Some(Some(before)) => before.saturating_add(1),
-            Some(None) => return Ok(None),
-        };
-        let place = Place::rule_set(set);
-        self.opened(&facts.run, &planned.plan, place).await
-    }
-
     /// What has to be known before the next set of rules is asked; nothing where it is not known which one that would be.
     pub(super) async fn escalation(
         &self,

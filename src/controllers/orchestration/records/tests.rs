@@ -15,9 +15,9 @@ fn of(uid: &str) -> BTreeMap<String, Draft> {
     let mut facts = facts(spec, asked_about(), Look::Settled);
     facts.run.uid = uid.to_owned();
     let (plan, other) = (made(2), made(3));
-    let step = &plan.plan.steps[0];
     let run = &facts.run;
-    let drafts = [
+    let mut drafts = of_steps(&facts, &plan);
+    drafts.extend([
         ("requested", requested(&facts)),
         ("planned", planned(&facts, &plan)),
         ("planned otherwise", planned(&facts, &other)),
@@ -26,18 +26,6 @@ fn of(uid: &str) -> BTreeMap<String, Draft> {
         (
             "frozen by another",
             held(&facts, Reason::Frozen, "g", "why"),
-        ),
-        ("intended", intended(run, &plan.digest, step, 1)),
-        ("intended again", intended(run, &plan.digest, step, 2)),
-        (
-            "intended next",
-            intended(run, &plan.digest, &plan.plan.steps[1], 1),
-        ),
-        ("done", step_ended(run, ("s0", 1), Ok(()), "done")),
-        ("done again", step_ended(run, ("s0", 2), Ok(()), "done")),
-        (
-            "failed",
-            step_ended(run, ("s0", 1), Err(Reason::StepFailed), "why"),
         ),
         ("cancelled", cancelled(&facts, Some("dave"))),
         (
@@ -50,8 +38,58 @@ fn of(uid: &str) -> BTreeMap<String, Draft> {
             ),
         ),
         ("gone", gone(run)),
-    ];
-    drafts.map(|(name, draft)| (name.to_owned(), draft)).into()
+    ]);
+    let named = drafts.into_iter();
+    named
+        .map(|(name, draft)| (name.to_owned(), draft))
+        .collect()
+}
+
+fn of_steps(facts: &Facts, plan: &Made) -> Vec<(&'static str, Draft)> {
+    let (run, step) = (&facts.run, &plan.plan.steps[0]);
+    vec![
+        (
+            "intended",
+            intended(run, &plan.digest, step, (Way::Forth, 1)),
+        ),
+        (
+            "intended again",
+            intended(run, &plan.digest, step, (Way::Forth, 2)),
+        ),
+        (
+            "intended next",
+            intended(run, &plan.digest, &plan.plan.steps[1], (Way::Forth, 1)),
+        ),
+        (
+            "intended back",
+            intended(run, &plan.digest, step, (Way::Back, 1)),
+        ),
+        ("underway", underway(run, "s0", 1, "made")),
+        (
+            "turned",
+            turned(facts, &plan.digest, Reason::StepFailed, "why"),
+        ),
+        (
+            "undone",
+            step_ended(run, (Way::Back, "s0", 1), Ok(()), "done"),
+        ),
+        (
+            "left",
+            step_ended(run, (Way::Back, "s0", 1), Err(Reason::TargetDrifted), "why"),
+        ),
+        (
+            "done",
+            step_ended(run, (Way::Forth, "s0", 1), Ok(()), "done"),
+        ),
+        (
+            "done again",
+            step_ended(run, (Way::Forth, "s0", 2), Ok(()), "done"),
+        ),
+        (
+            "failed",
+            step_ended(run, (Way::Forth, "s0", 1), Err(Reason::StepFailed), "why"),
+        ),
+    ]
 }
 
 fn ids(drafts: &BTreeMap<String, Draft>) -> BTreeMap<String, &String> {

@@ -7,7 +7,11 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff};
 
 use crate::{
     api::v1alpha1::{StepState, StepStatus},
-    domain::{plan::Plan, run::History},
+    controllers::orchestration::decide::undo_of,
+    domain::{
+        plan::Plan,
+        run::{Attempt, History},
+    },
 };
 
 /// What fits into the message of a step.
@@ -48,6 +52,10 @@ pub(super) fn told(
         if let Some(message) = said.get(&step.name) {
             step.message = Some(cut(message, LONGEST_MESSAGE));
         }
+        if let Some(undo) = history.and_then(|history| history.undo(&step.name)) {
+            taken_back(step, undo, said, over);
+            continue;
+        }
         match &attempt.ended {
             None if over => {
                 step.state = StepState::Failed;
@@ -69,6 +77,21 @@ pub(super) fn told(
         }
     }
     Some(steps)
+}
+
+/// A step on the way back.
+fn taken_back(step: &mut StepStatus, undo: &Attempt, said: &BTreeMap<String, String>, over: bool) {
+    if let Some(message) = said.get(&undo_of(&step.name)) {
+        step.message = Some(cut(message, LONGEST_MESSAGE));
+    }
+    step.state = match &undo.ended {
+        Some(ended) if ended.good => StepState::Compensated,
+        None if !over => StepState::Compensating,
+        Some(_) | None => StepState::CompensationFailed,
+    };
+    if let Some(ended) = &undo.ended {
+        step.finished = Some(Time(seconds(ended.at)));
+    }
 }
 
 /// The API server keeps whole seconds.

@@ -219,6 +219,25 @@ fn steps_are_told_by_their_records() {
     );
 }
 
+#[test]
+fn a_gate_that_was_answered_before_the_run_was_stopped_is_told_as_it_is() {
+    let before = of(None, &done(asked(), before_any_effect()));
+    for (state, expected) in [
+        ("Approved", GateState::Approved),
+        ("Open", GateState::Cancelled),
+    ] {
+        let mut facts = facts(spec(&json!({})), before_any_effect(), Look::Cancelled);
+        facts.gates = vec![gate(state)];
+        let mut done = done(
+            ended(Outcome::Cancelled, Reason::Cancelled),
+            before_any_effect(),
+        );
+        done.facts = Arc::new(facts);
+        let over = of(Some(before.clone()), &done);
+        assert_eq!(over.gates.unwrap()[0].state, expected);
+    }
+}
+
 /// The longest words that anybody may say, in letters of several bytes.
 fn largest() -> (OrchestrationStatus, Done) {
     let long = "𝒳é".repeat(3000);

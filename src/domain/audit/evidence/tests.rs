@@ -12,7 +12,7 @@ use crate::domain::{
     },
     digest::Digest,
     document::Document,
-    plan::{Coverage, Plan, PlannedStep, PlaybookRef, Undo},
+    plan::{Coverage, OnFailure, Plan, PlannedStep, PlaybookRef, Undo},
 };
 
 const ORIGIN: &str = "log.example/one";
@@ -28,6 +28,7 @@ fn step(name: &str) -> PlannedStep {
         coverage: Coverage::SchemaOnly,
         timeout: 1000,
         retries: 0,
+        on_failure: OnFailure::Stop,
         targets: Vec::new(),
         effect: json!({"of": name}),
         changes: Vec::new(),
@@ -73,6 +74,7 @@ fn plan_of(uid: &str) -> Plan {
         service_account: "runbook".into(),
         parameters: serde_json::Map::new(),
         timeout: 1000,
+        on_failure: OnFailure::Compensate,
         steps: vec![step("one"), step("two")],
     }
 }

@@ -164,6 +164,27 @@ pub enum Wrong {
         /// The one that failed.
         step: Name,
     },
+    /// A step is begun on the way back.
+    #[error("a step begins after the run turned: what was done is being taken back")]
+    AfterTurn,
+    /// A step is taken back, and the run did not turn.
+    #[error("a step is taken back, and there is no run.turned before this")]
+    NotTurned,
+    /// A run turns that has done nothing.
+    #[error("it turns, and no step of it was begun")]
+    NothingToTakeBack,
+    /// A step is taken back that was not begun.
+    #[error("the step {} is taken back, and was never begun", step.as_str())]
+    UndoOfNothing {
+        /// Which.
+        step: Name,
+    },
+    /// Steps are taken back in another order than the reverse of how they were done.
+    #[error("the step {} is taken back after one that was done before it", step.as_str())]
+    UndoOutOfOrder {
+        /// Which.
+        step: Name,
+    },
     /// A step is done again, though it did not just fail.
     #[error("the step {} is done again, and did not fail just before", step.as_str())]
     StepAgain {

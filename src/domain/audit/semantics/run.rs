@@ -20,6 +20,10 @@ pub(super) struct Run {
     started: Option<Digest>,
     cancelled: bool,
     steps: Vec<Step>,
+    /// It failed, and what it did is taken back.
+    turned: bool,
+    /// The steps that were taken back, in that order.
+    undone: Vec<Step>,
     end: Option<End>,
 }
 
@@ -41,6 +45,19 @@ enum State {
     Intended,
     Succeeded,
     Failed,
+}
+
+impl Step {
+    fn is_good(&self) -> bool {
+        self.state == State::Succeeded
+    }
+}
+
+fn still_open(step: &Step) -> Wrong {
+    Wrong::StillOpen {
+        step: step.name.clone(),
+        attempt: step.attempt,
+    }
 }
 
 impl Run {
@@ -90,8 +107,17 @@ impl Run {
             Event::RunStarted => wrongs.extend(self.start(fact)),
             Event::RunCancelled => self.cancelled = true,
             Event::StepIntended => wrongs.extend(self.intend(fact)),
-            Event::StepSucceeded => wrongs.extend(self.come_out(fact, State::Succeeded)),
-            Event::StepFailed => wrongs.extend(self.come_out(fact, State::Failed)),
+            Event::StepUnderway => wrongs.extend(come_out(&mut self.steps, fact, State::Intended)),
+            Event::StepSucceeded => {
+                wrongs.extend(come_out(&mut self.steps, fact, State::Succeeded));
+            }
+            Event::StepFailed => wrongs.extend(come_out(&mut self.steps, fact, State::Failed)),
+            Event::RunTurned => wrongs.extend(self.turn(fact)),
+            Event::UndoIntended => wrongs.extend(self.intend_undo(fact)),
+            Event::UndoSucceeded => {
+                wrongs.extend(come_out(&mut self.undone, fact, State::Succeeded));
+            }
+            Event::UndoFailed => wrongs.extend(come_out(&mut self.undone, fact, State::Failed)),
             Event::RunFinished => wrongs.extend(self.finish(fact)),
             Event::RunGone => self.end = Some(End::Gone),
             _ => {}
@@ -102,7 +128,14 @@ impl Run {
     /// After its end nothing is recorded of a run but stops that come late; and where only its object is gone, what became
     /// of the effect that was under way.
     fn may_follow_end(&self, fact: &Fact, late: bool) -> bool {
-        let outcome = matches!(fact.code, Event::StepSucceeded | Event::StepFailed);
+        let outcome = matches!(
+            fact.code,
+            Event::StepUnderway
+                | Event::StepSucceeded
+                | Event::StepFailed
+                | Event::UndoSucceeded
+                | Event::UndoFailed
+        );
         match self.end {
             None => true,
             Some(_) if late => !is_forward(fact.code),
@@ -112,8 +145,9 @@ impl Run {
     }
 
     fn open(&self) -> Option<&Step> {
-        let last = self.steps.last();
-        last.filter(|step| step.state == State::Intended)
+        let last = [self.steps.last(), self.undone.last()];
+        let mut last = last.into_iter().flatten();
+        last.find(|step| step.state == State::Intended)
     }
 
     /// The next people are asked about a plan that was made, and before it begins.
@@ -148,6 +182,21 @@ impl Run {
         let (Some(name), Some(attempt)) = (&fact.step, fact.attempt) else {
             return vec![Wrong::NoStep];
         };
+        let mut wrongs = self.not_under_way(fact);
+        if self.turned {
+            wrongs.push(Wrong::AfterTurn);
+        }
+        wrongs.extend(self.out_of_order(name, attempt));
+        self.steps.push(Step {
+            name: name.clone(),
+            attempt,
+            state: State::Intended,
+        });
+        wrongs
+    }
+
+    /// What speaks against an effect of any kind.
+    fn not_under_way(&self, fact: &Fact) -> Vec<Wrong> {
         let mut wrongs = Vec::new();
         match (&self.started, &fact.plan_digest) {
             (None, _) => wrongs.push(Wrong::NotStarted),
@@ -159,8 +208,42 @@ impl Run {
         if self.cancelled {
             wrongs.push(Wrong::AfterCancel);
         }
-        wrongs.extend(self.out_of_order(name, attempt));
-        self.steps.push(Step {
+        wrongs
+    }
+
+    fn turn(&mut self, fact: &Fact) -> Vec<Wrong> {
+        let mut wrongs = self.not_under_way(fact);
+        if self.steps.is_empty() {
+            wrongs.push(Wrong::NothingToTakeBack);
+        }
+        wrongs.extend(self.open().map(still_open));
+        self.turned = true;
+        wrongs
+    }
+
+    /// What was done is taken back in reverse order, each step once, and nothing after one that could not be.
+    fn intend_undo(&mut self, fact: &Fact) -> Vec<Wrong> {
+        let (Some(name), Some(attempt)) = (&fact.step, fact.attempt) else {
+            return vec![Wrong::NoStep];
+        };
+        let mut wrongs = self.not_under_way(fact);
+        if !self.turned {
+            wrongs.push(Wrong::NotTurned);
+        }
+        let place = |name: &Name| self.steps.iter().position(|step| step.name == *name);
+        let step = name.clone();
+        match (place(name), self.undone.last()) {
+            (None, _) => wrongs.push(Wrong::UndoOfNothing { step }),
+            (_, Some(open)) if open.state == State::Intended => wrongs.push(still_open(open)),
+            (_, Some(last)) if last.state == State::Failed => wrongs.push(Wrong::AfterFailure {
+                step: last.name.clone(),
+            }),
+            (here, Some(last)) if here >= place(&last.name) => {
+                wrongs.push(Wrong::UndoOutOfOrder { step });
+            }
+            _ => {}
+        }
+        self.undone.push(Step {
             name: name.clone(),
             attempt,
             state: State::Intended,
@@ -173,12 +256,7 @@ impl Run {
     fn out_of_order(&self, name: &Name, attempt: u32) -> Option<Wrong> {
         let step = name.clone();
         let expected = match self.steps.last() {
-            Some(open) if open.state == State::Intended => {
-                return Some(Wrong::StillOpen {
-                    step: open.name.clone(),
-                    attempt: open.attempt,
-                });
-            }
+            Some(open) if open.state == State::Intended => return Some(still_open(open)),
             Some(last) if last.state == State::Failed && last.name == *name => {
                 last.attempt.saturating_add(1)
             }
@@ -199,30 +277,9 @@ impl Run {
         })
     }
 
-    fn come_out(&mut self, fact: &Fact, state: State) -> Option<Wrong> {
-        let (Some(name), Some(attempt)) = (&fact.step, fact.attempt) else {
-            return Some(Wrong::NoStep);
-        };
-        let open = self.steps.iter_mut().find(|step| {
-            step.state == State::Intended && step.name == *name && step.attempt == attempt
-        });
-        match open {
-            Some(step) => {
-                step.state = state;
-                None
-            }
-            None => Some(Wrong::NoIntent {
-                step: name.clone(),
-                attempt,
-            }),
-        }
-    }
-
     fn finish(&mut self, fact: &Fact) -> Vec<Wrong> {
-        let open = self
-            .steps
-            .iter()
-            .filter(|step| step.state == State::Intended);
+        let steps = self.steps.iter().chain(&self.undone);
+        let open = steps.filter(|step| step.state == State::Intended);
         let mut wrongs: Vec<_> = open
             .map(|step| Wrong::Unfinished {
                 step: step.name.clone(),
@@ -236,6 +293,7 @@ impl Run {
         }
         self.end = Some(End::Finished);
         self.steps = Vec::new();
+        self.undone = Vec::new();
         self.planned = Vec::new();
         wrongs
     }
@@ -251,6 +309,16 @@ impl Run {
                 "it was never planned"
             }
             Outcome::Planned | Outcome::Joined if started || began() => "it began",
+            Outcome::Succeeded | Outcome::Failed if self.turned => "it was being taken back",
+            Outcome::Compensated if !self.undone.iter().any(Step::is_good) => {
+                "nothing was taken back"
+            }
+            Outcome::Compensated if !self.undone.iter().all(Step::is_good) => {
+                "not everything was taken back"
+            }
+            Outcome::CompensationFailed if self.undone.iter().all(Step::is_good) => {
+                "nothing that was to be taken back was left"
+            }
             Outcome::Succeeded => {
                 // Only the last attempt at a step counts, and a failed one is the last of all.
                 let last = self.steps.last()?;
@@ -264,6 +332,25 @@ impl Run {
     }
 }
 
+fn come_out(steps: &mut [Step], fact: &Fact, state: State) -> Option<Wrong> {
+    let (Some(name), Some(attempt)) = (&fact.step, fact.attempt) else {
+        return Some(Wrong::NoStep);
+    };
+    let open = steps.iter_mut().find(|step| {
+        step.state == State::Intended && step.name == *name && step.attempt == attempt
+    });
+    match open {
+        Some(step) => {
+            step.state = state;
+            None
+        }
+        None => Some(Wrong::NoIntent {
+            step: name.clone(),
+            attempt,
+        }),
+    }
+}
+
 /// What has to be on record before it happens.
 pub(super) fn is_forward(code: Event) -> bool {
     matches!(
@@ -273,5 +360,7 @@ pub(super) fn is_forward(code: Event) -> bool {
             | Event::RunEscalated
             | Event::RunStarted
             | Event::StepIntended
+            | Event::RunTurned
+            | Event::UndoIntended
     )
 }

@@ -127,6 +127,35 @@ const FAILED: &str = "
     step.failed a step=one try=1
     run.finished a came=Failed";
 
+const COMPENSATED: &str = "
+    run.requested a
+    run.planned a plan=p
+    gate.approved g plan=p by=d
+    run.started a plan=p gate=g
+    step.intended a plan=p step=one try=1
+    step.succeeded a step=one try=1
+    step.intended a plan=p step=two try=1
+    step.underway a step=two try=1
+    step.failed a step=two try=1
+    run.turned a plan=p came=StepFailed
+    undo.intended a plan=p step=two try=1
+    undo.succeeded a step=two try=1
+    undo.intended a plan=p step=one try=1
+    undo.succeeded a step=one try=1
+    run.finished a came=Compensated";
+
+const LEFT: &str = "
+    run.requested a
+    run.planned a plan=p
+    gate.approved g plan=p by=d
+    run.started a plan=p gate=g
+    step.intended a plan=p step=one try=1
+    step.succeeded a step=one try=1
+    run.turned a plan=p came=DeadlineExceeded
+    undo.intended a plan=p step=one try=1
+    undo.failed a step=one try=1
+    run.finished a came=CompensationFailed";
+
 const CANCELLED: &str = "
     run.requested a
     run.planned a plan=p
@@ -173,8 +202,18 @@ fn good_histories_are_good() {
          gate.approved g plan=p by=d \n run.started b plan=q gate=h \n run.started a plan=p gate=g
          step.intended a step=one try=1 \n step.intended b step=one try=1 \n step.succeeded b step=one try=1
          run.finished b came=Succeeded \n step.succeeded a step=one try=1 \n run.finished a came=Succeeded",
+        // Another vote came between the record and the status, and what it came to was counted anew.
+        "run.requested a \n run.planned a plan=p \n gate.approved g plan=p by=d \n gate.rejected g plan=p by=e
+         run.finished a came=Rejected",
+        "run.requested a \n run.planned a plan=p \n gate.rejected g plan=p by=e \n gate.approved g plan=p by=d
+         gate.approved g plan=p by=d,f \n run.started a plan=p gate=g \n run.finished a came=Succeeded",
+        "run.requested a \n run.planned a plan=p \n gate.approved g plan=p by=d \n run.cancelled a
+         run.finished a came=Cancelled \n gate.cancelled g plan=p",
     ];
-    for history in [HEALED, FAILED, CANCELLED, LAPSED].iter().chain(&others) {
+    for history in [HEALED, FAILED, COMPENSATED, LEFT, CANCELLED, LAPSED]
+        .iter()
+        .chain(&others)
+    {
         assert_eq!(wrongs(&lines(history)), [], "{history}");
         // Whatever is not at its end yet is good as well.
         let all = lines(history);

@@ -124,9 +124,7 @@ fn any_facts() -> impl Strategy<Value = Facts> {
             let look = match standing(&spec, &status, &history) {
                 Standing::Settled => Look::Settled,
                 Standing::Ended => Look::Ended,
-                Standing::Cancelled => Look::Cancelled {
-                    gate: there.then(|| gate("Open")),
-                },
+                Standing::Cancelled => Look::Cancelled,
                 Standing::Planning if spec.playbook_ref.is_none() && !suspend => {
                     Look::Planning(Box::new(Opening::NoPlaybook))
                 }
@@ -135,7 +133,7 @@ fn any_facts() -> impl Strategy<Value = Facts> {
                 }
                 Standing::Planning => Look::Planning(Box::new(opening)),
                 Standing::Asked => Look::Asked {
-                    gate: there.then(|| gate(state)),
+                    gate: there.then(|| Box::new(gate(state))),
                     beginning: waits_for_people(&spec)
                         .is_none()
                         .then(|| Box::new(beginning)),
@@ -167,7 +165,7 @@ proptest! {
         let decision = decide(&facts);
         prop_assert_eq!(told(&decision), told(&decide(&facts)));
         match &decision {
-            Decision::Settled | Decision::Hold(_) | Decision::Step(_) => {}
+            Decision::Settled | Decision::Hold(_) | Decision::Step(_) | Decision::Turn(_) => {}
             Decision::Wait(wait) => {
                 prop_assert!(stage.may_become(wait.stage), "{stage:?} {wait:?}");
                 prop_assert!(!wait.message.is_empty());

@@ -21,7 +21,7 @@ fn of_set(set: u32, state: &str) -> Gate {
 fn expired(escalation: Escalation) -> Facts {
     let mut facts = asked("Expired", None);
     facts.look = Look::Asked {
-        gate: Some(of_set(0, "Expired")),
+        gate: Some(Box::new(of_set(0, "Expired"))),
         beginning: None,
         escalation: Some(escalation),
     };
@@ -115,7 +115,7 @@ fn what_a_policy_approved_begins_only_if_the_verified_playbook_says_so() {
         beginning.made = Some(Ok(made));
         let mut facts = asked("Approved", None);
         facts.look = Look::Asked {
-            gate: Some(lapsed()),
+            gate: Some(Box::new(lapsed())),
             beginning: Some(Box::new(beginning)),
             escalation: None,
         };
@@ -127,7 +127,7 @@ fn what_a_policy_approved_begins_only_if_the_verified_playbook_says_so() {
     }
     let mut voted = begins(Some(OnTimeout::Approve));
     voted.look = Look::Asked {
-        gate: Some(of_set(0, "Approved")),
+        gate: Some(Box::new(of_set(0, "Approved"))),
         beginning: Some(Box::new(whole())),
         escalation: None,
     };

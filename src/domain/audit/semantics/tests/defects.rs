@@ -1,6 +1,6 @@
 //! Floor 0, tests: what can be wrong with a history, where that is found out, and in which words. No rule of another file.
 
-use super::{CANCELLED, FAILED, HEALED};
+use super::{CANCELLED, COMPENSATED, FAILED, HEALED, LEFT};
 
 /// A history with one line changed, or with one more; where that is found out, and in which words.
 pub(super) struct Defect {
@@ -31,6 +31,92 @@ pub(super) const fn defect(
 
 /// A history with one line changed.
 pub(super) const DEFECTS: &[Defect] = &[
+    // The way back.
+    defect(COMPENSATED, 9, "", 9, "there is no run.turned before this"),
+    defect(
+        COMPENSATED,
+        9,
+        "step.intended a plan=p step=two try=2",
+        10,
+        "there is no run.turned before this",
+    ),
+    defect(
+        COMPENSATED,
+        10,
+        "undo.intended a plan=p step=three try=1",
+        10,
+        "the step three is taken back, and was never begun",
+    ),
+    defect(
+        COMPENSATED,
+        10,
+        "undo.intended a plan=q step=two try=1",
+        10,
+        "which is not the one recorded before",
+    ),
+    defect(
+        COMPENSATED,
+        11,
+        "",
+        11,
+        "begins while two has no outcome (attempt 1)",
+    ),
+    defect(
+        COMPENSATED,
+        11,
+        "undo.failed a step=two try=1",
+        12,
+        "begins after two failed",
+    ),
+    defect(
+        COMPENSATED,
+        12,
+        "undo.intended a plan=p step=two try=1",
+        12,
+        "the step two is taken back after one that was done before it",
+    ),
+    defect(
+        COMPENSATED,
+        13,
+        "",
+        13,
+        "the run ends, and the step one has no outcome",
+    ),
+    defect(
+        COMPENSATED,
+        14,
+        "run.finished a came=Succeeded",
+        14,
+        "it was being taken back",
+    ),
+    defect(
+        COMPENSATED,
+        14,
+        "run.finished a came=Failed",
+        14,
+        "it was being taken back",
+    ),
+    defect(
+        COMPENSATED,
+        14,
+        "run.finished a came=CompensationFailed",
+        14,
+        "nothing that was to be taken back was left",
+    ),
+    defect(
+        LEFT,
+        9,
+        "run.finished a came=Compensated",
+        9,
+        "nothing was taken back",
+    ),
+    defect(
+        LEFT,
+        8,
+        "",
+        8,
+        "the run ends, and the step one has no outcome",
+    ),
     // What is missing.
     defect(HEALED, 0, "", 0, "no run.requested before this"),
     defect(HEALED, 1, "", 2, "no run.planned before this"),
@@ -340,6 +426,34 @@ pub(super) const DEFECTS: &[Defect] = &[
 /// A history with one line more.
 pub(super) const ADDED: &[Defect] = &[
     defect(
+        COMPENSATED,
+        10,
+        "step.intended a plan=p step=three try=1",
+        10,
+        "a step begins after the run turned",
+    ),
+    defect(
+        COMPENSATED,
+        4,
+        "run.turned a plan=p came=DeadlineExceeded",
+        4,
+        "it turns, and no step of it was begun",
+    ),
+    defect(
+        COMPENSATED,
+        7,
+        "step.underway a step=one try=1",
+        7,
+        "there is no step.intended of attempt 1 before it that had none",
+    ),
+    defect(
+        HEALED,
+        9,
+        "run.turned a plan=p came=StepFailed",
+        9,
+        "begins while two has no outcome",
+    ),
+    defect(
         HEALED,
         11,
         "step.intended a plan=p step=three try=1",
@@ -376,12 +490,28 @@ pub(super) const ADDED: &[Defect] = &[
     ),
     defect(
         HEALED,
-        3,
+        4,
         "gate.superseded g",
-        3,
+        4,
         "gate.approved is on record before this",
     ),
-    defect(HEALED, 3, "gate.approved g plan=q by=f", 3, "settled again"),
+    defect(HEALED, 4, "gate.approved g plan=p by=f", 4, "settled again"),
+    defect(HEALED, 4, "gate.cancelled g plan=p", 4, "settled again"),
+    // Until a run begins with it, the newest count is what counts.
+    defect(
+        HEALED,
+        3,
+        "gate.rejected g plan=p by=f",
+        4,
+        "the Gate uid-g, whose record says gate.rejected",
+    ),
+    defect(
+        HEALED,
+        3,
+        "gate.approved g plan=q by=f",
+        4,
+        "the Gate uid-g, which was approved for sha256:",
+    ),
     defect(
         HEALED,
         4,
