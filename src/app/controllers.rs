@@ -27,6 +27,7 @@ use crate::{
         planner::Planner,
         playbook::PlaybookKind,
         pulse::Pulse,
+        retention::{PlaybookName, Retention},
         trust_policy::TrustPolicyKind,
         verification::Verification,
     },
@@ -142,6 +143,7 @@ impl Controllers {
             shelf,
             Arc::clone(&shared.metrics),
         );
+        let (retention, uncounted) = Retention::new();
         let orchestrations = Runs {
             shared: shared.clone(),
             ledger: ledger.clone(),
@@ -149,6 +151,8 @@ impl Controllers {
             planner: Planner::new((client.clone(), accounts), verification.clone(), keys),
             pulse: pulses.orchestrations,
             settled,
+            retention: Arc::clone(&retention),
+            uncounted,
         };
         let judged = async {
             // Judged without its policies, a Playbook would be called untrusted that is not.
@@ -156,7 +160,7 @@ impl Controllers {
                 () = policies.settled() => {}
                 _ = stop.wait_for(|stop| *stop) => {}
             }
-            let kind = PlaybookKind::new(ledger, verification);
+            let kind = PlaybookKind::new(ledger, verification, retention);
             let wakes = stream::select(changes(policies.changes()), changes(set_backs));
             let (all, pulse) = (Api::all(client), pulses.playbooks);
             let playbooks = harness::run(kind, all, shared, pulse, wakes, stop.clone());
@@ -179,6 +183,9 @@ struct Runs {
     pulse: Arc<Pulse>,
     /// Runs whose Gate the watch spoke of.
     settled: mpsc::UnboundedReceiver<gate::RunName>,
+    retention: Arc<Retention>,
+    /// Playbooks whose finished runs are to be counted.
+    uncounted: mpsc::UnboundedReceiver<PlaybookName>,
 }
 
 impl Runs {
@@ -196,7 +203,9 @@ impl Runs {
             metrics: Arc::clone(&self.shared.metrics),
             wakes,
             loose,
+            retention: self.retention,
         });
+        let tidier = kind.tidier(self.uncounted).run(stop.clone());
         let sweeper = kind.sweeper(found_loose).run(stop.clone());
         let freezes = freezes::keep(client.clone(), self.ledger, kind.waker(), stop.clone());
         let by_gate = listened(self.settled).map(|(namespace, name)| run_named(&namespace, &name));
@@ -209,7 +218,7 @@ impl Runs {
             stream::select(by_gate, by_name),
             stop,
         );
-        future::join3(runs, sweeper, freezes).await;
+        future::join4(runs, sweeper, freezes, tidier).await;
     }
 }
 

@@ -5,6 +5,7 @@ mod asking;
 mod back;
 mod escalating;
 mod opening;
+mod retiring;
 mod working;
 
 use std::{sync::Arc, time::Duration};
@@ -14,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 pub(super) use asking::waits_for_people;
 pub(super) use back::undo_of;
 pub(super) use escalating::{Escalate, Next};
+pub(super) use retiring::{Retire, finished_at, is_due, over_at};
 
 use super::{
     gather::{Facts, Frozen, Look},
@@ -85,6 +87,8 @@ pub(super) fn standing(
 pub(super) enum Decision {
     /// Nothing; it has come to its end.
     Settled,
+    /// It has come to its end long ago, and is deleted.
+    Retire(Box<Retire>),
     /// It cannot be known or recorded now.
     Hold(ledger::Refusal),
     /// Somebody or something else has to act.
@@ -222,6 +226,7 @@ pub(super) fn decide(facts: &Facts) -> Decision {
     };
     match &facts.look {
         Look::Settled => Decision::Settled,
+        Look::Retiring(found) => retiring::retiring(found),
         Look::Ended => ended(facts, history),
         Look::Cancelled => cancelled(facts, history),
         Look::Planning(opening) => opening::planning(facts, opening),

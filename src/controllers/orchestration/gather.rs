@@ -5,6 +5,7 @@ mod beginning;
 mod escalating;
 mod gates;
 mod past;
+mod retiring;
 
 use std::sync::Arc;
 
@@ -13,11 +14,12 @@ use k8s_openapi::jiff;
 use kube::ResourceExt as _;
 
 pub(super) use escalating::Escalation;
+pub(super) use retiring::Retiring;
 
 use self::escalating::escalates;
 use super::{
     OrchestrationError, OrchestrationKind,
-    decide::{Standing, standing, waits_for_people},
+    decide::{Standing, is_due, standing, waits_for_people},
 };
 use crate::{
     adapters::{clock, kube::error::chain, ledger, steps::only_looks},
@@ -42,6 +44,8 @@ pub struct Facts {
     pub(super) run: RunRef,
     /// Which version of its spec.
     pub(super) generation: u64,
+    /// Which version of all of it.
+    pub(super) version: String,
     /// When it was asked for.
     pub(super) created: Timestamp,
     /// What is wanted.
@@ -50,6 +54,8 @@ pub struct Facts {
     pub(super) status: OrchestrationStatus,
     /// What its records say.
     pub(super) history: Result<History, ledger::Refusal>,
+    /// It has come to its end, and its Playbook keeps fewer finished runs.
+    pub(super) too_many: bool,
     /// All its Gates, where one may be open that its status does not tell of.
     pub(super) gates: Vec<Gate>,
     /// What was looked at besides.
@@ -61,6 +67,8 @@ pub struct Facts {
 pub(super) enum Look {
     /// Nothing: it has come to its end, or nothing can be known.
     Settled,
+    /// It has come to its end, and its time is over.
+    Retiring(Retiring),
     /// Nothing: its records tell of its end.
     Ended,
     /// Nothing: it is cancelled.
@@ -245,6 +253,8 @@ impl OrchestrationKind {
                 .generation
                 .and_then(|generation| generation.try_into().ok())
                 .unwrap_or_default(),
+            version: object.resource_version().unwrap_or_default(),
+            too_many: false,
             created: object.creation_timestamp().map_or(now, |time| time.0),
             spec: object.spec.clone(),
             history: Ok(History::default()),
@@ -254,6 +264,13 @@ impl OrchestrationKind {
         };
         // The records of what has come to its end are not asked for again and again.
         if facts.status.outcome.is_some() {
+            facts.too_many = self.memory.is_one_too_many(&facts.run.uid);
+            if is_due(&facts) {
+                match self.retiring(&facts).await {
+                    Ok(retiring) => facts.look = Look::Retiring(retiring),
+                    Err(refusal) => facts.history = Err(refusal),
+                }
+            }
             return Ok(facts);
         }
         facts.history = self.history(&facts).await?;

@@ -6,7 +6,9 @@ mod decide;
 mod gather;
 mod status;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 
 pub use act::{Done, PlaybookError};
 pub use decide::{Decision, Judgement};
@@ -14,6 +16,7 @@ pub use gather::Facts;
 
 use super::{
     harness::{Failure, Kind},
+    retention::Retention,
     verification::Verification,
 };
 use crate::{
@@ -27,14 +30,16 @@ use crate::{
 pub struct PlaybookKind {
     ledger: Ledger,
     verification: Verification,
+    retention: Arc<Retention>,
 }
 
 impl PlaybookKind {
-    /// One that records into this log.
-    pub fn new(ledger: Ledger, verification: Verification) -> Self {
+    /// One that records into this log, and tells how many finished runs a verified Playbook keeps.
+    pub fn new(ledger: Ledger, verification: Verification, retention: Arc<Retention>) -> Self {
         Self {
             ledger,
             verification,
+            retention,
         }
     }
 }
@@ -66,7 +71,7 @@ impl Kind for PlaybookKind {
         decision: Decision,
         _fence: &dyn Leadership,
     ) -> Result<Done, PlaybookError> {
-        Ok(act::act(decision, &self.ledger).await)
+        Ok(act::act(decision, &self.ledger, &self.retention).await)
     }
 
     fn status(&self, object: &RawPlaybook, pass: Result<&Done, &Failure>) -> PlaybookStatus {
@@ -83,5 +88,12 @@ impl Kind for PlaybookKind {
 
     fn conditions(status: &PlaybookStatus) -> &[Condition] {
         status.conditions.as_deref().unwrap_or_default()
+    }
+
+    fn heard(&self, meta: &ObjectMeta, gone: bool) {
+        if gone && let (Some(namespace), Some(name)) = (&meta.namespace, &meta.name) {
+            self.retention
+                .keeps((namespace.clone(), name.clone()), None);
+        }
     }
 }

@@ -165,7 +165,7 @@ proptest! {
         let decision = decide(&facts);
         prop_assert_eq!(told(&decision), told(&decide(&facts)));
         match &decision {
-            Decision::Settled | Decision::Hold(_) | Decision::Step(_) | Decision::Turn(_) => {}
+            Decision::Settled | Decision::Retire(_) | Decision::Hold(_) | Decision::Step(_) | Decision::Turn(_) => {}
             Decision::Wait(wait) => {
                 prop_assert!(stage.may_become(wait.stage), "{stage:?} {wait:?}");
                 prop_assert!(!wait.message.is_empty());
