@@ -29,6 +29,7 @@ use crate::{
         planner::Planner,
         playbook::PlaybookKind,
         pulse::Pulse,
+        retention::{PlaybookName, Retention},
         trust_policy::TrustPolicyKind,
         verification::Verification,
     },
@@ -151,6 +152,7 @@ impl Controllers {
         );
         let clients = (client.clone(), accounts);
         let (changed, playbooks_changed) = mpsc::unbounded_channel();
+        let (retention, uncounted) = Retention::new();
         let orchestrations = Runs {
             shared: shared.clone(),
             ledger: ledger.clone(),
@@ -161,6 +163,8 @@ impl Controllers {
             pulse: pulses.orchestrations,
             settled,
             namespace_limit,
+            retention: Arc::clone(&retention),
+            uncounted,
         };
         let judged = async {
             // Judged without its policies, a Playbook would be called untrusted that is not.
@@ -168,7 +172,7 @@ impl Controllers {
                 () = policies.settled() => {}
                 _ = stop.wait_for(|stop| *stop) => {}
             }
-            let kind = PlaybookKind::new(ledger, verification, changed);
+            let kind = PlaybookKind::new(ledger, verification, (changed, retention));
             let wakes = stream::select(changes(policies.changes()), changes(set_backs));
             let (all, pulse) = (Api::all(client), pulses.playbooks);
             let playbooks = harness::run(kind, all, shared, pulse, wakes, stop.clone());
@@ -195,6 +199,9 @@ struct Runs {
     /// Runs whose Gate the watch spoke of.
     settled: mpsc::UnboundedReceiver<gate::RunName>,
     namespace_limit: u32,
+    retention: Arc<Retention>,
+    /// Playbooks whose finished runs are to be counted.
+    uncounted: mpsc::UnboundedReceiver<PlaybookName>,
 }
 
 impl Runs {
@@ -214,7 +221,9 @@ impl Runs {
             namespace_limit: self.namespace_limit,
             wakes,
             loose,
+            retention: self.retention,
         });
+        let tidier = kind.tidier(self.uncounted).run(stop.clone());
         let sweeper = kind.sweeper(found_loose).run(stop.clone());
         let choosing = together(self.playbooks_changed, kind.chooser(), stop.clone());
         let freezes = freezes::keep(client.clone(), self.ledger, kind.waker(), stop.clone());
@@ -228,7 +237,8 @@ impl Runs {
             stream::select(by_gate, by_name),
             stop,
         );
-        future::join4(runs, sweeper, freezes, choosing).await;
+        let beside = future::join(choosing, tidier);
+        future::join4(runs, sweeper, freezes, beside).await;
     }
 }
 

@@ -4,13 +4,14 @@
 mod beginning;
 mod escalating;
 mod joining;
+mod retiring;
 mod stepping;
 
 use std::{sync::Arc, time::Duration};
 
 use super::{
     OrchestrationError, OrchestrationKind,
-    decide::{Ask, Decision, Finish, Join, Own, Turn, Wait},
+    decide::{Ask, Decision, Finish, Join, Own, Turn, Wait, over_at},
     gather::{Facts, Planned},
     records,
 };
@@ -110,8 +111,9 @@ pub(super) async fn act(
         Decision::Settled => {
             // Who joined in its last moment has made it be remembered once more.
             kind.memory.forget(&facts.run.uid);
-            Ok((Told::Settled, Verdict::Settled))
+            Ok((Told::Settled, pass.settled()))
         }
+        Decision::Retire(retire) => pass.retire(*retire).await,
         Decision::Hold(refusal) => Err(Halt::Held(refusal)),
         Decision::Wait(wait) => Ok(pass.wait(*wait).await),
         Decision::Own(own) => pass.own(own).await,
@@ -337,6 +339,20 @@ impl Pass<'_> {
         Ok(())
     }
 
+    /// What has ended is looked at again when its time is over; and once its status tells of it, it is counted.
+    fn settled(&self) -> Verdict {
+        let (facts, kind) = (&self.facts, self.kind);
+        if facts.status.outcome.is_some()
+            && kind.memory.counts(&facts.run.uid)
+            && let Some(playbook) = &facts.spec.playbook_ref
+        {
+            let namespace = facts.run.namespace.clone();
+            kind.retention.ended((namespace, playbook.name.clone()));
+        }
+        let over = over_at(facts).filter(|over| *over > facts.now);
+        Verdict::until(over, Reason::Succeeded, facts.now)
+    }
+
     /// Metrics, and whoever waits for what this run had.
     fn ended(&self, from: Stage, outcome: Outcome) {
         let metrics = &self.kind.metrics;
@@ -346,6 +362,7 @@ impl Pass<'_> {
             metrics.stage_took(Stage::Execute, clock::now().duration_since(started.at));
         }
         self.kind.memory.forget(&self.facts.run.uid);
+        self.kind.memory.is_uncounted(&self.facts.run.uid);
         self.kind.wake_waiting();
     }
 }

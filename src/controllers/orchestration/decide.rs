@@ -8,6 +8,7 @@ mod escalating;
 mod foreign;
 mod joining;
 mod opening;
+mod retiring;
 mod wait;
 mod working;
 
@@ -20,6 +21,7 @@ pub(super) use back::undo_of;
 pub(super) use escalating::{Escalate, Next};
 pub(super) use foreign::is_foreign;
 pub(super) use joining::{Beside, Join, Own, beside, incident_of};
+pub(super) use retiring::{Retire, finished_at, is_due, over_at};
 pub(super) use wait::Wait;
 
 use ending::{cancelled, ended, finish};
@@ -107,6 +109,8 @@ fn is_allowed(status: &OrchestrationStatus, history: &History) -> bool {
 pub(super) enum Decision {
     /// Nothing; it has come to its end.
     Settled,
+    /// It has come to its end long ago, and is deleted.
+    Retire(Box<Retire>),
     /// It cannot be known or recorded now.
     Hold(ledger::Refusal),
     /// Somebody or something else has to act.
@@ -201,6 +205,7 @@ pub(super) fn decide(facts: &Facts) -> Decision {
     };
     match &facts.look {
         Look::Settled => Decision::Settled,
+        Look::Retiring(found) => retiring::retiring(found),
         Look::Ended { planned } => ended(facts, history, planned.as_deref()),
         Look::Cancelled => cancelled(facts, history),
         Look::Allowed { beginning } => asking::allowed(facts, history, beginning.as_deref()),

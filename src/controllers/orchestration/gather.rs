@@ -7,6 +7,7 @@ mod gates;
 mod opening;
 mod past;
 mod remains;
+mod retiring;
 
 use std::sync::Arc;
 
@@ -15,11 +16,12 @@ use k8s_openapi::jiff;
 use kube::ResourceExt as _;
 
 pub(super) use escalating::Escalation;
+pub(super) use retiring::Retiring;
 
 use self::escalating::escalates;
 use super::{
     OrchestrationError, OrchestrationKind,
-    decide::{Standing, is_foreign, standing, waits_for_people},
+    decide::{Standing, is_due, is_foreign, standing, waits_for_people},
 };
 use crate::{
     adapters::{clock, kube::error::chain, ledger, steps::only_looks},
@@ -27,7 +29,7 @@ use crate::{
         self as api, Gate, GateState, Orchestration, OrchestrationSpec, OrchestrationStatus,
         Suggestion,
     },
-    controllers::planner::Made,
+    controllers::{planner::Made, settling::is_open},
     domain::{
         plan::{Obstacle, Plan, RunRef},
         run::History,
@@ -47,6 +49,8 @@ pub struct Facts {
     pub(super) run: RunRef,
     /// Which version of its spec.
     pub(super) generation: u64,
+    /// Which version of all of it.
+    pub(super) version: String,
     /// When it was asked for.
     pub(super) created: Timestamp,
     /// What is wanted.
@@ -55,6 +59,8 @@ pub struct Facts {
     pub(super) status: OrchestrationStatus,
     /// What its records say.
     pub(super) history: Result<History, ledger::Refusal>,
+    /// It has come to its end, and its Playbook keeps fewer finished runs.
+    pub(super) too_many: bool,
     /// All its Gates, where one may be open that its status does not tell of.
     pub(super) gates: Vec<Gate>,
     /// The name of the run that it joined, if its end is told by its records alone.
@@ -72,6 +78,8 @@ pub struct Facts {
 pub(super) enum Look {
     /// Nothing: it has come to its end, or nothing can be known.
     Settled,
+    /// It has come to its end, and its time is over.
+    Retiring(Retiring),
     /// Its records tell of its end; what is left of it, if all that was to come of it was a plan.
     Ended { planned: Option<Box<Planned>> },
     /// Nothing: it is cancelled.
@@ -204,6 +212,12 @@ impl Facts {
         state.filter(|state| *state != GateState::Open)
     }
 
+    /// Whether this Gate was looked at and is open.
+    pub(super) fn asks_still(&self, uid: &str) -> bool {
+        let mut gates = self.gates.iter();
+        gates.any(|gate| gate.metadata.uid.as_deref() == Some(uid) && is_open(gate))
+    }
+
     /// How long ago it was asked for.
     pub(super) fn age(&self) -> SignedDuration {
         self.now.duration_since(self.created)
@@ -260,6 +274,8 @@ impl OrchestrationKind {
                 .generation
                 .and_then(|generation| generation.try_into().ok())
                 .unwrap_or_default(),
+            version: object.resource_version().unwrap_or_default(),
+            too_many: false,
             created: object.creation_timestamp().map_or(now, |time| time.0),
             spec: object.spec.clone(),
             history: Ok(History::default()),
@@ -272,6 +288,13 @@ impl OrchestrationKind {
         };
         // The records of what has come to its end are not asked for again and again.
         if facts.status.outcome.is_some() {
+            facts.too_many = self.memory.is_one_too_many(&facts.run.uid);
+            if is_due(&facts) {
+                match self.retiring(&facts).await {
+                    Ok(retiring) => facts.look = Look::Retiring(retiring),
+                    Err(refusal) => facts.history = Err(refusal),
+                }
+            }
             return Ok(facts);
         }
         facts.history = self.history(&facts).await?;

@@ -42,6 +42,8 @@ pub(super) fn status(
     let amended = |drafts| Some(conditions::amend(&standing, drafts, generation, now));
     let done = match pass {
         Ok(done) => done,
+        // Whatever keeps a finished run from being deleted changes nothing of what it came to.
+        Err(_) if before.outcome.is_some() => return before,
         Err(failure) => {
             return OrchestrationStatus {
                 conditions: amended(failed(failure)),
@@ -57,6 +59,7 @@ pub(super) fn status(
                 ..before
             };
         }
+        Told::Held(_) if before.outcome.is_some() => return before,
         Told::Held(refusal) => {
             return OrchestrationStatus {
                 conditions: amended(unrecorded(refusal)),

@@ -144,7 +144,7 @@ impl Semantics {
         let mut wrongs = run.take(record);
         match fact.code {
             Event::RunStarted => wrongs.extend(self.not_allowed(&uid, fact, &run)),
-            Event::RunEscalated => wrongs.extend(self.not_expired(fact)),
+            Event::RunEscalated => wrongs.extend(self.not_expired(&uid, fact)),
             _ => {}
         }
         if has_twice(&fact.decisions) {
@@ -212,9 +212,12 @@ impl Semantics {
     }
 
     /// What a run lacks that has the next set of rules asked: a Gate whose deadline has passed on record before it.
-    fn not_expired(&self, fact: &Fact) -> Option<Wrong> {
-        let gate = fact.gate.as_ref().and_then(|uid| self.gates.get(uid));
-        let settled = gate.map(|gate| gate.settled);
+    fn not_expired(&mut self, run: &Name, fact: &Fact) -> Option<Wrong> {
+        let gate = fact.gate.as_ref().and_then(|uid| self.gates.get_mut(uid));
+        let settled = gate.map(|gate| {
+            gate.used_by.get_or_insert_with(|| run.clone());
+            gate.settled
+        });
         (settled != Some(Event::GateExpired)).then(|| Wrong::NotExpired {
             gate: fact.gate.clone(),
             settled,

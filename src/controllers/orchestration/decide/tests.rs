@@ -2,6 +2,7 @@
 
 mod anything;
 mod deadlines;
+mod retiring;
 
 use std::collections::BTreeMap;
 
@@ -139,6 +140,8 @@ pub(in super::super) fn facts(spec: OrchestrationSpec, history: History, look: L
             uid: "u".into(),
         },
         generation: 1,
+        version: "7".to_owned(),
+        too_many: false,
         created: at(100),
         spec,
         status: OrchestrationStatus::default(),
@@ -191,6 +194,7 @@ fn whole() -> Beginning {
 fn told(decision: &Decision) -> String {
     match decision {
         Decision::Settled => "Settled".to_owned(),
+        Decision::Retire(_) => "Retire".to_owned(),
         Decision::Hold(refusal) => format!("Hold {}", refusal.reason),
         Decision::Wait(wait) => {
             format!(

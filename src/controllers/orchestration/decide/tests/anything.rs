@@ -179,6 +179,7 @@ proptest! {
         prop_assert_eq!(told(&decision), told(&decide(&facts)));
         match &decision {
             Decision::Settled
+            | Decision::Retire(_)
             | Decision::Hold(_)
             | Decision::Step(_)
             | Decision::Turn(_)
