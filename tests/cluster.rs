@@ -32,5 +32,6 @@ mod cluster_signing;
 mod cluster_sourced;
 mod cluster_steps;
 mod cluster_story;
+mod cluster_time;
 mod cluster_unknown;
 mod support;

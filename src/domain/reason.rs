@@ -196,6 +196,8 @@ reasons! {
     AwaitingRelease,
     /// The right people approved exactly this plan.
     Approved,
+    /// Nobody decided in time, nobody was against it, and the signed Playbook approves it then.
+    ApprovedByPolicy,
     /// Somebody who may decide rejected it.
     Rejected,
     /// Not enough people decided in time.

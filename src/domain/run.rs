@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     audit::{
         event::Event,
-        record::{Name, Record},
+        record::{Fact, Name, Record},
     },
     digest::Digest,
     reason::Reason,
@@ -45,6 +45,8 @@ pub struct PlannedAs {
     pub plan: Digest,
     /// When it was made.
     pub at: Timestamp,
+    /// The document that it was made from.
+    pub playbook: Option<Digest>,
 }
 
 /// The beginning of the execution.
@@ -54,6 +56,8 @@ pub struct Started {
     pub plan: Digest,
     /// When it began.
     pub at: Timestamp,
+    /// What it was allowed by, in a word.
+    pub by: Option<Reason>,
 }
 
 /// The way back.
@@ -137,6 +141,17 @@ impl Way {
     }
 }
 
+impl Finished {
+    fn of(fact: &Fact, at: Timestamp) -> Self {
+        let word = fact.outcome.as_ref();
+        Self {
+            outcome: word.and_then(|word| Outcome::parse(word.as_str())),
+            reason: reason(fact.reason.as_ref()),
+            at,
+        }
+    }
+}
+
 impl History {
     /// Of the records of one run, oldest first, each with its index.
     pub fn of<'a>(records: impl IntoIterator<Item = (u64, &'a Record)>) -> Self {
@@ -155,22 +170,17 @@ impl History {
         match fact.code {
             Event::RunRequested => self.requested = true,
             Event::RunPlanned => {
-                self.planned = fact.plan_digest.clone().map(|plan| PlannedAs { plan, at });
+                let playbook = fact.playbook_digest.clone();
+                let plan = fact.plan_digest.clone();
+                self.planned = plan.map(|plan| PlannedAs { plan, at, playbook });
             }
             Event::RunStarted => {
-                self.started = fact.plan_digest.clone().map(|plan| Started { plan, at });
+                let by = reason(fact.outcome.as_ref());
+                let plan = fact.plan_digest.clone();
+                self.started = plan.map(|plan| Started { plan, at, by });
             }
             Event::RunCancelled => self.cancelled = true,
-            Event::RunFinished => {
-                let word = fact.outcome.as_ref();
-                let outcome = word.and_then(|word| Outcome::parse(word.as_str()));
-                let reason = reason(fact.reason.as_ref());
-                self.finished = Some(Finished {
-                    outcome,
-                    reason,
-                    at,
-                });
-            }
+            Event::RunFinished => self.finished = Some(Finished::of(fact, at)),
             Event::RunTurned => {
                 let reason = reason(fact.outcome.as_ref());
                 self.turned = Some(Turned { reason, at });
@@ -193,9 +203,11 @@ impl History {
             | Event::PlaybookReset
             | Event::PolicyReady
             | Event::PolicyRefused
+            | Event::RunEscalated
             | Event::RunHeld
             | Event::RunGone
             | Event::GateApproved
+            | Event::GateAllowed
             | Event::GateRejected
             | Event::GateExpired
             | Event::GateSuperseded

@@ -1,6 +1,7 @@
 //! Floor 3: what is done about a run: records first, then what they are about. Each pass does one thing, and each thing can
 //! be repeated: ids of records, names of objects and locks are the same for whoever goes on.
 
+mod escalating;
 mod stepping;
 
 use std::{sync::Arc, time::Duration};
@@ -60,6 +61,8 @@ pub(super) enum Told {
         config_map: String,
         gate: Box<Gate>,
     },
+    /// The next people are asked, because the deadline of those before has passed.
+    Escalated { expired: Box<Gate>, gate: Box<Gate> },
     /// It goes on.
     Going { message: String },
     /// It has come to its end.
@@ -99,6 +102,7 @@ pub(super) async fn act(
         Decision::Hold(refusal) => Err(Halt::Held(refusal)),
         Decision::Wait(wait) => Ok(pass.wait(*wait).await),
         Decision::Ask(ask) => pass.ask(*ask).await,
+        Decision::Escalate(escalate) => pass.escalate(*escalate).await,
         Decision::Begin(begin) => pass.begin(*begin).await,
         Decision::Step(stepping) => pass.step(*stepping).await,
         Decision::Turn(turn) => pass.turn(*turn).await,
@@ -232,10 +236,7 @@ impl Pass<'_> {
             };
             return Ok((told, Verdict::Settled));
         }
-        let gate = self
-            .kind
-            .open_gate(&ask, self.facts.now, self.fence)
-            .await?;
+        let gate = self.ask_set(&ask.made, &ask.requested_by, 0).await?;
         let took = clock::now().duration_since(self.facts.now);
         self.kind.metrics.run_planned(took);
         let told = Told::Asked {

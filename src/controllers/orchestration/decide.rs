@@ -3,6 +3,7 @@
 
 mod asking;
 mod back;
+mod escalating;
 mod foreign;
 mod opening;
 mod working;
@@ -13,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 
 pub(super) use asking::waits_for_people;
 pub(super) use back::undo_of;
+pub(super) use escalating::{Escalate, Next};
 pub(super) use foreign::is_foreign;
 
 use super::{
@@ -91,6 +93,8 @@ pub(super) enum Decision {
     Wait(Box<Wait>),
     /// People are to be asked about this plan.
     Ask(Box<Ask>),
+    /// The next people are to be asked, because the deadline of those before has passed.
+    Escalate(Box<Escalate>),
     /// What was approved begins.
     Begin(Box<Begin>),
     /// A step is begun or gone on with, or taken back.
@@ -234,7 +238,13 @@ pub(super) fn decide(facts: &Facts) -> Decision {
         ),
         Look::Asked {
             gate: Some(gate),
+            escalation: Some(escalation),
+            ..
+        } => escalating::expired(facts, gate, escalation),
+        Look::Asked {
+            gate: Some(gate),
             beginning,
+            ..
         } if is_foreign(facts, gate, beginning.as_deref()) => finish(
             facts,
             Stage::Approve,
@@ -245,6 +255,7 @@ pub(super) fn decide(facts: &Facts) -> Decision {
         Look::Asked {
             gate: Some(gate),
             beginning,
+            ..
         } => asking::asked(facts, gate, beginning.as_deref()),
         Look::Working(working) => working::working_on(facts, history, working),
     }

@@ -2,6 +2,7 @@
 //! that is the domain's and `decide`'s to say. Reads and dry runs only.
 
 mod beginning;
+mod escalating;
 mod gates;
 mod past;
 mod remains;
@@ -12,6 +13,9 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::jiff;
 use kube::ResourceExt as _;
 
+pub(super) use escalating::Escalation;
+
+use self::escalating::escalates;
 use super::{
     OrchestrationError, OrchestrationKind,
     decide::{Standing, is_foreign, standing, waits_for_people},
@@ -72,6 +76,8 @@ pub(super) enum Look {
         gate: Option<Box<Gate>>,
         /// What has to be known before an approved plan begins.
         beginning: Option<Box<Beginning>>,
+        /// What has to be known before the next people are asked.
+        escalation: Option<Escalation>,
     },
     /// It has begun.
     Working(Working),
@@ -263,25 +269,40 @@ impl OrchestrationKind {
             Standing::Cancelled => Look::Cancelled,
             Standing::Planning => Look::Planning(Box::new(self.opening(&facts).await?)),
             Standing::Asked => {
-                let gate = self.gate(&facts).await?;
-                let beginning = match &gate {
-                    Some(gate) if may_begin(&facts.spec, gate) => {
-                        Some(Box::new(self.beginning(&facts, gate).await?))
-                    }
-                    _ => None,
-                };
-                let foreign = |gate: &Gate| is_foreign(&facts, gate, beginning.as_deref());
-                if gate.as_ref().is_none_or(foreign) {
-                    facts.gates = self.gates(&facts.run).await?;
-                }
-                Look::Asked {
-                    gate: gate.map(Box::new),
-                    beginning,
-                }
+                let (look, gates) = self.asked(&facts).await?;
+                facts.gates.extend(gates);
+                look
             }
             Standing::Executing => Look::Working(self.working(&facts, history).await?),
         };
         Ok(facts)
+    }
+
+    /// What is known of a run about which people are asked, and its other Gates where they matter.
+    async fn asked(&self, facts: &Facts) -> Result<(Look, Vec<Gate>), OrchestrationError> {
+        let gate = self.gate(facts).await?;
+        let beginning = match &gate {
+            Some(gate) if may_begin(&facts.spec, gate) => {
+                Some(Box::new(self.beginning(facts, gate).await?))
+            }
+            _ => None,
+        };
+        let foreign = |gate: &Gate| is_foreign(facts, gate, beginning.as_deref());
+        let gates = if gate.as_ref().is_none_or(foreign) {
+            self.gates(&facts.run).await?
+        } else {
+            Vec::new()
+        };
+        let escalation = match &gate {
+            Some(gate) if escalates(gate) => self.escalation(facts, gate).await?,
+            _ => None,
+        };
+        let look = Look::Asked {
+            gate: gate.map(Box::new),
+            beginning,
+            escalation,
+        };
+        Ok((look, gates))
     }
 
     async fn opening(&self, facts: &Facts) -> Result<Opening, OrchestrationError> {

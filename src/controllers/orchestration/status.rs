@@ -1,22 +1,25 @@
 //! Floor 3: what a run's status says. Pure; the only place that builds its conditions.
 
+mod gates;
 mod steps;
 
 use jiff::Timestamp;
 use k8s_openapi::jiff;
-use kube::ResourceExt as _;
 
+pub(super) use gates::waited_for;
+
+use self::gates::{approval, end_gates, of_gate, settle_gates, tell_gate};
 use super::{
     act::{Done, Told},
     decide::Wait,
-    gather::Facts,
+    gather::{Facts, Planned},
 };
 use crate::{
     api::{
         conditions::{self, ConditionStatus, ConditionType, Draft},
         v1alpha1::{
-            self as api, AuditRange, CoverageCount, Gate, GateState, GateSummary, Orchestration,
-            OrchestrationStatus, PlanSummary, PlanVerdict,
+            self as api, AuditRange, CoverageCount, GateState, Orchestration, OrchestrationStatus,
+            PlanSummary, PlanVerdict,
         },
     },
     controllers::{
@@ -71,7 +74,11 @@ pub(super) fn status(
                 ..before
             };
         }
-        Told::Waiting(_) | Told::Asked { .. } | Told::Going { .. } | Told::Ended { .. } => {}
+        Told::Waiting(_)
+        | Told::Asked { .. }
+        | Told::Escalated { .. }
+        | Told::Going { .. }
+        | Told::Ended { .. } => {}
     }
     let drafts = drafts(&before, &done.told, &done.facts);
     let told = told(before, done);
@@ -111,6 +118,11 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
             status.steps = Some(steps::pending(&made.plan));
             status.gates = Some(vec![of_gate(gate)]);
         }
+        Told::Escalated { expired, gate } => {
+            status.stage = Some(api::Stage::Approve);
+            tell_gate(&mut status, expired);
+            tell_gate(&mut status, gate);
+        }
         Told::Going { .. } => {
             status.stage = Some(api::Stage::Execute);
             settle_gates(&mut status, GateState::Approved);
@@ -129,24 +141,23 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
                 status.plan = Some(unmade(*verdict, message));
             }
             if let Some(planned) = planned {
-                status.plan = Some(match &planned.kept {
-                    Some((plan, config_map)) => summary(&planned.digest, plan, config_map),
-                    None => gone(&planned.digest),
-                });
-                let plan = planned.kept.as_ref();
-                status.steps = plan.map(|(plan, _)| steps::pending(plan));
+                tell_planned(&mut status, planned);
             }
-            let begun = history.is_some_and(|history| history.started.is_some());
-            for gate in status.gates.iter_mut().flatten() {
-                if let Some(state) = done.facts.gate_settled(&gate.uid) {
-                    gate.state = state;
-                }
-            }
-            settle_gates(&mut status, gate_at_end(*outcome, begun));
+            end_gates(&mut status, &done.facts, *outcome);
             status.steps = steps::told(status.steps, history, &done.said, true);
         }
     }
     status
+}
+
+/// The plan of a run that was only to be planned.
+fn tell_planned(status: &mut OrchestrationStatus, planned: &Planned) {
+    status.plan = Some(match &planned.kept {
+        Some((plan, config_map)) => summary(&planned.digest, plan, config_map),
+        None => gone(&planned.digest),
+    });
+    let plan = planned.kept.as_ref();
+    status.steps = plan.map(|(plan, _)| steps::pending(plan));
 }
 
 fn audit(history: Option<&History>, recorded: Option<(u64, u64)>) -> Option<AuditRange> {
@@ -160,42 +171,6 @@ fn audit(history: Option<&History>, recorded: Option<(u64, u64)>) -> Option<Audi
         first: first.try_into().ok()?,
         last: last.try_into().ok()?,
     })
-}
-
-fn gate_at_end(outcome: Outcome, begun: bool) -> GateState {
-    if begun {
-        return GateState::Approved;
-    }
-    match outcome {
-        Outcome::Rejected => GateState::Rejected,
-        Outcome::Expired => GateState::Expired,
-        Outcome::Cancelled => GateState::Cancelled,
-        Outcome::Superseded
-        | Outcome::Failed
-        | Outcome::Succeeded
-        | Outcome::Compensated
-        | Outcome::CompensationFailed
-        | Outcome::Planned
-        | Outcome::Joined => GateState::Superseded,
-    }
-}
-
-/// Gates that were open are settled with the run.
-fn settle_gates(status: &mut OrchestrationStatus, state: GateState) {
-    for gate in status.gates.iter_mut().flatten() {
-        if gate.state == GateState::Open {
-            gate.state = state;
-        }
-    }
-}
-
-fn of_gate(gate: &Gate) -> GateSummary {
-    let state = gate.status.as_ref().and_then(|status| status.state);
-    GateSummary {
-        name: gate.name_any(),
-        uid: gate.uid().unwrap_or_default(),
-        state: state.unwrap_or(GateState::Open),
-    }
 }
 
 fn summary(digest: &Digest, plan: &Plan, config_map: &str) -> PlanSummary {
@@ -256,14 +231,20 @@ fn drafts(before: &OrchestrationStatus, told: &Told, facts: &Facts) -> Vec<Draft
     let planned = plan.and_then(|plan| plan.summary.as_deref());
     match told {
         Told::Same | Told::Settled | Told::Held(_) => Vec::new(),
-        Told::Waiting(wait) => waits(wait, before),
+        Told::Waiting(wait) => waits(wait, before, facts),
         Told::Asked { made, gate, .. } => under_way(
             Reason::AwaitingApproval,
             &waited_for(gate),
             Some(&plan::summary(&made.plan)),
             None,
         ),
-        Told::Going { message } => under_way(Reason::Running, message, planned, Some(true)),
+        Told::Escalated { gate, .. } => {
+            let message = format!("nobody decided in time; {}", waited_for(gate));
+            under_way(Reason::AwaitingApproval, &message, planned, None)
+        }
+        Told::Going { message } => {
+            under_way(Reason::Running, message, planned, Some(approval(facts)))
+        }
         Told::Ended {
             outcome,
             reason,
@@ -281,7 +262,7 @@ fn drafts(before: &OrchestrationStatus, told: &Told, facts: &Facts) -> Vec<Draft
     }
 }
 
-fn waits(wait: &Wait, before: &OrchestrationStatus) -> Vec<Draft> {
+fn waits(wait: &Wait, before: &OrchestrationStatus, facts: &Facts) -> Vec<Draft> {
     // The words that were written when it was planned: others would be another write.
     let plan = before.plan.as_ref().filter(|plan| plan.digest.is_some());
     let planned = plan.and_then(|plan| plan.summary.as_deref());
@@ -289,7 +270,7 @@ fn waits(wait: &Wait, before: &OrchestrationStatus) -> Vec<Draft> {
         wait.reason,
         &wait.message,
         planned,
-        wait.approved.then_some(true),
+        wait.approved.then(|| approval(facts)),
     )
 }
 
@@ -298,14 +279,11 @@ fn under_way(
     reason: Reason,
     message: &str,
     planned: Option<&str>,
-    approved: Option<bool>,
+    approved: Option<Draft>,
 ) -> Vec<Draft> {
     let unknown = |kind| Draft::new(kind, ConditionStatus::Unknown, reason, message);
     let planned = planned.map_or_else(|| unknown(ConditionType::Planned), is_planned);
-    let approved = match approved {
-        Some(true) => is_approved(),
-        Some(false) | None => unknown(ConditionType::Approved),
-    };
+    let approved = approved.unwrap_or_else(|| unknown(ConditionType::Approved));
     vec![
         unknown(ConditionType::Ready),
         Draft::new(
@@ -326,15 +304,6 @@ fn is_planned(summary: &str) -> Draft {
         ConditionStatus::True,
         Reason::Planned,
         summary,
-    )
-}
-
-fn is_approved() -> Draft {
-    Draft::new(
-        ConditionType::Approved,
-        ConditionStatus::True,
-        Reason::Approved,
-        "the right people approved exactly this plan",
     )
 }
 
@@ -365,29 +334,13 @@ fn ended(
         None => said(ConditionType::Planned, false, reason),
     });
     drafts.push(if begun {
-        is_approved()
+        approval(facts)
     } else {
         said(ConditionType::Approved, false, reason)
     });
     let succeeded = outcome == Outcome::Succeeded;
     drafts.push(said(ConditionType::Succeeded, succeeded, reason));
     drafts
-}
-
-/// Who is asked, and until when. It does not tell who has answered: each answer would be another write.
-pub(super) fn waited_for(gate: &Gate) -> String {
-    let rules = gate.spec.rules.iter().map(|rule| match rule.min {
-        1 => rule.role.clone(),
-        min => format!("{min} of {}", rule.role),
-    });
-    let rules: Vec<String> = rules.collect();
-    let until = gate.spec.deadline.as_ref();
-    let until = until.map_or_else(String::new, |deadline| format!(" until {}", deadline.0));
-    format!(
-        "Gate {} waits for {}{until}: neuralops diff, then approve or reject",
-        gate.name_any(),
-        rules.join(" and ")
-    )
 }
 
 fn stage(stage: Stage) -> api::Stage {

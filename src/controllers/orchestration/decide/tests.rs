@@ -1,6 +1,7 @@
 //! Floor 3, tests: what follows from where a run stands and what was found.
 
 mod anything;
+mod deadlines;
 
 use std::collections::BTreeMap;
 
@@ -157,6 +158,7 @@ fn asked(state: &str, beginning: Option<Beginning>) -> Facts {
     let look = Look::Asked {
         gate: Some(Box::new(gate(state))),
         beginning: beginning.map(Box::new),
+        escalation: None,
     };
     let mut facts = facts(spec(&json!({})), asked_about(), look);
     facts.status.stage = Some(crate::api::v1alpha1::Stage::Approve);
@@ -194,7 +196,14 @@ fn told(decision: &Decision) -> String {
             )
         }
         Decision::Ask(ask) => format!("Ask {}", if ask.plan_only { "nobody" } else { "people" }),
-        Decision::Begin(_) => "Begin".to_owned(),
+        Decision::Escalate(escalate) => match &escalate.next {
+            Next::Opened(gate) => format!("Tells of {}", gate.metadata.name.as_deref().unwrap()),
+            Next::Asks { ordinal, .. } => format!("Asks set {ordinal}"),
+        },
+        Decision::Begin(begin) => {
+            let by = begin.record.fact.outcome.as_ref().unwrap().as_str();
+            format!("Begin {by}")
+        }
         Decision::Step(step) => {
             format!(
                 "Step {} {} {}",
@@ -361,6 +370,7 @@ fn a_settled_gate_ends_the_run_or_begins_it() {
     gone.look = Look::Asked {
         gate: None,
         beginning: None,
+        escalation: None,
     };
     starts(&gone, "Failed GateGone");
 }

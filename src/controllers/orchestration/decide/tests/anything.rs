@@ -137,6 +137,7 @@ fn any_facts() -> impl Strategy<Value = Facts> {
                     beginning: waits_for_people(&spec)
                         .is_none()
                         .then(|| Box::new(beginning)),
+                    escalation: None,
                 },
                 Standing::Executing => Look::Working(Working {
                     plan: if there {
@@ -170,7 +171,9 @@ proptest! {
                 prop_assert!(!wait.message.is_empty());
                 prop_assert!(!wait.approved || wait.stage != Stage::DryRun, "{wait:?}");
             }
-            Decision::Ask(_) => prop_assert!(stage.may_become(Stage::Approve), "{stage:?}"),
+            Decision::Ask(_) | Decision::Escalate(_) => {
+                prop_assert!(stage.may_become(Stage::Approve), "{stage:?}");
+            }
             Decision::Begin(begin) => {
                 prop_assert!(stage.may_become(Stage::Execute), "{stage:?}");
                 prop_assert_eq!(&begin.made.digest, &made(2).digest);
