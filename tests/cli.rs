@@ -150,6 +150,24 @@ fn every_playbook_sample_is_good() {
 }
 
 #[test]
+fn every_sample_of_a_runbook_is_good_and_lets_the_operator_act_by_the_role_that_is_printed() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/samples/playbooks");
+    let mut samples = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let namespace = path.file_name().unwrap().to_str().unwrap();
+        let playbook = path.join("playbook.yaml");
+        let answer = neuralops(&["playbook", "lint", "-f", playbook.to_str().unwrap()]);
+        assert_eq!(answer.code, Some(0), "{namespace}: {}", answer.err);
+        let granted = fs::read_to_string(path.join("rbac.yaml")).unwrap();
+        let printed = neuralops(&["role", "runner", "healer", "-n", namespace]).out;
+        assert!(granted.ends_with(&printed), "{namespace}: {granted}");
+        samples += 1;
+    }
+    assert_eq!(samples, 6);
+}
+
+#[test]
 fn the_linter_names_every_error_with_its_place_and_exits_with_1() {
     let bad = tempfile::NamedTempFile::new().unwrap();
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(SAMPLE)).unwrap();

@@ -1,6 +1,12 @@
 //! Each step kind against a real API server, through the library: planned, done, done once more, refused, drifted; always in
 //! the playbook's own name, and with the operator's own credential behind it.
 
+mod delete;
+mod drain;
+mod nodes;
+mod notify;
+mod rollout_undo;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -26,7 +32,8 @@ use neuralops::{
 use serde_json::{Map, Value, json};
 
 use crate::support::{
-    AuditEvent, Cluster, Namespace, allowed, api, bind, core, create, eventually, grant, need, rule,
+    AuditEvent, Cluster, Namespace, allowed, api, bind, core, create, eventually, grant,
+    grant_everywhere, need, rule,
 };
 
 const SOON: Duration = Duration::from_secs(30);
@@ -92,7 +99,7 @@ impl Scene {
         create(admin, account).await.expect("created");
         Self {
             cluster,
-            account: Account::new(cluster.operator().await, ns, "runbook").expect("names"),
+            account: Account::new(cluster.operator_once().await, ns, "runbook").expect("names"),
             run: RunRef {
                 namespace: ns.to_owned(),
                 name: "run".to_owned(),
@@ -150,6 +157,15 @@ impl Scene {
     }
 
     async fn forecast(&self, step: &Value) -> Result<Forecast, Obstacle> {
+        self.forecast_after(step, &[]).await
+    }
+
+    /// The same for a step that comes after these.
+    async fn forecast_after(
+        &self,
+        step: &Value,
+        earlier: &[PlannedStep],
+    ) -> Result<Forecast, Obstacle> {
         let step: Step = serde_json::from_value(step.clone()).expect("a step");
         let planning = Planning {
             account: &self.account,
@@ -159,7 +175,7 @@ impl Scene {
             veil: &self.veil,
             cel: &self.cel,
             installation: &self.installation,
-            earlier: &[],
+            earlier,
         };
         kind_of(&step).expect("a kind").plan(&step, &planning).await
     }
@@ -176,7 +192,11 @@ impl Scene {
     }
 
     async fn planned(&self, step: Value) -> Planned {
-        let forecast = self.forecast(&step).await.expect("planned");
+        self.planned_after(step, &[]).await
+    }
+
+    async fn planned_after(&self, step: Value, earlier: &[PlannedStep]) -> Planned {
+        let forecast = self.forecast_after(&step, earlier).await.expect("planned");
         let rendered: Step = serde_json::from_value(step).expect("a step");
         let planned = PlannedStep {
             name: rendered.name.clone(),
@@ -219,29 +239,59 @@ impl Scene {
         underway: bool,
         fence: bool,
     ) -> Result<Progress, AccountError> {
+        let asked = Asked {
+            attempt,
+            underway,
+            fence,
+            ..Asked::default()
+        };
+        self.ask(planned, asked).await
+    }
+
+    async fn ask(&self, planned: &Planned, asked: Asked) -> Result<Progress, AccountError> {
         let began = Timestamp::from_second(1_000).expect("a time");
         let running = Running {
             account: &self.account,
             plan: &planned.plan,
             digest: &planned.digest,
             step: &planned.plan.steps[0],
-            attempt,
-            underway,
+            attempt: asked.attempt,
+            underway: asked.underway,
             refused: false,
             began,
             now: began,
-            memory: None,
+            memory: asked.remembers.then_some(began),
             looked: None,
             rendered: Some(&planned.rendered),
             veil: &self.veil,
             cel: &self.cel,
             installation: &self.installation,
-            fence: &Fence(fence),
+            fence: &Fence(asked.fence),
         };
-        kind_of(&planned.rendered)
-            .expect("a kind")
-            .run(&running)
-            .await
+        let kind = kind_of(&planned.rendered).expect("a kind");
+        if asked.back {
+            kind.undo(&running).await
+        } else {
+            kind.run(&running).await
+        }
+    }
+
+    /// The step is taken back.
+    async fn taken_back(&self, planned: &Planned) {
+        let progress = self.ask(planned, Asked::back()).await;
+        let progress = progress.expect("an answer");
+        assert!(matches!(progress, Progress::Done { .. }), "{progress:?}");
+    }
+
+    /// The step is not taken back, since somebody has changed something.
+    async fn left_as_it_is(&self, planned: &Planned) -> String {
+        match self.ask(planned, Asked::back()).await.expect("an answer") {
+            Progress::Failed { reason, message } => {
+                assert_eq!(reason, Reason::TargetDrifted, "{message}");
+                message
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     async fn done(&self, planned: &Planned) {
@@ -257,6 +307,31 @@ impl Scene {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    /// What the step waits for.
+    async fn waits(&self, planned: &Planned) -> String {
+        match self.pass(planned, 1, false, true).await.expect("an answer") {
+            Progress::Pending { message, .. } => message,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Looks at the step again until it has come to its end.
+    async fn until_done(&self, planned: &Planned) {
+        eventually("the step is done", SOON, async || {
+            match self.pass(planned, 1, false, true).await {
+                Ok(Progress::Done { .. }) => Ok(()),
+                Ok(Progress::Failed { reason, message }) => panic!("{reason:?}: {message}"),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+    }
+
+    async fn is_there(&self, kind: &str, name: &str) -> bool {
+        let objects = api(self.namespace.admin(), kind, &self.run.namespace);
+        objects.get_opt(name).await.expect("an answer").is_some()
     }
 
     /// What was asked in the account's name since then, and was no dry run.
@@ -284,6 +359,36 @@ impl Scene {
             }
         })
         .await
+    }
+}
+
+/// How a step is asked.
+struct Asked {
+    attempt: u32,
+    underway: bool,
+    remembers: bool,
+    fence: bool,
+    back: bool,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self {
+            attempt: 1,
+            underway: false,
+            remembers: false,
+            fence: true,
+            back: false,
+        }
+    }
+}
+
+impl Asked {
+    fn back() -> Self {
+        Self {
+            back: true,
+            ..Self::default()
+        }
     }
 }
 

@@ -4,13 +4,20 @@
 
 mod apply;
 mod check;
+mod cordon;
+mod delete;
+mod drain;
 mod http;
 mod job;
 mod landing;
 mod look;
+mod node;
+mod notify;
 mod patch;
 mod rollout_restart;
+mod rollout_undo;
 mod scale;
+mod uncordon;
 mod veil;
 mod wait;
 mod write;
@@ -72,15 +79,21 @@ pub trait StepKind: Send + Sync {
 }
 
 /// Every kind that this version plans and runs.
-const KINDS: [&dyn StepKind; 8] = [
+const KINDS: [&dyn StepKind; 14] = [
     &apply::Apply,
     &patch::Patch,
     &scale::Scale,
     &rollout_restart::RolloutRestart,
+    &rollout_undo::RolloutUndo,
+    &delete::Delete,
+    &cordon::Cordon,
+    &uncordon::Uncordon,
+    &drain::Drain,
     &job::Job,
     &http::Http,
     &wait::Wait,
     &check::Check,
+    &notify::Notify,
 ];
 
 /// How soon to look again at first.

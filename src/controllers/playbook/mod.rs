@@ -6,7 +6,8 @@ mod decide;
 mod gather;
 mod status;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
+use tokio::sync::mpsc;
 
 pub use act::{Done, PlaybookError};
 pub use decide::{Decision, Judgement};
@@ -27,14 +28,20 @@ use crate::{
 pub struct PlaybookKind {
     ledger: Ledger,
     verification: Verification,
+    changed: mpsc::UnboundedSender<String>,
 }
 
 impl PlaybookKind {
-    /// One that records into this log.
-    pub fn new(ledger: Ledger, verification: Verification) -> Self {
+    /// One that records into this log, and tells in which namespace a Playbook changed.
+    pub fn new(
+        ledger: Ledger,
+        verification: Verification,
+        changed: mpsc::UnboundedSender<String>,
+    ) -> Self {
         Self {
             ledger,
             verification,
+            changed,
         }
     }
 }
@@ -75,6 +82,13 @@ impl Kind for PlaybookKind {
 
     fn verdict(&self, done: &Done) -> Verdict {
         done.verdict(clock::now())
+    }
+
+    fn heard(&self, meta: &ObjectMeta, _gone: bool) {
+        // Nobody listens any more: the process ends.
+        let _ = self
+            .changed
+            .send(meta.namespace.clone().unwrap_or_default());
     }
 
     fn current(object: &RawPlaybook) -> Option<&PlaybookStatus> {
