@@ -135,14 +135,8 @@ impl Controllers {
         let trust_policies =
             trust_policies(&shared, both, pulses.trust_policies, set_back, stop.clone());
         let (runs, settled) = mpsc::unbounded_channel();
-        let gates = gates(
-            &shared,
-            &ledger,
-            Arc::clone(&guard),
-            pulses.gates,
-            runs,
-            stop.clone(),
-        );
+        let watched = Arc::clone(&guard);
+        let gates = gates(&shared, &ledger, watched, pulses.gates, runs, stop.clone());
         let verification = Verification::new(
             policies.clone(),
             ledger.clone(),
