@@ -11,6 +11,7 @@
 mod cluster_admission;
 mod cluster_applied;
 mod cluster_audit;
+mod cluster_auto;
 mod cluster_bad_input;
 mod cluster_commands;
 mod cluster_costs;
@@ -32,7 +33,9 @@ mod cluster_samples;
 mod cluster_signing;
 mod cluster_sourced;
 mod cluster_steps;
+mod cluster_storms;
 mod cluster_story;
+mod cluster_suggest;
 mod cluster_time;
 mod cluster_unknown;
 mod support;

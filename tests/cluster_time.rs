@@ -7,6 +7,7 @@
 )]
 
 mod deadlines;
+mod retention;
 
 use serde_json::{Value, json};
 

@@ -149,6 +149,8 @@ settings! {
     step_image: StepImage = StepImage::default(), "step-image", "NEURALOPS_STEP_IMAGE", "stepImage" [value_name = "REGISTRY/REPOSITORY@DIGEST"];
     /// Reconciles at the same time, for each kind
     concurrency: Concurrency = Concurrency(64), "concurrency", "NEURALOPS_CONCURRENCY", "concurrency" [value_name = "COUNT"];
+    /// Runs of one namespace that may be under way at the same time; further ones wait in line
+    concurrent_runs: Concurrency = Concurrency(32), "concurrent-runs", "NEURALOPS_CONCURRENT_RUNS", "concurrentRuns" [value_name = "COUNT"];
     /// How long a watch may be silent while work is pending, before liveness fails
     liveness_timeout: Patience = Patience(Duration::from_secs(300)), "liveness-timeout", "NEURALOPS_LIVENESS_TIMEOUT", "livenessTimeout" [value_name = "DURATION"];
     /// How long the end of running work is waited for after a signal

@@ -1,7 +1,7 @@
 //! Floor 4: which controllers run, when they begin, and what wakes them besides their own objects. They are the work of the
 //! leader alone.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt as _, future, stream};
 use kube::{Api, Client, runtime::reflector::ObjectRef};
@@ -24,14 +24,19 @@ use crate::{
         guard::GuardWatch,
         harness::{self, Kind, Shared, Wake},
         held::changes,
+        matching::Matching,
         orchestration::{self, OrchestrationKind},
         planner::Planner,
         playbook::PlaybookKind,
         pulse::Pulse,
+        retention::{PlaybookName, Retention},
         trust_policy::TrustPolicyKind,
         verification::Verification,
     },
 };
+
+/// Changes of Playbooks that come within so long are looked at together.
+const GATHERING: Duration = Duration::from_millis(500);
 
 /// Whether each controller hears and moves.
 #[derive(Clone)]
@@ -82,6 +87,8 @@ pub(super) struct Controllers {
     pub(super) keys: Keys,
     /// What steps find beside the cluster.
     pub(super) installation: Installation,
+    /// Runs of one namespace that may be under way at the same time.
+    pub(super) namespace_limit: u32,
 }
 
 impl Controllers {
@@ -120,6 +127,7 @@ impl Controllers {
             shelf,
             keys,
             installation,
+            namespace_limit,
         } = self;
         let client = shared.client.clone();
         let (policies, watching) = policies::prepare(client.clone(), namespace);
@@ -143,13 +151,20 @@ impl Controllers {
             Arc::clone(&shared.metrics),
         );
         let clients = (client.clone(), accounts);
+        let (changed, playbooks_changed) = mpsc::unbounded_channel();
+        let (retention, uncounted) = Retention::new();
         let orchestrations = Runs {
             shared: shared.clone(),
             ledger: ledger.clone(),
             guard,
             planner: Planner::new(clients, verification.clone(), keys, installation),
+            matching: Arc::new(Matching::new(client.clone(), verification.clone())),
+            playbooks_changed,
             pulse: pulses.orchestrations,
             settled,
+            namespace_limit,
+            retention: Arc::clone(&retention),
+            uncounted,
         };
         let judged = async {
             // Judged without its policies, a Playbook would be called untrusted that is not.
@@ -157,7 +172,7 @@ impl Controllers {
                 () = policies.settled() => {}
                 _ = stop.wait_for(|stop| *stop) => {}
             }
-            let kind = PlaybookKind::new(ledger, verification);
+            let kind = PlaybookKind::new(ledger, verification, (changed, retention));
             let wakes = stream::select(changes(policies.changes()), changes(set_backs));
             let (all, pulse) = (Api::all(client), pulses.playbooks);
             let playbooks = harness::run(kind, all, shared, pulse, wakes, stop.clone());
@@ -177,9 +192,16 @@ struct Runs {
     ledger: Ledger,
     guard: Arc<GuardWatch>,
     planner: Planner,
+    matching: Arc<Matching>,
+    /// Namespaces in which a Playbook changed.
+    playbooks_changed: mpsc::UnboundedReceiver<String>,
     pulse: Arc<Pulse>,
     /// Runs whose Gate the watch spoke of.
     settled: mpsc::UnboundedReceiver<gate::RunName>,
+    namespace_limit: u32,
+    retention: Arc<Retention>,
+    /// Playbooks whose finished runs are to be counted.
+    uncounted: mpsc::UnboundedReceiver<PlaybookName>,
 }
 
 impl Runs {
@@ -193,12 +215,17 @@ impl Runs {
             ledger: self.ledger.clone(),
             planner: self.planner,
             counting: Counting::new(client.clone(), Arc::clone(&self.guard)),
+            matching: self.matching,
             guard: self.guard,
             metrics: Arc::clone(&self.shared.metrics),
+            namespace_limit: self.namespace_limit,
             wakes,
             loose,
+            retention: self.retention,
         });
+        let tidier = kind.tidier(self.uncounted).run(stop.clone());
         let sweeper = kind.sweeper(found_loose).run(stop.clone());
+        let choosing = together(self.playbooks_changed, kind.chooser(), stop.clone());
         let freezes = freezes::keep(client.clone(), self.ledger, kind.waker(), stop.clone());
         let by_gate = listened(self.settled).map(|(namespace, name)| run_named(&namespace, &name));
         let by_name = listened(woken).map(|run| run_named(&run.namespace, &run.name));
@@ -210,7 +237,33 @@ impl Runs {
             stream::select(by_gate, by_name),
             stop,
         );
-        future::join3(runs, sweeper, freezes).await;
+        let beside = future::join(choosing, tidier);
+        future::join4(runs, sweeper, freezes, beside).await;
+    }
+}
+
+/// Tells each namespace that comes through the channel, but one that comes again and again no more than once in a while:
+/// many Playbooks are applied together, and each changes more than once until it is judged.
+async fn together(
+    mut changed: mpsc::UnboundedReceiver<String>,
+    tell: impl Fn(&str),
+    mut stop: watch::Receiver<bool>,
+) {
+    let work = async {
+        while let Some(first) = changed.recv().await {
+            tokio::time::sleep(GATHERING).await;
+            let mut namespaces = BTreeSet::from([first]);
+            while let Ok(next) = changed.try_recv() {
+                namespaces.insert(next);
+            }
+            for namespace in &namespaces {
+                tell(namespace);
+            }
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        _ = stop.wait_for(|stop| *stop) => {}
     }
 }
 

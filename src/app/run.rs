@@ -281,6 +281,7 @@ fn controllers(
         shelf: Arc::new(Shelf::new(&config.data_dir, login.cloned(), plain_http)),
         keys,
         installation: installation(config),
+        namespace_limit: config.concurrent_runs.0.into(),
     }
 }
 

@@ -204,10 +204,14 @@ reasons! {
     Expired,
     /// Somebody cancelled it.
     Cancelled,
+    /// An earlier run is about the same incident and goes on; the message says which. It is counted there.
+    Joined,
     /// What was asked about is not what would run now: nothing was written. Ask again.
     Superseded,
     /// Mode Auto, but the signed Playbook does not allow it for this incident: a Gate asks.
     AutoNotAllowed,
+    /// Mode Auto, and the signed Playbook allows it for this incident: no Gate asks.
+    AutoAllowed,
     /// The Gate of the run is gone, or another one stands in its status.
     GateGone,
     /// Something that is not the run's bears the name of what the run has to make; it goes on when that is deleted.
@@ -234,6 +238,8 @@ reasons! {
     CheckFailed,
     /// Another run acts on a target; the message says which.
     TargetLocked,
+    /// As many runs run as may: of the Playbook, of the namespace, or on a target within an hour; the message says who is ahead.
+    LimitReached,
     /// A Freeze stops every run before its next effect; the message says whose.
     Frozen,
     /// The object of the run is gone.

@@ -22,6 +22,10 @@ pub struct History {
     pub requested: bool,
     /// The plan that people were asked about.
     pub planned: Option<PlannedAs>,
+    /// Whose suggestion it was made from.
+    pub author: Option<String>,
+    /// The plan that the signed Playbook allows without a Gate.
+    pub allowed: Option<PlannedAs>,
     /// It began.
     pub started: Option<Started>,
     /// Somebody's cancellation is on record.
@@ -173,6 +177,12 @@ impl History {
                 let playbook = fact.playbook_digest.clone();
                 let plan = fact.plan_digest.clone();
                 self.planned = plan.map(|plan| PlannedAs { plan, at, playbook });
+            }
+            Event::RunSuggested => self.author = Some(fact.actor.subject.as_str().to_owned()),
+            Event::RunAllowed => {
+                let playbook = fact.playbook_digest.clone();
+                let plan = fact.plan_digest.clone();
+                self.allowed = plan.map(|plan| PlannedAs { plan, at, playbook });
             }
             Event::RunStarted => {
                 let by = reason(fact.outcome.as_ref());

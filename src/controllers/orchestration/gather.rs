@@ -4,8 +4,10 @@
 mod beginning;
 mod escalating;
 mod gates;
+mod opening;
 mod past;
 mod remains;
+mod retiring;
 
 use std::sync::Arc;
 
@@ -14,24 +16,26 @@ use k8s_openapi::jiff;
 use kube::ResourceExt as _;
 
 pub(super) use escalating::Escalation;
+pub(super) use retiring::Retiring;
 
 use self::escalating::escalates;
 use super::{
     OrchestrationError, OrchestrationKind,
-    decide::{Standing, is_foreign, standing, waits_for_people},
+    decide::{Standing, is_due, is_foreign, standing, waits_for_people},
 };
 use crate::{
     adapters::{clock, kube::error::chain, ledger, steps::only_looks},
     api::v1alpha1::{
         self as api, Gate, GateState, Orchestration, OrchestrationSpec, OrchestrationStatus,
+        Suggestion,
     },
-    controllers::{guard, planner::Made},
+    controllers::{planner::Made, settling::is_open},
     domain::{
-        gate::GUARD_MARGIN,
         plan::{Obstacle, Plan, RunRef},
         run::History,
         stage::Stage,
     },
+    ports::{Limited, RunKey},
 };
 
 pub(super) use remains::Planned;
@@ -45,6 +49,8 @@ pub struct Facts {
     pub(super) run: RunRef,
     /// Which version of its spec.
     pub(super) generation: u64,
+    /// Which version of all of it.
+    pub(super) version: String,
     /// When it was asked for.
     pub(super) created: Timestamp,
     /// What is wanted.
@@ -53,8 +59,16 @@ pub struct Facts {
     pub(super) status: OrchestrationStatus,
     /// What its records say.
     pub(super) history: Result<History, ledger::Refusal>,
+    /// It has come to its end, and its Playbook keeps fewer finished runs.
+    pub(super) too_many: bool,
     /// All its Gates, where one may be open that its status does not tell of.
     pub(super) gates: Vec<Gate>,
+    /// The name of the run that it joined, if its end is told by its records alone.
+    pub(super) joins: Option<String>,
+    /// Whose suggestion it was made from, if it is not on record yet.
+    pub(super) author: Option<String>,
+    /// Mode Auto: the expression that allows it without a Gate, or why it is asked about all the same.
+    pub(super) auto: Option<Result<String, String>>,
     /// What was looked at besides.
     pub(super) look: Look,
 }
@@ -64,12 +78,16 @@ pub struct Facts {
 pub(super) enum Look {
     /// Nothing: it has come to its end, or nothing can be known.
     Settled,
+    /// It has come to its end, and its time is over.
+    Retiring(Retiring),
     /// Its records tell of its end; what is left of it, if all that was to come of it was a plan.
     Ended { planned: Option<Box<Planned>> },
     /// Nothing: it is cancelled.
     Cancelled,
     /// It has to be planned.
     Planning(Box<Opening>),
+    /// The signed Playbook allows it without a Gate; what has to be known before it begins.
+    Allowed { beginning: Option<Box<Beginning>> },
     /// People are asked.
     Asked {
         /// The Gate that stands in the run's status, if it is still there.
@@ -88,8 +106,14 @@ pub(super) enum Look {
 pub(super) enum Opening {
     /// It is suspended, and nothing was looked at.
     Suspended,
-    /// It names no Playbook.
-    NoPlaybook,
+    /// Nobody that goes on is about the same incident: it may be the one that later ones join.
+    Unowned { instead_of: Option<String> },
+    /// An earlier run is about the same and goes on.
+    SameAs(RunKey),
+    /// It names no Playbook; those that fit, if that is known now.
+    NoPlaybook {
+        suggestions: Option<Vec<Suggestion>>,
+    },
     /// It does not say who asked for it.
     NoRequester,
     /// Who asked for it is not proven; for good, or as long as the guard is not whole.
@@ -101,6 +125,8 @@ pub(super) enum Opening {
 /// What has to be known before an approved plan begins.
 #[derive(Debug, Default)]
 pub(super) struct Beginning {
+    /// The limit that has kept it waiting, if it is still reached; then nothing else was looked at.
+    pub(super) limited: Option<Limited>,
     /// What stops it.
     pub(super) frozen: Vec<Frozen>,
     /// Why it is not believed who released it.
@@ -186,6 +212,12 @@ impl Facts {
         state.filter(|state| *state != GateState::Open)
     }
 
+    /// Whether this Gate was looked at and is open.
+    pub(super) fn asks_still(&self, uid: &str) -> bool {
+        let mut gates = self.gates.iter();
+        gates.any(|gate| gate.metadata.uid.as_deref() == Some(uid) && is_open(gate))
+    }
+
     /// How long ago it was asked for.
     pub(super) fn age(&self) -> SignedDuration {
         self.now.duration_since(self.created)
@@ -242,32 +274,54 @@ impl OrchestrationKind {
                 .generation
                 .and_then(|generation| generation.try_into().ok())
                 .unwrap_or_default(),
+            version: object.resource_version().unwrap_or_default(),
+            too_many: false,
             created: object.creation_timestamp().map_or(now, |time| time.0),
             spec: object.spec.clone(),
             history: Ok(History::default()),
             gates: Vec::new(),
+            joins: None,
+            author: None,
+            auto: None,
             look: Look::Settled,
             status,
         };
         // The records of what has come to its end are not asked for again and again.
         if facts.status.outcome.is_some() {
+            facts.too_many = self.memory.is_one_too_many(&facts.run.uid);
+            if is_due(&facts) {
+                match self.retiring(&facts).await {
+                    Ok(retiring) => facts.look = Look::Retiring(retiring),
+                    Err(refusal) => facts.history = Err(refusal),
+                }
+            }
             return Ok(facts);
         }
         facts.history = self.history(&facts).await?;
         let Ok(history) = &facts.history else {
             return Ok(facts);
         };
+        self.recall_joined(&facts).await?;
         let standing = standing(&facts.spec, &facts.status, history);
         if may_ask_untold(standing, history) {
             facts.gates = self.gates(&facts.run).await?;
         }
         facts.look = match standing {
             Standing::Settled => Look::Settled,
-            Standing::Ended => Look::Ended {
-                planned: self.planned(&facts.run, history).await?.map(Box::new),
-            },
+            Standing::Ended => {
+                facts.joins = self.joins(&facts.run).await?;
+                Look::Ended {
+                    planned: self.planned(&facts.run, history).await?.map(Box::new),
+                }
+            }
             Standing::Cancelled => Look::Cancelled,
-            Standing::Planning => Look::Planning(Box::new(self.opening(&facts).await?)),
+            Standing::Planning => self.planning(&mut facts).await?,
+            Standing::Allowed => Look::Allowed {
+                beginning: match waits_for_people(&facts.spec) {
+                    None => Some(Box::new(self.beginning(&facts, None).await?)),
+                    Some(_) => None,
+                },
+            },
             Standing::Asked => {
                 let (look, gates) = self.asked(&facts).await?;
                 facts.gates.extend(gates);
@@ -283,7 +337,7 @@ impl OrchestrationKind {
         let gate = self.gate(facts).await?;
         let beginning = match &gate {
             Some(gate) if may_begin(&facts.spec, gate) => {
-                Some(Box::new(self.beginning(facts, gate).await?))
+                Some(Box::new(self.beginning(facts, Some(gate)).await?))
             }
             _ => None,
         };
@@ -303,54 +357,6 @@ impl OrchestrationKind {
             escalation,
         };
         Ok((look, gates))
-    }
-
-    async fn opening(&self, facts: &Facts) -> Result<Opening, OrchestrationError> {
-        if facts.spec.suspend == Some(true) {
-            return Ok(Opening::Suspended);
-        }
-        if facts.spec.playbook_ref.is_none() {
-            return Ok(Opening::NoPlaybook);
-        }
-        if facts.spec.requested_by.is_none() {
-            return Ok(Opening::NoRequester);
-        }
-        // Once it is on record who asked, a gap of the guard that came later says nothing about it.
-        let known = facts
-            .history
-            .as_ref()
-            .is_ok_and(|history| history.requested);
-        if !known && let Some(distrusted) = self.distrusted(facts).await? {
-            return Ok(distrusted);
-        }
-        let planned = self.planner.plan(&facts.run, &facts.spec).await;
-        Ok(Opening::Planned(planned.map(Box::new)))
-    }
-
-    /// Whether the names in the run were written while nobody proved them.
-    async fn distrusted(&self, facts: &Facts) -> Result<Option<Opening>, OrchestrationError> {
-        let standing = self
-            .guard
-            .standing()
-            .await
-            .map_err(OrchestrationError::Guard)?;
-        let distrusted = |message: &str, lasting| Opening::Distrusted {
-            message: message.to_owned(),
-            lasting,
-        };
-        Ok(match standing {
-            guard::Standing::Broken => Some(distrusted(
-                "the admission guard is missing or altered, so that nobody proves who asks; the operator's readiness says what",
-                false,
-            )),
-            guard::Standing::Whole { since } if facts.created <= since + GUARD_MARGIN => {
-                Some(distrusted(
-                    "it was asked for while the admission guard was not whole, so that nobody proved who asked; ask again",
-                    true,
-                ))
-            }
-            guard::Standing::Whole { .. } => None,
-        })
     }
 
     async fn working(
@@ -409,6 +415,6 @@ fn may_ask_untold(standing: Standing, history: &History) -> bool {
         // It stops also while its records cannot be read.
         Standing::Cancelled => true,
         Standing::Ended | Standing::Planning => history.planned.is_some(),
-        Standing::Settled | Standing::Asked | Standing::Executing => false,
+        Standing::Settled | Standing::Allowed | Standing::Asked | Standing::Executing => false,
     }
 }

@@ -8,8 +8,10 @@ mod decide;
 mod gather;
 mod gone;
 mod memory;
+mod queue;
 mod records;
 mod status;
+mod tidying;
 
 use std::sync::Arc;
 
@@ -20,13 +22,16 @@ use tokio::sync::mpsc;
 pub use act::Done;
 pub use gather::Facts;
 pub use gone::{Loose, Sweeper};
+pub use tidying::Tidier;
 
 use self::memory::Memory;
 use super::{
     counting::{Counting, CountingError},
     guard::{self, GuardWatch},
     harness::{Failure, Kind},
+    matching::Matching,
     planner::Planner,
+    retention::{PlaybookName, Retention},
     settling::{Closing, Settling},
 };
 use crate::{
@@ -60,14 +65,20 @@ pub struct Parts {
     pub planner: Planner,
     /// Counts votes again before a run begins.
     pub counting: Counting,
+    /// Which Playbooks fit an incident.
+    pub matching: Arc<Matching>,
     /// Since when the admission guard is whole.
     pub guard: Arc<GuardWatch>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
+    /// Runs of one namespace that may be under way at the same time.
+    pub namespace_limit: u32,
     /// Runs that have to be looked at again.
     pub wakes: mpsc::UnboundedSender<RunRef>,
     /// Runs that are gone, or whose locks are still to be released.
     pub loose: mpsc::UnboundedSender<Loose>,
+    /// How many finished runs are kept.
+    pub retention: Arc<Retention>,
 }
 
 /// The Orchestration controller.
@@ -76,10 +87,13 @@ pub struct OrchestrationKind {
     ledger: Ledger,
     planner: Planner,
     counting: Counting,
+    matching: Arc<Matching>,
     guard: Arc<GuardWatch>,
     metrics: Arc<Metrics>,
+    namespace_limit: u32,
     wakes: mpsc::UnboundedSender<RunRef>,
     loose: mpsc::UnboundedSender<Loose>,
+    retention: Arc<Retention>,
     settling: Settling,
     memory: Arc<Memory>,
 }
@@ -92,10 +106,13 @@ impl OrchestrationKind {
             ledger,
             planner,
             counting,
+            matching,
             guard,
             metrics,
+            namespace_limit,
             wakes,
             loose,
+            retention,
         } = parts;
         Self {
             settling: Settling::new(client.clone(), ledger.clone(), Arc::clone(&metrics)),
@@ -103,10 +120,13 @@ impl OrchestrationKind {
             ledger,
             planner,
             counting,
+            matching,
             guard,
             metrics,
+            namespace_limit,
             wakes,
             loose,
+            retention,
             memory: Arc::default(),
         }
     }
@@ -122,6 +142,17 @@ impl OrchestrationKind {
         )
     }
 
+    /// What finds the finished runs that are more than their Playbook keeps.
+    pub fn tidier(&self, due: mpsc::UnboundedReceiver<PlaybookName>) -> Tidier {
+        Tidier {
+            client: self.client.clone(),
+            retention: Arc::clone(&self.retention),
+            due,
+            memory: Arc::clone(&self.memory),
+            wakes: self.wakes.clone(),
+        }
+    }
+
     /// Has everybody look again who waits for a lock or for the end of a Freeze.
     pub fn waker(&self) -> impl Fn() + Send + Sync + use<> {
         let (memory, wakes) = (Arc::clone(&self.memory), self.wakes.clone());
@@ -133,8 +164,29 @@ impl OrchestrationKind {
         }
     }
 
+    /// Has everybody of a namespace look again who waits for somebody to take one of its Playbooks.
+    pub fn chooser(&self) -> impl Fn(&str) + Send + Sync + use<> {
+        let (memory, wakes) = (Arc::clone(&self.memory), self.wakes.clone());
+        let matching = Arc::clone(&self.matching);
+        move |namespace| {
+            matching.forget(namespace);
+            for run in memory.choosing_in(namespace) {
+                // Nobody listens any more: the process ends.
+                let _ = wakes.send(run);
+            }
+        }
+    }
+
     fn wake_waiting(&self) {
         self.waker()();
+    }
+
+    /// Has these look again.
+    fn call(&self, runs: impl IntoIterator<Item = RunRef>) {
+        for run in runs {
+            // Nobody listens any more: the process ends.
+            let _ = self.wakes.send(run);
+        }
     }
 
     fn unreleased(&self, run: &RunRef) {
@@ -176,6 +228,15 @@ pub enum OrchestrationError {
     /// Something of the run was not made.
     #[error("could not make {what}")]
     Make {
+        /// What.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// Something of a finished run was not deleted.
+    #[error("could not delete {what}")]
+    Delete {
         /// What.
         what: &'static str,
         /// Why.
@@ -229,7 +290,9 @@ pub enum OrchestrationError {
 impl Classified for OrchestrationError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::Read { source, .. } | Self::Make { source, .. } => classify(source).0,
+            Self::Read { source, .. } | Self::Make { source, .. } | Self::Delete { source, .. } => {
+                classify(source).0
+            }
             Self::NobodyToAsk => ErrorClass::Permanent,
             Self::Illegal { .. } => ErrorClass::Bug,
             // Nobody tells us when it is deleted.
@@ -245,7 +308,9 @@ impl Classified for OrchestrationError {
 
     fn reason(&self) -> Reason {
         match self {
-            Self::Read { source, .. } | Self::Make { source, .. } => classify(source).1,
+            Self::Read { source, .. } | Self::Make { source, .. } | Self::Delete { source, .. } => {
+                classify(source).1
+            }
             Self::NotOurs { .. } => Reason::NameTaken,
             Self::NobodyToAsk => Reason::Invalid,
             Self::Illegal { .. } => Reason::InternalError,
@@ -309,6 +374,11 @@ impl Kind for OrchestrationKind {
         status.conditions.as_deref().unwrap_or_default()
     }
 
+    fn listed(&self) {
+        // Nobody listens any more: the process ends.
+        let _ = self.loose.send(Loose::Missed);
+    }
+
     fn heard(&self, meta: &ObjectMeta, gone: bool) {
         // Whoever keeps the object keeps nobody from what it has locked.
         if !gone && meta.deletion_timestamp.is_none() {
@@ -320,6 +390,7 @@ impl Kind for OrchestrationKind {
             uid: meta.uid.clone().unwrap_or_default(),
         };
         self.memory.leaves(&run);
+        self.call(self.memory.queue.leaves(&run.uid));
         // Nobody listens any more: the process ends.
         let _ = self.loose.send(Loose::Gone(run));
     }

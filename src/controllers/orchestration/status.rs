@@ -1,46 +1,35 @@
 //! Floor 3: what a run's status says. Pure; the only place that builds its conditions.
 
 mod gates;
+mod planned;
 mod steps;
+mod words;
 
 use jiff::Timestamp;
 use k8s_openapi::jiff;
 
 pub(super) use gates::waited_for;
 
-use self::gates::{approval, end_gates, of_gate, settle_gates, tell_gate};
+use self::{
+    gates::{approval, end_gates, of_gate, settle_gates, tell_gate},
+    words::{BY_POLICY, asked, by_playbook, outcome_of, stage},
+};
 use super::{
     act::{Done, Told},
     decide::Wait,
-    gather::{Facts, Planned},
+    gather::Facts,
 };
 use crate::{
     api::{
         conditions::{self, ConditionStatus, ConditionType, Draft},
-        v1alpha1::{
-            self as api, AuditRange, CoverageCount, GateState, Orchestration, OrchestrationStatus,
-            PlanSummary, PlanVerdict,
-        },
+        v1alpha1::{self as api, AuditRange, GateState, Orchestration, OrchestrationStatus},
     },
     controllers::{
         harness::Failure,
         untold::{failed, unrecorded},
     },
-    domain::{
-        digest::Digest,
-        plan::{self, Coverage, Plan},
-        reason::Reason,
-        run::History,
-        stage::{Outcome, Stage},
-    },
+    domain::{plan, reason::Reason, run::History, stage::Outcome},
 };
-
-/// What fits into the summary of a plan.
-const LONGEST_SUMMARY: usize = 1024;
-/// What is said of a plan whose ConfigMap is gone.
-const PLAN_GONE: &str = "it was planned, and the ConfigMap with its plan is not there any more";
-/// Targets that a status shows; the plan holds them all.
-const TARGETS_SHOWN: usize = 64;
 
 pub(super) fn status(
     object: &Orchestration,
@@ -53,6 +42,8 @@ pub(super) fn status(
     let amended = |drafts| Some(conditions::amend(&standing, drafts, generation, now));
     let done = match pass {
         Ok(done) => done,
+        // Whatever keeps a finished run from being deleted changes nothing of what it came to.
+        Err(_) if before.outcome.is_some() => return before,
         Err(failure) => {
             return OrchestrationStatus {
                 conditions: amended(failed(failure)),
@@ -68,6 +59,7 @@ pub(super) fn status(
                 ..before
             };
         }
+        Told::Held(_) if before.outcome.is_some() => return before,
         Told::Held(refusal) => {
             return OrchestrationStatus {
                 conditions: amended(unrecorded(refusal)),
@@ -77,6 +69,7 @@ pub(super) fn status(
         Told::Waiting(_)
         | Told::Asked { .. }
         | Told::Escalated { .. }
+        | Told::Allowed { .. }
         | Told::Going { .. }
         | Told::Ended { .. } => {}
     }
@@ -94,6 +87,7 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
     let history = done.facts.history.as_ref().ok();
     let mut status = OrchestrationStatus {
         audit: audit(history, done.recorded).or(before.audit.clone()),
+        joined: done.joined.clone().or(before.joined.clone()),
         ..before
     };
     match &done.told {
@@ -101,7 +95,10 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
         Told::Waiting(wait) => {
             status.stage = Some(stage(wait.stage));
             if let Some(verdict) = wait.verdict {
-                status.plan = Some(unmade(verdict, &wait.message));
+                status.plan = Some(planned::unmade(verdict, &wait.message));
+            }
+            if let Some(suggestions) = &wait.suggestions {
+                status.suggestions = Some(suggestions.clone()).filter(|some| !some.is_empty());
             }
             if wait.approved {
                 settle_gates(&mut status, GateState::Approved);
@@ -109,14 +106,15 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
             status.steps = steps::told(status.steps, history, &done.said, false);
         }
         Told::Asked {
-            made,
-            config_map,
-            gate,
-        } => {
+            made, config_map, ..
+        }
+        | Told::Allowed { made, config_map } => {
             status.stage = Some(api::Stage::Approve);
-            status.plan = Some(summary(&made.digest, &made.plan, config_map));
+            status.plan = Some(planned::summary(&made.digest, &made.plan, config_map));
             status.steps = Some(steps::pending(&made.plan));
-            status.gates = Some(vec![of_gate(gate)]);
+            if let Told::Asked { gate, .. } = &done.told {
+                status.gates = Some(vec![of_gate(gate)]);
+            }
         }
         Told::Escalated { expired, gate } => {
             status.stage = Some(api::Stage::Approve);
@@ -138,26 +136,18 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
             status.stage = Some(api::Stage::Done);
             status.outcome = Some(outcome_of(*outcome));
             if let Some(verdict) = verdict {
-                status.plan = Some(unmade(*verdict, message));
+                status.plan = Some(planned::unmade(*verdict, message));
             }
             if let Some(planned) = planned {
-                tell_planned(&mut status, planned);
+                status.plan = Some(planned::kept(planned));
+                let plan = planned.kept.as_ref();
+                status.steps = plan.map(|(plan, _)| steps::pending(plan));
             }
             end_gates(&mut status, &done.facts, *outcome);
             status.steps = steps::told(status.steps, history, &done.said, true);
         }
     }
     status
-}
-
-/// The plan of a run that was only to be planned.
-fn tell_planned(status: &mut OrchestrationStatus, planned: &Planned) {
-    status.plan = Some(match &planned.kept {
-        Some((plan, config_map)) => summary(&planned.digest, plan, config_map),
-        None => gone(&planned.digest),
-    });
-    let plan = planned.kept.as_ref();
-    status.steps = plan.map(|(plan, _)| steps::pending(plan));
 }
 
 fn audit(history: Option<&History>, recorded: Option<(u64, u64)>) -> Option<AuditRange> {
@@ -173,71 +163,26 @@ fn audit(history: Option<&History>, recorded: Option<(u64, u64)>) -> Option<Audi
     })
 }
 
-fn summary(digest: &Digest, plan: &Plan, config_map: &str) -> PlanSummary {
-    let steps = plan.steps.iter();
-    let mut count = CoverageCount::default();
-    for step in steps.clone() {
-        let of = match step.coverage {
-            Coverage::ServerDryRun => &mut count.server_dry_run,
-            Coverage::SchemaOnly => &mut count.schema_only,
-            Coverage::Opaque => &mut count.opaque,
-            Coverage::Unplannable => &mut count.unplannable,
-        };
-        *of += 1;
-    }
-    let mut targets: Vec<String> = Vec::new();
-    for target in steps.flat_map(|step| &step.targets) {
-        let shown = target.shown();
-        if !targets.contains(&shown) && targets.len() < TARGETS_SHOWN {
-            targets.push(shown);
-        }
-    }
-    PlanSummary {
-        digest: Some(digest.to_string()),
-        config_map: Some(config_map.to_owned()),
-        verdict: PlanVerdict::Pass,
-        coverage: Some(count),
-        targets: Some(targets),
-        summary: Some(plan::summary(plan)),
-    }
-}
-
-/// There was a plan, and nobody can read it any more.
-fn gone(digest: &Digest) -> PlanSummary {
-    PlanSummary {
-        digest: Some(digest.to_string()),
-        config_map: None,
-        verdict: PlanVerdict::Pass,
-        coverage: None,
-        targets: None,
-        summary: Some(PLAN_GONE.to_owned()),
-    }
-}
-
-/// There is no plan; why, in short.
-fn unmade(verdict: PlanVerdict, message: &str) -> PlanSummary {
-    PlanSummary {
-        digest: None,
-        config_map: None,
-        verdict,
-        coverage: None,
-        targets: None,
-        summary: Some(steps::cut(message, LONGEST_SUMMARY)),
-    }
-}
-
 fn drafts(before: &OrchestrationStatus, told: &Told, facts: &Facts) -> Vec<Draft> {
     let plan = before.plan.as_ref().filter(|plan| plan.digest.is_some());
     let planned = plan.and_then(|plan| plan.summary.as_deref());
     match told {
         Told::Same | Told::Settled | Told::Held(_) => Vec::new(),
         Told::Waiting(wait) => waits(wait, before, facts),
-        Told::Asked { made, gate, .. } => under_way(
-            Reason::AwaitingApproval,
-            &waited_for(gate),
-            Some(&plan::summary(&made.plan)),
-            None,
-        ),
+        Told::Asked {
+            made,
+            gate,
+            refused,
+            ..
+        } => {
+            let (reason, message) = asked(gate, refused.as_deref());
+            under_way(reason, &message, Some(&plan::summary(&made.plan)), None)
+        }
+        Told::Allowed { made, .. } => {
+            let planned = plan::summary(&made.plan);
+            let approved = Some(by_playbook());
+            under_way(Reason::AutoAllowed, BY_POLICY, Some(&planned), approved)
+        }
         Told::Escalated { gate, .. } => {
             let message = format!("nobody decided in time; {}", waited_for(gate));
             under_way(Reason::AwaitingApproval, &message, planned, None)
@@ -254,7 +199,7 @@ fn drafts(before: &OrchestrationStatus, told: &Told, facts: &Facts) -> Vec<Draft
         } => {
             let made = made.as_ref().map(|made| match &made.kept {
                 Some((plan, _)) => plan::summary(plan),
-                None => PLAN_GONE.to_owned(),
+                None => planned::GONE.to_owned(),
             });
             let planned = made.as_deref().or(planned);
             ended(*outcome, (*reason, message), planned, facts)
@@ -274,7 +219,7 @@ fn waits(wait: &Wait, before: &OrchestrationStatus, facts: &Facts) -> Vec<Draft>
     )
 }
 
-/// The conditions of a run that has not come to its end.
+/// The conditions of a run that has not come to its end; if it may begin, whether by the policy of its Playbook.
 fn under_way(
     reason: Reason,
     message: &str,
@@ -341,31 +286,6 @@ fn ended(
     let succeeded = outcome == Outcome::Succeeded;
     drafts.push(said(ConditionType::Succeeded, succeeded, reason));
     drafts
-}
-
-fn stage(stage: Stage) -> api::Stage {
-    match stage {
-        Stage::Suggest => api::Stage::Suggest,
-        Stage::DryRun => api::Stage::DryRun,
-        Stage::Approve => api::Stage::Approve,
-        Stage::Execute => api::Stage::Execute,
-        Stage::Done(_) => api::Stage::Done,
-    }
-}
-
-fn outcome_of(outcome: Outcome) -> api::Outcome {
-    match outcome {
-        Outcome::Succeeded => api::Outcome::Succeeded,
-        Outcome::Failed => api::Outcome::Failed,
-        Outcome::Compensated => api::Outcome::Compensated,
-        Outcome::CompensationFailed => api::Outcome::CompensationFailed,
-        Outcome::Rejected => api::Outcome::Rejected,
-        Outcome::Expired => api::Outcome::Expired,
-        Outcome::Cancelled => api::Outcome::Cancelled,
-        Outcome::Superseded => api::Outcome::Superseded,
-        Outcome::Planned => api::Outcome::Planned,
-        Outcome::Joined => api::Outcome::Joined,
-    }
 }
 
 #[cfg(test)]

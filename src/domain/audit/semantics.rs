@@ -17,7 +17,7 @@ pub use finding::{Misstep, Wrong};
 use run::{Run, is_forward};
 
 /// The word by which `run.started` says that no Gate was asked: mode Auto, allowed by the signed Playbook.
-const AUTO: &str = "Auto";
+pub const AUTO: &str = "Auto";
 
 /// What the records of runs came to.
 #[derive(Debug, Default)]
@@ -78,6 +78,8 @@ impl Semantics {
             Event::RunRequested
             | Event::RunPlanned
             | Event::RunEscalated
+            | Event::RunSuggested
+            | Event::RunAllowed
             | Event::RunStarted
             | Event::RunHeld
             | Event::RunCancelled
@@ -141,8 +143,8 @@ impl Semantics {
         });
         let mut wrongs = run.take(record);
         match fact.code {
-            Event::RunStarted => wrongs.extend(self.not_allowed(&uid, fact)),
-            Event::RunEscalated => wrongs.extend(self.not_expired(fact)),
+            Event::RunStarted => wrongs.extend(self.not_allowed(&uid, fact, &run)),
+            Event::RunEscalated => wrongs.extend(self.not_expired(&uid, fact)),
             _ => {}
         }
         if has_twice(&fact.decisions) {
@@ -156,17 +158,24 @@ impl Semantics {
         self.runs.insert(uid, run);
     }
 
-    /// What a run lacks that begins: an approval of exactly its plan that stands on record before it.
-    fn not_allowed(&mut self, run: &Name, fact: &Fact) -> Option<Wrong> {
-        let Some(uid) = &fact.gate else {
+    /// What a run lacks that begins: an approval of exactly its plan that stands on record before it, by people or by the
+    /// Playbook that they signed.
+    fn not_allowed(&mut self, uid: &Name, fact: &Fact, run: &Run) -> Option<Wrong> {
+        let Some(gate_uid) = &fact.gate else {
             let words = [&fact.outcome, &fact.stage];
             let auto = words
                 .iter()
                 .any(|word| word.as_ref().is_some_and(|word| word.as_str() == AUTO));
-            return (!auto).then_some(Wrong::NoGate);
+            return match (auto, run.is_allowed(fact)) {
+                (false, _) => Some(Wrong::NoGate),
+                (true, false) => Some(Wrong::NotAllowed),
+                (true, true) => None,
+            };
         };
-        let Some(gate) = self.gates.get_mut(uid) else {
-            return Some(Wrong::NotApproved { gate: uid.clone() });
+        let Some(gate) = self.gates.get_mut(gate_uid) else {
+            return Some(Wrong::NotApproved {
+                gate: gate_uid.clone(),
+            });
         };
         // Who approved stands in both records: people are not named where a policy acted, and the other way round.
         let by_policy = (fact.outcome.as_ref())
@@ -178,34 +187,37 @@ impl Semantics {
         };
         if gate.settled != wanted {
             return Some(Wrong::SettledOtherwise {
-                gate: uid.clone(),
+                gate: gate_uid.clone(),
                 settled: gate.settled,
             });
         }
         if by_policy && gate.playbook != fact.playbook_digest {
             return Some(Wrong::OtherPolicy {
-                gate: uid.clone(),
+                gate: gate_uid.clone(),
                 policy: gate.playbook.clone(),
             });
         }
         if gate.plan.is_none() || gate.plan != fact.plan_digest {
             return Some(Wrong::OtherPlanApproved {
-                gate: uid.clone(),
+                gate: gate_uid.clone(),
                 approved: gate.plan.clone(),
             });
         }
-        let other = gate.used_by.as_ref().filter(|other| *other != run).cloned();
-        gate.used_by.get_or_insert_with(|| run.clone());
+        let other = gate.used_by.as_ref().filter(|other| *other != uid).cloned();
+        gate.used_by.get_or_insert_with(|| uid.clone());
         other.map(|other| Wrong::GateOfAnother {
-            gate: uid.clone(),
+            gate: gate_uid.clone(),
             other,
         })
     }
 
     /// What a run lacks that has the next set of rules asked: a Gate whose deadline has passed on record before it.
-    fn not_expired(&self, fact: &Fact) -> Option<Wrong> {
-        let gate = fact.gate.as_ref().and_then(|uid| self.gates.get(uid));
-        let settled = gate.map(|gate| gate.settled);
+    fn not_expired(&mut self, run: &Name, fact: &Fact) -> Option<Wrong> {
+        let gate = fact.gate.as_ref().and_then(|uid| self.gates.get_mut(uid));
+        let settled = gate.map(|gate| {
+            gate.used_by.get_or_insert_with(|| run.clone());
+            gate.settled
+        });
         (settled != Some(Event::GateExpired)).then(|| Wrong::NotExpired {
             gate: fact.gate.clone(),
             settled,

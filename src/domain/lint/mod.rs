@@ -3,6 +3,7 @@
 
 mod parameters;
 mod position;
+mod secrets;
 mod steps;
 mod structure;
 mod substitution;
@@ -102,6 +103,7 @@ fn lint_within(document: &Document, largest: usize) -> Vec<Finding> {
         return findings.0;
     }
     values::check(&document.spec, &spec, &mut findings);
+    secrets::check(&document.spec, &spec, &mut findings);
     structure::check(&document.spec, &spec, &mut findings);
     let declared = parameters::check(
         document.spec.get("parameters"),
@@ -117,6 +119,7 @@ fn lint_within(document: &Document, largest: usize) -> Vec<Finding> {
         }
     }
     if let Some(steps) = steps {
+        secrets::variables(steps, &spec.key("steps"), &mut findings);
         steps::check(steps, document, &spec.key("steps"), &mut findings);
     }
     findings.0.sort_by_key(|finding| finding.severity);

@@ -2,6 +2,7 @@
 
 mod anything;
 mod deadlines;
+mod retiring;
 
 use std::collections::BTreeMap;
 
@@ -63,6 +64,8 @@ pub(in super::super) fn made(steps: usize) -> Made {
         bytes,
         steps: Vec::new(),
         approval: vec![serde_json::from_value(rules).unwrap()],
+        limits: crate::ports::Limits::default(),
+        auto: None,
         seen: Vec::new(),
     }
 }
@@ -137,10 +140,15 @@ pub(in super::super) fn facts(spec: OrchestrationSpec, history: History, look: L
             uid: "u".into(),
         },
         generation: 1,
+        version: "7".to_owned(),
+        too_many: false,
         created: at(100),
         spec,
         status: OrchestrationStatus::default(),
         history: Ok(history),
+        joins: None,
+        author: None,
+        auto: None,
         gates: Vec::new(),
         look,
     }
@@ -186,6 +194,7 @@ fn whole() -> Beginning {
 fn told(decision: &Decision) -> String {
     match decision {
         Decision::Settled => "Settled".to_owned(),
+        Decision::Retire(_) => "Retire".to_owned(),
         Decision::Hold(refusal) => format!("Hold {}", refusal.reason),
         Decision::Wait(wait) => {
             format!(
@@ -195,6 +204,8 @@ fn told(decision: &Decision) -> String {
                 wait.message
             )
         }
+        Decision::Own(own) => format!("Own {:?}", own.instead_of),
+        Decision::Join(join) => format!("Join {}: {}", join.owner.name, join.end.message),
         Decision::Ask(ask) => format!("Ask {}", if ask.plan_only { "nobody" } else { "people" }),
         Decision::Escalate(escalate) => match &escalate.next {
             Next::Opened(gate) => format!("Tells of {}", gate.metadata.name.as_deref().unwrap()),
@@ -291,8 +302,10 @@ fn a_run_that_is_not_planned_waits_or_ends_in_words() {
             "Wait DryRun Suspended: the run is suspended: it is planned",
         ),
         (
-            Opening::NoPlaybook,
-            "Wait Suggest NoPlaybook: the run names no Playbook: set",
+            Opening::NoPlaybook {
+                suggestions: Some(Vec::new()),
+            },
+            "Wait Suggest NoPlaybook: the run names no Playbook, and none",
         ),
         (
             Opening::NoRequester,
@@ -344,7 +357,7 @@ fn doubt_and_indecision_end_with_their_time() {
     );
     facts.now = at(100 + 3600);
     starts(&facts, "Failed KindUnknown: not known for an hour: why");
-    let mut facts = planning(Opening::NoPlaybook);
+    let mut facts = planning(Opening::NoPlaybook { suggestions: None });
     facts.spec.playbook_ref = None;
     facts.now = at(100 + 24 * 3600);
     starts(&facts, "Expired NoPlaybook");

@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     adapters::ledger::Refusal,
-    domain::{audit::event::Event, verdict::Verdict},
+    api::v1alpha1::PlanVerdict,
+    domain::{audit::event::Event, stage::Stage, verdict::Verdict},
 };
 
 fn object(status: Option<OrchestrationStatus>) -> Orchestration {
@@ -33,6 +34,7 @@ fn done(told: Told, history: History) -> Done {
         told,
         verdict: Verdict::Settled,
         recorded: Some((7, 9)),
+        joined: None,
         said: BTreeMap::new(),
         facts: Arc::new(facts(spec(&json!({})), history, Look::Settled)),
     }
@@ -163,6 +165,7 @@ fn asked() -> Told {
         made: Box::new(made(2)),
         config_map: "plan".to_owned(),
         gate: Box::new(gate("Open")),
+        refused: None,
     }
 }
 
@@ -272,6 +275,7 @@ fn largest() -> (OrchestrationStatus, Done) {
         made: Box::new(made(64)),
         config_map: "c".repeat(253),
         gate: Box::new(gate("Open")),
+        refused: None,
     };
     let before = of(None, &done(told, before_any_effect()));
     let names: Vec<String> = (0..64).map(|number| format!("s{number}")).collect();
