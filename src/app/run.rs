@@ -22,7 +22,6 @@ use tokio::{
 use super::{
     config::{OperatorConfig, Role},
     controllers::{Controllers, Pulses},
-    installation::installation,
     readiness::{self, Surroundings},
 };
 use crate::{
@@ -280,7 +279,7 @@ fn controllers(
         namespace: config.namespace.clone(),
         shelf: Arc::new(Shelf::new(&config.data_dir, login.cloned(), plain_http)),
         keys,
-        installation: installation(config),
+        installation: super::installation::installation(config),
         namespace_limit: config.concurrent_runs.0.into(),
     }
 }
