@@ -361,7 +361,7 @@ async fn a_deadline_ends_the_question() {
         (
             "True",
             "Expired",
-            "the deadline, 2020-01-01T00:00:00Z, has passed; missing: 1 of oncall; onTimeout Approve is not known to this version and is taken as Reject"
+            "the deadline, 2020-01-01T00:00:00Z, has passed; missing: 1 of oncall; onTimeout Approve is taken as Reject: the Gate stands alone, and no signed Playbook says who approves"
         )
     );
     assert_eq!(condition(&settled, "Ready").0, "True");

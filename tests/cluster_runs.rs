@@ -10,6 +10,7 @@ mod cancel;
 mod compensation;
 mod ends;
 mod freezes;
+mod kinds;
 mod locks;
 mod waits;
 

@@ -15,6 +15,7 @@ use crate::{
         },
         ledger::Ledger,
         oci::Shelf,
+        steps::Installation,
     },
     controllers::{
         counting::Counting,
@@ -28,6 +29,7 @@ use crate::{
         planner::Planner,
         playbook::PlaybookKind,
         pulse::Pulse,
+        retention::{PlaybookName, Retention},
         trust_policy::TrustPolicyKind,
         verification::Verification,
     },
@@ -83,6 +85,8 @@ pub(super) struct Controllers {
     pub(super) shelf: Arc<Shelf>,
     /// The operator's own keys, which hide in plans what nobody may read.
     pub(super) keys: Keys,
+    /// What steps find beside the cluster.
+    pub(super) installation: Installation,
     /// Runs of one namespace that may be under way at the same time.
     pub(super) namespace_limit: u32,
 }
@@ -122,44 +126,39 @@ impl Controllers {
             namespace,
             shelf,
             keys,
+            installation,
             namespace_limit,
         } = self;
         let client = shared.client.clone();
         let (policies, watching) = policies::prepare(client.clone(), namespace);
         let (set_back, set_backs) = watch::channel(0);
-        let trust_policies = trust_policies(
-            &shared,
-            (&policies, &ledger),
-            pulses.trust_policies,
-            set_back,
-            stop.clone(),
-        );
+        let both = (&policies, &ledger);
+        let trust_policies =
+            trust_policies(&shared, both, pulses.trust_policies, set_back, stop.clone());
         let (runs, settled) = mpsc::unbounded_channel();
-        let gates = gates(
-            &shared,
-            &ledger,
-            Arc::clone(&guard),
-            pulses.gates,
-            runs,
-            stop.clone(),
-        );
+        let (looks, gated) = (Arc::clone(&guard), pulses.gates);
+        let gates = gates(&shared, &ledger, looks, gated, runs, stop.clone());
         let verification = Verification::new(
             policies.clone(),
             ledger.clone(),
             shelf,
             Arc::clone(&shared.metrics),
         );
+        let clients = (client.clone(), accounts);
         let (changed, playbooks_changed) = mpsc::unbounded_channel();
+        let (retention, uncounted) = Retention::new();
         let orchestrations = Runs {
             shared: shared.clone(),
             ledger: ledger.clone(),
             guard,
-            planner: Planner::new((client.clone(), accounts), verification.clone(), keys),
+            planner: Planner::new(clients, verification.clone(), keys, installation),
             matching: Arc::new(Matching::new(client.clone(), verification.clone())),
             playbooks_changed,
             pulse: pulses.orchestrations,
             settled,
             namespace_limit,
+            retention: Arc::clone(&retention),
+            uncounted,
         };
         let judged = async {
             // Judged without its policies, a Playbook would be called untrusted that is not.
@@ -167,7 +166,7 @@ impl Controllers {
                 () = policies.settled() => {}
                 _ = stop.wait_for(|stop| *stop) => {}
             }
-            let kind = PlaybookKind::new(ledger, verification, changed);
+            let kind = PlaybookKind::new(ledger, verification, (changed, retention));
             let wakes = stream::select(changes(policies.changes()), changes(set_backs));
             let (all, pulse) = (Api::all(client), pulses.playbooks);
             let playbooks = harness::run(kind, all, shared, pulse, wakes, stop.clone());
@@ -194,6 +193,9 @@ struct Runs {
     /// Runs whose Gate the watch spoke of.
     settled: mpsc::UnboundedReceiver<gate::RunName>,
     namespace_limit: u32,
+    retention: Arc<Retention>,
+    /// Playbooks whose finished runs are to be counted.
+    uncounted: mpsc::UnboundedReceiver<PlaybookName>,
 }
 
 impl Runs {
@@ -213,7 +215,9 @@ impl Runs {
             namespace_limit: self.namespace_limit,
             wakes,
             loose,
+            retention: self.retention,
         });
+        let tidier = kind.tidier(self.uncounted).run(stop.clone());
         let sweeper = kind.sweeper(found_loose).run(stop.clone());
         let choosing = together(self.playbooks_changed, kind.chooser(), stop.clone());
         let freezes = freezes::keep(client.clone(), self.ledger, kind.waker(), stop.clone());
@@ -227,7 +231,8 @@ impl Runs {
             stream::select(by_gate, by_name),
             stop,
         );
-        future::join4(runs, sweeper, freezes, choosing).await;
+        let beside = future::join(choosing, tidier);
+        future::join4(runs, sweeper, freezes, beside).await;
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
     },
     api::v1alpha1::{self as api, Decision, Gate},
     domain::{
-        gate::{Evidence, Outcome, Question, Rule, Sifted, Tally, Vote, Voted},
+        gate::{Evidence, GUARD_MARGIN, Outcome, Question, Rule, Sifted, Tally, Vote, Voted},
         reason::Reason,
         verdict::ErrorClass,
     },
@@ -125,6 +125,16 @@ impl Counting {
         let mut votes = self.votes(gate).await?;
         votes.retain(|vote| vote.order < settled);
         self.tally(gate, votes, clock::now()).await
+    }
+
+    /// Whether the guard was whole all the time since the Gate was opened, so that whoever was against it could say so, and
+    /// nobody else in their name. To be asked after the votes were counted.
+    pub async fn was_guarded(&self, gate: &Gate) -> Result<bool, CountingError> {
+        let standing = self.guard.standing().await.map_err(CountingError::Guard)?;
+        let opened = gate.metadata.creation_timestamp.as_ref();
+        Ok(standing.whole().is_some_and(|since| {
+            opened.is_some_and(|opened| opened.0.duration_since(since) > GUARD_MARGIN)
+        }))
     }
 
     async fn tally(

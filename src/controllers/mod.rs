@@ -16,6 +16,7 @@ pub mod orchestration;
 pub mod planner;
 pub mod playbook;
 pub mod pulse;
+pub mod retention;
 pub mod rules;
 pub mod settling;
 pub mod trust_policy;

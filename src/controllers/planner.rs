@@ -3,6 +3,7 @@
 //! the same both times if nothing changed. Nothing is written here.
 
 mod said;
+mod timely;
 mod trusted;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -10,7 +11,7 @@ use std::{collections::BTreeMap, time::Duration};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{Api, Client};
 use serde_json::{Map, Value};
-use tokio::sync::OnceCell;
+use tokio::{sync::OnceCell, time::Instant};
 
 use said::{auto, limits, on_failure, owned};
 
@@ -23,7 +24,7 @@ use crate::{
             error::{Classified as _, chain, classify},
             keys::Keys,
         },
-        steps::{Forecast, Planning, Veil, kind_of, unsupported},
+        steps::{Forecast, Installation, Planning, Veil, kind_of, unsupported},
     },
     api::v1alpha1::{self as api, ApprovalRules, OrchestrationSpec, PlaybookSpec, Step},
     domain::{
@@ -39,6 +40,7 @@ use crate::{
     },
     ports::Limits,
 };
+use timely::{LONGEST, in_time};
 pub(super) use trusted::SUSPEND;
 use trusted::written;
 
@@ -76,6 +78,7 @@ pub struct Planner {
     keys: Keys,
     veil: OnceCell<Veil>,
     cel: Cel,
+    installation: Installation,
 }
 
 impl Planner {
@@ -85,6 +88,7 @@ impl Planner {
         (client, accounts): (Client, Client),
         verification: Verification,
         keys: Keys,
+        installation: Installation,
     ) -> Self {
         Self {
             client,
@@ -93,6 +97,7 @@ impl Planner {
             keys,
             veil: OnceCell::new(),
             cel: Cel::default(),
+            installation,
         }
     }
 
@@ -105,6 +110,11 @@ impl Planner {
     /// The cage for the expressions of Playbooks.
     pub fn cel(&self) -> &Cel {
         &self.cel
+    }
+
+    /// What there is beside the cluster.
+    pub fn installation(&self) -> &Installation {
+        &self.installation
     }
 
     /// Roles name an account that is gone as they named it before, and the API server lets us act as it: whoever deletes it
@@ -145,24 +155,29 @@ impl Planner {
         run: &RunRef,
         spec: &OrchestrationSpec,
     ) -> Result<Made, Vec<Obstacle>> {
-        let runnable = self.verified(run, spec).await.map_err(|one| vec![one])?;
+        let until = Instant::now() + LONGEST;
+        let runnable = in_time(until, self.verified(run, spec)).await;
+        let runnable = runnable.map_err(|one| vec![one])?;
         let playbook = written(&runnable).map_err(|one| vec![one])?;
         let parameters = parameters(&playbook, spec)?;
         let steps = rendered(&runnable, &parameters).map_err(|one| vec![one])?;
         let account = self
             .account(&run.namespace, &playbook.service_account_name)
             .map_err(|one| vec![one])?;
-        self.stands(&account).await.map_err(|one| vec![one])?;
+        let stands = in_time(until, self.stands(&account)).await;
+        stands.map_err(|one| vec![one])?;
+        let veil = in_time(until, self.veil()).await;
         let planning = Planning {
             account: &account,
             run,
             playbook: &runnable.document().name,
             parameters: &parameters,
-            veil: self.veil().await.map_err(|one| vec![one])?,
+            veil: veil.map_err(|one| vec![one])?,
             cel: &self.cel,
+            installation: &self.installation,
             earlier: &[],
         };
-        let (planned, seen) = forecasts(&steps, &planning, &playbook).await?;
+        let (planned, seen) = forecasts(&steps, &planning, &playbook, until).await?;
         let plan = Plan {
             v: VERSION,
             run: run.clone(),
@@ -240,6 +255,7 @@ async fn forecasts(
     steps: &[Step],
     planning: &Planning<'_>,
     playbook: &PlaybookSpec,
+    until: Instant,
 ) -> Result<(Vec<PlannedStep>, Vec<String>), Vec<Obstacle>> {
     let mut planned = Vec::with_capacity(steps.len());
     let (mut seen, mut obstacles) = (Vec::new(), Vec::new());
@@ -249,14 +265,10 @@ async fn forecasts(
             ..*planning
         };
         let forecast = match kind_of(step) {
-            Some(kind) => kind
-                .plan(step, &planning)
+            Some(kind) => in_time(until, kind.plan(step, &planning))
                 .await
                 .map(|found| (kind.name(), found)),
-            None => Err(Obstacle::unknown(
-                Reason::StepUnsupported,
-                unsupported(step),
-            )),
+            None => Err(Obstacle::fail(Reason::StepUnsupported, unsupported(step))),
         };
         let forecast =
             forecast.and_then(|(kind, found)| Ok((kind, owned(found, playbook.git_ops)?)));
@@ -266,7 +278,13 @@ async fn forecasts(
                 seen.extend(told.map(|told| format!("step {}: {told}", step.name)));
                 planned.push(of(step, kind, forecast, playbook.on_failure));
             }
-            Err(obstacle) => obstacles.push(obstacle.at(&format!("step {}", step.name))),
+            Err(obstacle) => {
+                obstacles.push(obstacle.at(&format!("step {}", step.name)));
+                // The others would not be looked at any more.
+                if Instant::now() >= until {
+                    break;
+                }
+            }
         }
     }
     if obstacles.is_empty() {
@@ -337,3 +355,6 @@ fn made(plan: Plan, steps: Vec<Step>, approval: Vec<ApprovalRules>) -> Result<Ma
         seen: Vec::new(),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,6 +33,18 @@ pub fn is_open(gate: &Gate) -> bool {
     state.is_none_or(|state| state == GateState::Open)
 }
 
+/// Whether nobody approved it but the signed Playbook's policy, at the deadline.
+pub fn is_by_policy(gate: &Gate) -> bool {
+    let conditions = gate
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
+    let (approved, reason) = (ConditionType::Approved, Reason::ApprovedByPolicy);
+    conditions.into_iter().flatten().any(|condition| {
+        condition.type_ == approved.as_str() && condition.reason == reason.as_str()
+    })
+}
+
 /// How a question ends that nobody answers any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closing {

@@ -11,6 +11,7 @@ pub mod lint;
 pub mod names;
 pub mod parameters;
 pub mod plan;
+pub mod promql;
 pub mod reason;
 mod reference;
 pub mod render;

@@ -172,6 +172,16 @@ reasons! {
     StepUnsupported,
     /// A CEL expression does not compile, costs too much, or gives no truth value.
     ExpressionInvalid,
+    /// The operator is not told which image sends the requests of http steps: set `--step-image`.
+    StepImageMissing,
+    /// The operator is not told where Prometheus is: set `--prometheus-url`.
+    PrometheusNotConfigured,
+    /// Prometheus does not answer, or not in time; it is asked again.
+    PrometheusUnavailable,
+    /// What answers in Prometheus' place says nothing that can be relied on: an error, warnings, another form; it is asked again.
+    PrometheusAnswerUnusable,
+    /// Prometheus does not take the query; the message is its own.
+    QueryInvalid,
     /// Two steps write the same field of one object, or apply it twice.
     TargetTwice,
     /// A target is owned by a GitOps tool, and the Playbook refuses such targets.
@@ -186,6 +196,8 @@ reasons! {
     AwaitingRelease,
     /// The right people approved exactly this plan.
     Approved,
+    /// Nobody decided in time, nobody was against it, and the signed Playbook approves it then.
+    ApprovedByPolicy,
     /// Somebody who may decide rejected it.
     Rejected,
     /// Not enough people decided in time.

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     audit::{
         event::Event,
-        record::{Name, Record},
+        record::{Fact, Name, Record},
     },
     digest::Digest,
     reason::Reason,
@@ -49,6 +49,8 @@ pub struct PlannedAs {
     pub plan: Digest,
     /// When it was made.
     pub at: Timestamp,
+    /// The document that it was made from.
+    pub playbook: Option<Digest>,
 }
 
 /// The beginning of the execution.
@@ -58,6 +60,8 @@ pub struct Started {
     pub plan: Digest,
     /// When it began.
     pub at: Timestamp,
+    /// What it was allowed by, in a word.
+    pub by: Option<Reason>,
 }
 
 /// The way back.
@@ -141,6 +145,25 @@ impl Way {
     }
 }
 
+impl PlannedAs {
+    fn of(fact: &Fact, at: Timestamp) -> Option<Self> {
+        let playbook = fact.playbook_digest.clone();
+        let plan = fact.plan_digest.clone();
+        plan.map(|plan| Self { plan, at, playbook })
+    }
+}
+
+impl Finished {
+    fn of(fact: &Fact, at: Timestamp) -> Self {
+        let word = fact.outcome.as_ref();
+        Self {
+            outcome: word.and_then(|word| Outcome::parse(word.as_str())),
+            reason: reason(fact.reason.as_ref()),
+            at,
+        }
+    }
+}
+
 impl History {
     /// Of the records of one run, oldest first, each with its index.
     pub fn of<'a>(records: impl IntoIterator<Item = (u64, &'a Record)>) -> Self {
@@ -158,27 +181,16 @@ impl History {
         let at = record.late.unwrap_or(record.time);
         match fact.code {
             Event::RunRequested => self.requested = true,
-            Event::RunPlanned => {
-                self.planned = fact.plan_digest.clone().map(|plan| PlannedAs { plan, at });
-            }
+            Event::RunPlanned => self.planned = PlannedAs::of(fact, at),
             Event::RunSuggested => self.author = Some(fact.actor.subject.as_str().to_owned()),
-            Event::RunAllowed => {
-                self.allowed = fact.plan_digest.clone().map(|plan| PlannedAs { plan, at });
-            }
+            Event::RunAllowed => self.allowed = PlannedAs::of(fact, at),
             Event::RunStarted => {
-                self.started = fact.plan_digest.clone().map(|plan| Started { plan, at });
+                let by = reason(fact.outcome.as_ref());
+                let plan = fact.plan_digest.clone();
+                self.started = plan.map(|plan| Started { plan, at, by });
             }
             Event::RunCancelled => self.cancelled = true,
-            Event::RunFinished => {
-                let word = fact.outcome.as_ref();
-                let outcome = word.and_then(|word| Outcome::parse(word.as_str()));
-                let reason = reason(fact.reason.as_ref());
-                self.finished = Some(Finished {
-                    outcome,
-                    reason,
-                    at,
-                });
-            }
+            Event::RunFinished => self.finished = Some(Finished::of(fact, at)),
             Event::RunTurned => {
                 let reason = reason(fact.outcome.as_ref());
                 self.turned = Some(Turned { reason, at });
@@ -201,9 +213,11 @@ impl History {
             | Event::PlaybookReset
             | Event::PolicyReady
             | Event::PolicyRefused
+            | Event::RunEscalated
             | Event::RunHeld
             | Event::RunGone
             | Event::GateApproved
+            | Event::GateAllowed
             | Event::GateRejected
             | Event::GateExpired
             | Event::GateSuperseded

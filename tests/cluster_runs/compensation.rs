@@ -39,7 +39,7 @@ fn six(name: &str) -> Vec<Value> {
 }
 
 /// What can never hold.
-fn fails() -> Value {
+pub(super) fn fails() -> Value {
     let target = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "never"});
     json!({"name": "fail", "check": {"target": target, "expression": "object.data.go == 'yes'"}})
 }
@@ -78,7 +78,7 @@ async fn objects(scene: &Scene, name: &str) {
 }
 
 /// A run whose Playbook says nothing about failures: what was done is taken back.
-async fn compensating(scene: &Scene, name: &str, steps: Value) -> Value {
+pub(super) async fn compensating(scene: &Scene, name: &str, steps: Value) -> Value {
     let mut playbook = scene.playbook(name, steps);
     playbook["spec"]
         .as_object_mut()

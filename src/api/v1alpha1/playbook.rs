@@ -94,7 +94,7 @@ pub struct PlaybookSpec {
     /// Targets that Argo CD, Flux or Helm own; absent: Warn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git_ops: Option<GitOps>,
-    /// How many finished runs are kept.
+    /// How many finished runs are kept, newest first, once the document is verified; absent: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]
     pub history_limit: Option<i32>,

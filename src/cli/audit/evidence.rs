@@ -144,7 +144,7 @@ impl About {
         let about = last(Event::RunStarted).or_else(|| last(Event::RunPlanned));
         let approved = records
             .iter()
-            .filter(|record| record.fact.code == Event::GateApproved);
+            .filter(|record| matches!(record.fact.code, Event::GateApproved | Event::GateAllowed));
         Self {
             plan: about.and_then(|record| record.fact.plan_digest.clone()),
             playbook: about.and_then(|record| record.fact.playbook_digest.clone()),

@@ -18,7 +18,11 @@ use crate::{
         v1alpha1::{Gate, GateState, OnTimeout},
     },
     domain::{
-        audit::{event::Event, record::Name},
+        audit::{
+            event::Event,
+            record::{Actor, Name},
+        },
+        digest::Digest,
         gate::{Counted, Outcome, Tally, Voted, Why},
         reason::Reason,
     },
@@ -77,6 +81,9 @@ pub(super) fn decide(facts: &Facts) -> Decision {
         Found::Unvoted => return Decision::Open(until),
         Found::Unknown(refusal) => return Decision::Wait(refusal.clone()),
         Found::Counted(count) => count,
+        Found::Lapsed { count, policy } => {
+            return Decision::Settle(Box::new(lapsed(facts, &count.tally, policy)));
+        }
     };
     let tally = &count.tally;
     let (state, reason, code) = match tally.outcome {
@@ -85,7 +92,7 @@ pub(super) fn decide(facts: &Facts) -> Decision {
         Outcome::Rejected => (GateState::Rejected, Reason::Rejected, Event::GateRejected),
         Outcome::Expired => (GateState::Expired, Reason::Expired, Event::GateExpired),
     };
-    let message = settled(&facts.gate, tally);
+    let message = settled(&facts.gate, tally, "");
     let deciding = tally
         .deciding()
         .map(|counted| counted.vote.uid.as_str().into());
@@ -104,6 +111,45 @@ pub(super) fn decide(facts: &Facts) -> Decision {
         record,
         waited: waited(&facts.gate, facts.now),
     }))
+}
+
+/// The deadline has passed, nobody was against it, and the Gate says that it is approved then. What was approved before
+/// stands beside it, and did not suffice.
+fn lapsed(facts: &Facts, tally: &Tally, policy: &Result<Digest, String>) -> Settlement {
+    let gate = &facts.gate;
+    let (state, reason, record, message) = match policy {
+        Ok(playbook) => {
+            let counted = tally.counted.iter();
+            let counted = counted.map(|counted| counted.vote.uid.as_str().into());
+            let reason = Reason::ApprovedByPolicy;
+            let mut record = fact(gate, Event::GateAllowed, reason, counted.collect());
+            record.actor = Actor::policy(playbook);
+            record.playbook_digest = Some(playbook.clone());
+            let message = format!(
+                "the deadline, {}, has passed, nobody was against it, and the signed Playbook {playbook} approves it then; missing: {}{}",
+                deadline(gate),
+                missing(tally),
+                others(tally)
+            );
+            (GateState::Approved, reason, record, message)
+        }
+        Err(why) => {
+            let instead = format!("; onTimeout Approve is taken as Reject: {why}");
+            let message = settled(gate, tally, &instead);
+            let record = fact(gate, Event::GateExpired, Reason::Expired, Vec::new());
+            (GateState::Expired, Reason::Expired, record, message)
+        }
+    };
+    let mut record = ledger::Draft::from(record);
+    record.details = Some(message.clone());
+    Settlement {
+        state,
+        reason,
+        message,
+        tally: tally.clone(),
+        record,
+        waited: waited(gate, facts.now),
+    }
 }
 
 /// An open Gate costs a write for what is news: another vote that counts, or the admission guard in the way of one. Votes
@@ -165,31 +211,34 @@ fn counted(tally: &Tally) -> Vec<&str> {
         .collect()
 }
 
-fn settled(gate: &Gate, tally: &Tally) -> String {
+/// How it was settled; `instead` says why the deadline does not do what the Gate says.
+fn settled(gate: &Gate, tally: &Tally, instead: &str) -> String {
     let by = tally.deciding().map(told).collect::<Vec<_>>().join(", ");
     let others = others(tally);
     match tally.outcome {
         Outcome::Approved => format!("approved by {by}{others}"),
         Outcome::Rejected => format!("rejected by {by}{others}"),
         Outcome::Open | Outcome::Expired => {
-            let deadline = gate.spec.deadline.as_ref();
-            let deadline = deadline
-                .map(|deadline| deadline.0.to_string())
-                .unwrap_or_default();
-            let instead = match gate.spec.on_timeout {
-                Some(how @ (OnTimeout::Escalate | OnTimeout::Approve)) => {
-                    format!(
-                        "; onTimeout {how:?} is not known to this version and is taken as Reject"
-                    )
+            let then = match gate.spec.on_timeout {
+                Some(OnTimeout::Escalate) => {
+                    "; onTimeout Escalate: whoever opened it asks the next set of rules, if there is one"
                 }
-                Some(OnTimeout::Reject) | None => String::new(),
+                Some(OnTimeout::Reject | OnTimeout::Approve) | None => instead,
             };
             format!(
-                "the deadline, {deadline}, has passed; missing: {}{others}{instead}",
+                "the deadline, {}, has passed; missing: {}{others}{then}",
+                deadline(gate),
                 missing(tally)
             )
         }
     }
+}
+
+fn deadline(gate: &Gate) -> String {
+    let deadline = gate.spec.deadline.as_ref();
+    deadline
+        .map(|deadline| deadline.0.to_string())
+        .unwrap_or_default()
 }
 
 /// `bob (oncall)`

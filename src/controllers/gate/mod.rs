@@ -81,7 +81,14 @@ impl Kind for GateKind {
     }
 
     async fn gather(&self, object: &Gate) -> Result<Facts, CountingError> {
-        gather::gather(object, &self.counting, &self.voted, clock::now()).await
+        gather::gather(
+            object,
+            &self.counting,
+            &self.ledger,
+            &self.voted,
+            clock::now(),
+        )
+        .await
     }
 
     fn decide(&self, facts: &Facts) -> Decision {

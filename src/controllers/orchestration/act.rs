@@ -2,14 +2,16 @@
 //! be repeated: ids of records, names of objects and locks are the same for whoever goes on.
 
 mod beginning;
+mod escalating;
 mod joining;
+mod retiring;
 mod stepping;
 
 use std::{sync::Arc, time::Duration};
 
 use super::{
     OrchestrationError, OrchestrationKind,
-    decide::{Ask, Decision, Finish, Join, Own, Turn, Wait},
+    decide::{Ask, Decision, Finish, Join, Own, Turn, Wait, over_at},
     gather::{Facts, Planned},
     records,
 };
@@ -65,6 +67,8 @@ pub(super) enum Told {
         gate: Box<Gate>,
         refused: Option<String>,
     },
+    /// The next people are asked, because the deadline of those before has passed.
+    Escalated { expired: Box<Gate>, gate: Box<Gate> },
     /// Nobody is asked: the signed Playbook allows it.
     Allowed { made: Box<Made>, config_map: String },
     /// It goes on.
@@ -107,13 +111,15 @@ pub(super) async fn act(
         Decision::Settled => {
             // Who joined in its last moment has made it be remembered once more.
             kind.memory.forget(&facts.run.uid);
-            Ok((Told::Settled, Verdict::Settled))
+            Ok((Told::Settled, pass.settled()))
         }
+        Decision::Retire(retire) => pass.retire(*retire).await,
         Decision::Hold(refusal) => Err(Halt::Held(refusal)),
         Decision::Wait(wait) => Ok(pass.wait(*wait).await),
         Decision::Own(own) => pass.own(own).await,
         Decision::Join(join) => pass.join(*join).await,
         Decision::Ask(ask) => pass.ask(*ask).await,
+        Decision::Escalate(escalate) => pass.escalate(*escalate).await,
         Decision::Begin(begin) => pass.begin(*begin).await,
         Decision::Step(stepping) => pass.step(*stepping).await,
         Decision::Turn(turn) => pass.turn(*turn).await,
@@ -255,10 +261,7 @@ impl Pass<'_> {
             Some(Err(ref why)) => Some(why.clone()),
             None => None,
         };
-        let gate = self
-            .kind
-            .open_gate(&ask, self.facts.now, self.fence)
-            .await?;
+        let gate = self.ask_set(&ask.made, &ask.requested_by, 0).await?;
         let took = clock::now().duration_since(self.facts.now);
         self.kind.metrics.run_planned(took);
         let told = Told::Asked {
@@ -336,6 +339,20 @@ impl Pass<'_> {
         Ok(())
     }
 
+    /// What has ended is looked at again when its time is over; and once its status tells of it, it is counted.
+    fn settled(&self) -> Verdict {
+        let (facts, kind) = (&self.facts, self.kind);
+        if facts.status.outcome.is_some()
+            && kind.memory.counts(&facts.run.uid)
+            && let Some(playbook) = &facts.spec.playbook_ref
+        {
+            let namespace = facts.run.namespace.clone();
+            kind.retention.ended((namespace, playbook.name.clone()));
+        }
+        let over = over_at(facts).filter(|over| *over > facts.now);
+        Verdict::until(over, Reason::Succeeded, facts.now)
+    }
+
     /// Metrics, and whoever waits for what this run had.
     fn ended(&self, from: Stage, outcome: Outcome) {
         let metrics = &self.kind.metrics;
@@ -345,6 +362,7 @@ impl Pass<'_> {
             metrics.stage_took(Stage::Execute, clock::now().duration_since(started.at));
         }
         self.kind.memory.forget(&self.facts.run.uid);
+        self.kind.memory.is_uncounted(&self.facts.run.uid);
         self.kind.wake_waiting();
     }
 }

@@ -11,7 +11,7 @@ use k8s_openapi::{
 use kube::{Api, Resource, ResourceExt as _, api::PostParams};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{OrchestrationError, OrchestrationKind, decide::Ask};
+use super::{OrchestrationError, OrchestrationKind};
 use crate::{
     adapters::{failpoint::failpoint, kube::CHILDREN_MANAGER},
     api::v1alpha1::{ApprovalRules, Gate, GateSpec, GateSubject, OnTimeout, Orchestration},
@@ -34,13 +34,45 @@ const DEADLINE: std::time::Duration = std::time::Duration::from_secs(60 * 60);
 /// Sets of rules that a Playbook has at most.
 const RULE_SETS: u32 = 4;
 
+/// What a Gate asks, of whom, and which of the run's Gates about this plan it is.
+pub(super) struct Question<'a> {
+    pub(super) run: &'a RunRef,
+    pub(super) plan: &'a Digest,
+    /// What people are shown.
+    pub(super) diff: String,
+    pub(super) rules: &'a ApprovalRules,
+    /// Who shaped the plan, and does not decide.
+    pub(super) requested_by: &'a [String],
+    pub(super) place: Place<'a>,
+}
+
+/// Which of a run's Gates about one plan it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place<'a> {
+    /// The step that asks; none before the run begins.
+    pub(super) step: &'a str,
+    /// Which set of rules, or which attempt at the step.
+    pub(super) ordinal: u32,
+}
+
+impl Place<'_> {
+    /// Before the run begins: the set of rules that is asked, counted from 0.
+    pub(super) fn rule_set(ordinal: u32) -> Self {
+        Self { step: "", ordinal }
+    }
+
+    pub(super) fn name(self, run: &RunRef, plan: &Digest) -> String {
+        names::child(run, "Gate", self.step, self.ordinal, plan)
+    }
+}
+
 /// Which set of rules a Gate asks, by its name.
 pub(super) fn rule_set(gate: &Gate, run: &RunRef, plan: &Digest) -> Option<u32> {
     let name = gate.metadata.name.as_deref();
-    (0..RULE_SETS).find(|set| name == Some(&names::child(run, "Gate", "", *set, plan)))
+    (0..RULE_SETS).find(|ordinal| name == Some(&Place::rule_set(*ordinal).name(run, plan)))
 }
 
-fn meta(run: &RunRef, kind: &str, digest: &Digest) -> ObjectMeta {
+fn meta(run: &RunRef, name: String, digest: &Digest) -> ObjectMeta {
     let owner = OwnerReference {
         api_version: Orchestration::api_version(&()).into_owned(),
         kind: Orchestration::kind(&()).into_owned(),
@@ -51,7 +83,7 @@ fn meta(run: &RunRef, kind: &str, digest: &Digest) -> ObjectMeta {
         block_owner_deletion: Some(false),
     };
     ObjectMeta {
-        name: Some(names::child(run, kind, "", 0, digest)),
+        name: Some(name),
         namespace: Some(run.namespace.clone()),
         owner_references: Some(vec![owner]),
         labels: Some(BTreeMap::from([(
@@ -101,7 +133,11 @@ impl OrchestrationKind {
             data.insert(plan::SEEN.to_owned(), made.seen.join("\n"));
         }
         let wanted = ConfigMap {
-            metadata: meta(run, "Plan", &made.digest),
+            metadata: meta(
+                run,
+                names::child(run, "Plan", "", 0, &made.digest),
+                &made.digest,
+            ),
             immutable: Some(true),
             data: Some(data.clone()),
             ..ConfigMap::default()
@@ -125,29 +161,42 @@ impl OrchestrationKind {
         })
     }
 
-    /// The Gate that asks about the plan.
+    /// The Gate that this run opened about this plan in this place, if it did.
+    pub(super) async fn opened(
+        &self,
+        run: &RunRef,
+        plan: &Digest,
+        place: Place<'_>,
+    ) -> Result<Option<Gate>, OrchestrationError> {
+        let gates: Api<Gate> = Api::namespaced(self.client.clone(), &run.namespace);
+        let found = gates.get_opt(&place.name(run, plan)).await;
+        let found = found.map_err(|source| OrchestrationError::Read {
+            what: "its Gate",
+            source: Box::new(source),
+        })?;
+        Ok(found.filter(|gate| is_of(&gate.metadata, run, plan)))
+    }
+
+    /// The Gate that asks this; the one that was opened before, if it was.
     pub(super) async fn open_gate(
         &self,
-        ask: &Ask,
+        question: &Question<'_>,
         now: Timestamp,
         fence: &dyn Leadership,
     ) -> Result<Gate, OrchestrationError> {
-        let made = &ask.made;
-        let run = &made.plan.run;
-        let Some(rules) = made.approval.first() else {
-            return Err(OrchestrationError::NobodyToAsk);
-        };
-        let mut wanted = Gate::new("", spec(ask, rules, now));
-        wanted.metadata = meta(run, "Gate", &made.digest);
+        let (run, plan) = (question.run, question.plan);
+        let mut wanted = Gate::new("", spec(question, now));
+        wanted.metadata = meta(run, question.place.name(run, plan), plan);
         failpoint!("gate.before");
         let api = Api::namespaced(self.client.clone(), &run.namespace);
         let gate = make(&api, &wanted, "its Gate", fence).await?;
         failpoint!("gate.after");
-        let asks = gate.spec.subject.plan_digest == made.digest.as_str()
+        let asks = gate.spec.subject.plan_digest == plan.as_str()
             && gate.spec.subject.uid == run.uid
-            && gate.spec.rules == rules.rules
-            && gate.spec.requested_by == ask.requested_by;
-        if is_of(&gate.metadata, run, &made.digest) && asks {
+            && gate.spec.rules == wanted.spec.rules
+            && gate.spec.on_timeout == wanted.spec.on_timeout
+            && gate.spec.requested_by == wanted.spec.requested_by;
+        if is_of(&gate.metadata, run, plan) && asks {
             return Ok(gate);
         }
         Err(OrchestrationError::NotOurs {
@@ -157,8 +206,8 @@ impl OrchestrationKind {
     }
 }
 
-fn spec(ask: &Ask, rules: &ApprovalRules, now: Timestamp) -> GateSpec {
-    let run = &ask.made.plan.run;
+fn spec(question: &Question<'_>, now: Timestamp) -> GateSpec {
+    let (run, rules) = (question.run, question.rules);
     let wait = rules
         .deadline
         .as_deref()
@@ -175,11 +224,11 @@ fn spec(ask: &Ask, rules: &ApprovalRules, now: Timestamp) -> GateSpec {
             name: Some(run.name.clone()),
             uid: run.uid.clone(),
             stage: Some(Stage::Approve.as_str().to_owned()),
-            plan_digest: ask.made.digest.to_string(),
-            diff: Some(plan::short_diff(&ask.made.plan, &ask.made.seen)),
+            plan_digest: question.plan.to_string(),
+            diff: Some(question.diff.clone()),
         },
         rules: rules.rules.clone(),
-        requested_by: ask.requested_by.clone(),
+        requested_by: question.requested_by.to_vec(),
         deadline: Some(Time(deadline)),
         on_timeout: Some(rules.on_timeout.unwrap_or(OnTimeout::Reject)),
     }

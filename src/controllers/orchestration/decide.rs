@@ -3,9 +3,12 @@
 
 mod asking;
 mod back;
+mod ending;
+mod escalating;
 mod foreign;
 mod joining;
 mod opening;
+mod retiring;
 mod wait;
 mod working;
 
@@ -15,9 +18,13 @@ use jiff::{SignedDuration, Timestamp};
 
 pub(super) use asking::{limited, waits_for_people};
 pub(super) use back::undo_of;
+pub(super) use escalating::{Escalate, Next};
 pub(super) use foreign::is_foreign;
 pub(super) use joining::{Beside, Join, Own, beside, incident_of};
+pub(super) use retiring::{Retire, finished_at, is_due, over_at};
 pub(super) use wait::Wait;
+
+use ending::{cancelled, ended, finish};
 
 use super::{
     gather::{Facts, Frozen, Look, Planned},
@@ -26,10 +33,7 @@ use super::{
 use crate::{
     adapters::ledger::{self, Draft},
     api::v1alpha1::{Gate, OrchestrationSpec, OrchestrationStatus, PlanVerdict},
-    controllers::{
-        planner::Made,
-        settling::{Closing, is_open},
-    },
+    controllers::{planner::Made, settling::Closing},
     domain::{
         plan::{Obstacle, Plan, Verdict},
         reason::Reason,
@@ -105,6 +109,8 @@ fn is_allowed(status: &OrchestrationStatus, history: &History) -> bool {
 pub(super) enum Decision {
     /// Nothing; it has come to its end.
     Settled,
+    /// It has come to its end long ago, and is deleted.
+    Retire(Box<Retire>),
     /// It cannot be known or recorded now.
     Hold(ledger::Refusal),
     /// Somebody or something else has to act.
@@ -115,6 +121,8 @@ pub(super) enum Decision {
     Join(Box<Join>),
     /// People are to be asked about this plan.
     Ask(Box<Ask>),
+    /// The next people are to be asked, because the deadline of those before has passed.
+    Escalate(Box<Escalate>),
     /// What was approved begins.
     Begin(Box<Begin>),
     /// A step is begun or gone on with, or taken back.
@@ -197,6 +205,7 @@ pub(super) fn decide(facts: &Facts) -> Decision {
     };
     match &facts.look {
         Look::Settled => Decision::Settled,
+        Look::Retiring(found) => retiring::retiring(found),
         Look::Ended { planned } => ended(facts, history, planned.as_deref()),
         Look::Cancelled => cancelled(facts, history),
         Look::Allowed { beginning } => asking::allowed(facts, history, beginning.as_deref()),
@@ -210,7 +219,13 @@ pub(super) fn decide(facts: &Facts) -> Decision {
         ),
         Look::Asked {
             gate: Some(gate),
+            escalation: Some(escalation),
+            ..
+        } => escalating::expired(facts, gate, escalation),
+        Look::Asked {
+            gate: Some(gate),
             beginning,
+            ..
         } if is_foreign(facts, gate, beginning.as_deref()) => finish(
             facts,
             Stage::Approve,
@@ -221,70 +236,10 @@ pub(super) fn decide(facts: &Facts) -> Decision {
         Look::Asked {
             gate: Some(gate),
             beginning,
+            ..
         } => asking::asked(facts, gate, beginning.as_deref()),
         Look::Working(working) => working::working_on(facts, history, working),
     }
-}
-
-/// The records tell of the end; what they came to is all that is known of it.
-fn ended(facts: &Facts, history: &History, planned: Option<&Planned>) -> Decision {
-    let finished = history.finished.as_ref();
-    let outcome = finished.and_then(|finished| finished.outcome);
-    let outcome = outcome.unwrap_or(Outcome::Failed);
-    let reason = finished.and_then(|finished| finished.reason);
-    Decision::Finish(Box::new(Finish {
-        from: facts.stage(),
-        outcome,
-        reason: reason.unwrap_or_else(|| reason_of(outcome)),
-        message: format!(
-            "{}; the operator was interrupted when it came to its end, its records tell the rest",
-            outcome.as_str()
-        ),
-        records: Vec::new(),
-        stop: true,
-        gates: unanswered(facts, outcome),
-        verdict: None,
-        planned: planned.cloned(),
-    }))
-}
-
-fn cancelled(facts: &Facts, history: &History) -> Decision {
-    let forth = history.open_attempts().map(|open| (Way::Forth, open));
-    let back = history.open_undos().map(|open| (Way::Back, open));
-    let open = forth.chain(back);
-    let open = open.map(|(way, (step, attempt))| (way, step, attempt.number));
-    let by = facts.spec.cancelled_by.as_deref();
-    let who = by.map_or_else(|| "somebody".to_owned(), ToOwned::to_owned);
-    let message = if history.turned.is_some() {
-        format!("cancelled by {who} on the way back: nothing else is taken back")
-    } else if facts.has_effects() {
-        format!("cancelled by {who} after it had begun: nothing new begins, and nothing is undone")
-    } else {
-        format!("cancelled by {who} before anything was changed")
-    };
-    let mut records = first(facts);
-    if !history.cancelled {
-        records.push(records::cancelled(facts, by));
-    }
-    records.extend(open.map(|open| records::step_cut_off(facts, open, Reason::Cancelled)));
-    let from = facts.stage();
-    records.push(records::finished(
-        facts,
-        from,
-        (Outcome::Cancelled, Reason::Cancelled),
-        &message,
-    ));
-    Decision::Finish(Box::new(Finish {
-        from,
-        outcome: Outcome::Cancelled,
-        reason: Reason::Cancelled,
-        message,
-        records,
-        stop: true,
-        gates: unanswered(facts, Outcome::Cancelled),
-        verdict: None,
-        planned: None,
-    }))
 }
 
 fn told(obstacles: &[Obstacle], verdict: Verdict) -> String {
@@ -303,55 +258,6 @@ fn told(obstacles: &[Obstacle], verdict: Verdict) -> String {
 fn again(age: SignedDuration) -> Duration {
     let tenth = age.unsigned_abs() / 10;
     tenth.clamp(Duration::from_secs(2), Duration::from_secs(60))
-}
-
-fn finish(facts: &Facts, from: Stage, outcome: Outcome, reason: Reason, message: &str) -> Decision {
-    let mut records = first(facts);
-    records.push(records::finished(facts, from, (outcome, reason), message));
-    Decision::Finish(Box::new(Finish {
-        from,
-        outcome,
-        reason,
-        message: message.to_owned(),
-        records,
-        stop: false,
-        gates: unanswered(facts, outcome),
-        verdict: None,
-        planned: None,
-    }))
-}
-
-/// The Gates that still ask when the run comes to this end: whoever answers them would answer for nothing.
-fn unanswered(facts: &Facts, outcome: Outcome) -> Vec<(Gate, Closing)> {
-    let closing = match outcome {
-        Outcome::Cancelled => Closing::Cancelled,
-        _ => Closing::Superseded,
-    };
-    let open = facts.gates.iter().filter(|gate| is_open(gate));
-    open.map(|gate| (gate.clone(), closing)).collect()
-}
-
-/// Who asked for it comes before whatever else is recorded of it.
-fn first(facts: &Facts) -> Vec<Draft> {
-    let history = facts.history.as_ref();
-    if history.is_ok_and(|history| !history.requested) {
-        vec![records::requested(facts)]
-    } else {
-        Vec::new()
-    }
-}
-
-fn reason_of(outcome: Outcome) -> Reason {
-    match outcome {
-        Outcome::Succeeded => Reason::Succeeded,
-        Outcome::Failed | Outcome::Compensated | Outcome::CompensationFailed => Reason::StepFailed,
-        Outcome::Rejected => Reason::Rejected,
-        Outcome::Expired => Reason::Expired,
-        Outcome::Cancelled => Reason::Cancelled,
-        Outcome::Superseded => Reason::Superseded,
-        Outcome::Joined => Reason::Joined,
-        Outcome::Planned => Reason::Planned,
-    }
 }
 
 /// A Freeze stops it; that is on record once for each Freeze.

@@ -2,10 +2,12 @@
 //! that is the domain's and `decide`'s to say. Reads and dry runs only.
 
 mod beginning;
+mod escalating;
 mod gates;
 mod opening;
 mod past;
 mod remains;
+mod retiring;
 
 use std::sync::Arc;
 
@@ -13,9 +15,13 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::jiff;
 use kube::ResourceExt as _;
 
+pub(super) use escalating::Escalation;
+pub(super) use retiring::Retiring;
+
+use self::escalating::escalates;
 use super::{
     OrchestrationError, OrchestrationKind,
-    decide::{Standing, is_foreign, standing, waits_for_people},
+    decide::{Standing, is_due, is_foreign, standing, waits_for_people},
 };
 use crate::{
     adapters::{clock, kube::error::chain, ledger, steps::only_looks},
@@ -23,7 +29,7 @@ use crate::{
         self as api, Gate, GateState, Orchestration, OrchestrationSpec, OrchestrationStatus,
         Suggestion,
     },
-    controllers::planner::Made,
+    controllers::{planner::Made, settling::is_open},
     domain::{
         plan::{Obstacle, Plan, RunRef},
         run::History,
@@ -43,6 +49,8 @@ pub struct Facts {
     pub(super) run: RunRef,
     /// Which version of its spec.
     pub(super) generation: u64,
+    /// Which version of all of it.
+    pub(super) version: String,
     /// When it was asked for.
     pub(super) created: Timestamp,
     /// What is wanted.
@@ -51,6 +59,8 @@ pub struct Facts {
     pub(super) status: OrchestrationStatus,
     /// What its records say.
     pub(super) history: Result<History, ledger::Refusal>,
+    /// It has come to its end, and its Playbook keeps fewer finished runs.
+    pub(super) too_many: bool,
     /// All its Gates, where one may be open that its status does not tell of.
     pub(super) gates: Vec<Gate>,
     /// The name of the run that it joined, if its end is told by its records alone.
@@ -68,6 +78,8 @@ pub struct Facts {
 pub(super) enum Look {
     /// Nothing: it has come to its end, or nothing can be known.
     Settled,
+    /// It has come to its end, and its time is over.
+    Retiring(Retiring),
     /// Its records tell of its end; what is left of it, if all that was to come of it was a plan.
     Ended { planned: Option<Box<Planned>> },
     /// Nothing: it is cancelled.
@@ -82,6 +94,8 @@ pub(super) enum Look {
         gate: Option<Box<Gate>>,
         /// What has to be known before an approved plan begins.
         beginning: Option<Box<Beginning>>,
+        /// What has to be known before the next people are asked.
+        escalation: Option<Escalation>,
     },
     /// It has begun.
     Working(Working),
@@ -174,6 +188,30 @@ impl Frozen {
 }
 
 impl Facts {
+    /// As far as the object itself tells.
+    fn of(object: &Orchestration, now: Timestamp) -> Self {
+        Self {
+            now,
+            run: run_ref(object),
+            generation: object
+                .metadata
+                .generation
+                .and_then(|generation| generation.try_into().ok())
+                .unwrap_or_default(),
+            version: object.resource_version().unwrap_or_default(),
+            too_many: false,
+            created: object.creation_timestamp().map_or(now, |time| time.0),
+            spec: object.spec.clone(),
+            history: Ok(History::default()),
+            gates: Vec::new(),
+            joins: None,
+            author: None,
+            auto: None,
+            look: Look::Settled,
+            status: object.status.clone().unwrap_or_default(),
+        }
+    }
+
     /// Whether anything was begun that may have changed something. What a step is, its status tells; of what nothing tells,
     /// it is believed.
     pub(super) fn has_effects(&self) -> bool {
@@ -196,6 +234,12 @@ impl Facts {
         let gate = seen.find(|gate| gate.metadata.uid.as_deref() == Some(uid))?;
         let state = gate.status.as_ref()?.state;
         state.filter(|state| *state != GateState::Open)
+    }
+
+    /// Whether this Gate was looked at and is open.
+    pub(super) fn asks_still(&self, uid: &str) -> bool {
+        let mut gates = self.gates.iter();
+        gates.any(|gate| gate.metadata.uid.as_deref() == Some(uid) && is_open(gate))
     }
 
     /// How long ago it was asked for.
@@ -244,28 +288,16 @@ pub(super) fn run_ref(object: &Orchestration) -> RunRef {
 
 impl OrchestrationKind {
     pub(super) async fn look(&self, object: &Orchestration) -> Result<Facts, OrchestrationError> {
-        let status = object.status.clone().unwrap_or_default();
-        let now = clock::now();
-        let mut facts = Facts {
-            now,
-            run: run_ref(object),
-            generation: object
-                .metadata
-                .generation
-                .and_then(|generation| generation.try_into().ok())
-                .unwrap_or_default(),
-            created: object.creation_timestamp().map_or(now, |time| time.0),
-            spec: object.spec.clone(),
-            history: Ok(History::default()),
-            gates: Vec::new(),
-            joins: None,
-            author: None,
-            auto: None,
-            look: Look::Settled,
-            status,
-        };
+        let mut facts = Facts::of(object, clock::now());
         // The records of what has come to its end are not asked for again and again.
         if facts.status.outcome.is_some() {
+            facts.too_many = self.memory.is_one_too_many(&facts.run.uid);
+            if is_due(&facts) {
+                match self.retiring(&facts).await {
+                    Ok(retiring) => facts.look = Look::Retiring(retiring),
+                    Err(refusal) => facts.history = Err(refusal),
+                }
+            }
             return Ok(facts);
         }
         facts.history = self.history(&facts).await?;
@@ -294,25 +326,40 @@ impl OrchestrationKind {
                 },
             },
             Standing::Asked => {
-                let gate = self.gate(&facts).await?;
-                let beginning = match &gate {
-                    Some(gate) if may_begin(&facts.spec, gate) => {
-                        Some(Box::new(self.beginning(&facts, Some(gate)).await?))
-                    }
-                    _ => None,
-                };
-                let foreign = |gate: &Gate| is_foreign(&facts, gate, beginning.as_deref());
-                if gate.as_ref().is_none_or(foreign) {
-                    facts.gates = self.gates(&facts.run).await?;
-                }
-                Look::Asked {
-                    gate: gate.map(Box::new),
-                    beginning,
-                }
+                let (look, gates) = self.asked(&facts).await?;
+                facts.gates.extend(gates);
+                look
             }
             Standing::Executing => Look::Working(self.working(&facts, history).await?),
         };
         Ok(facts)
+    }
+
+    /// What is known of a run about which people are asked, and its other Gates where they matter.
+    async fn asked(&self, facts: &Facts) -> Result<(Look, Vec<Gate>), OrchestrationError> {
+        let gate = self.gate(facts).await?;
+        let beginning = match &gate {
+            Some(gate) if may_begin(&facts.spec, gate) => {
+                Some(Box::new(self.beginning(facts, Some(gate)).await?))
+            }
+            _ => None,
+        };
+        let foreign = |gate: &Gate| is_foreign(facts, gate, beginning.as_deref());
+        let gates = if gate.as_ref().is_none_or(foreign) {
+            self.gates(&facts.run).await?
+        } else {
+            Vec::new()
+        };
+        let escalation = match &gate {
+            Some(gate) if escalates(gate) => self.escalation(facts, gate).await?,
+            _ => None,
+        };
+        let look = Look::Asked {
+            gate: gate.map(Box::new),
+            beginning,
+            escalation,
+        };
+        Ok((look, gates))
     }
 
     async fn working(

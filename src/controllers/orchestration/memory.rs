@@ -34,6 +34,10 @@ pub(super) struct Memory {
     ending: Mutex<HashSet<String>>,
     /// The uids of those that were deleted last, newest last.
     gone: Mutex<VecDeque<String>>,
+    /// The uids of those that have ended, and are not counted yet among the finished runs of their Playbook.
+    uncounted: Mutex<HashSet<String>>,
+    /// The uids of finished runs that are more than their Playbook keeps.
+    too_many: Mutex<HashSet<String>>,
 }
 
 /// How long until it may be told.
@@ -46,7 +50,7 @@ struct Remembered {
     /// The steps as the verified Playbook has them.
     steps: Option<Arc<Vec<Step>>>,
     said: BTreeMap<String, String>,
-    held: BTreeMap<String, Timestamp>,
+    held: BTreeMap<String, Held>,
     told: Option<Timestamp>,
     joined: Option<Joining>,
 }
@@ -57,6 +61,15 @@ struct Joining {
     count: u64,
     told: Option<u64>,
     at: Option<Timestamp>,
+}
+
+/// What a step asked to be remembered, and when it did.
+#[derive(Clone, Copy)]
+pub(super) struct Held {
+    /// What it asked for.
+    pub(super) since: Timestamp,
+    /// When.
+    pub(super) at: Timestamp,
 }
 
 impl Memory {
@@ -96,17 +109,17 @@ impl Memory {
     }
 
     /// Since when what a step looks at has been as it should be; a new process begins to watch anew.
-    pub(super) fn holds(&self, uid: &str, step: &str, since: Option<Timestamp>) {
+    pub(super) fn holds(&self, uid: &str, step: &str, held_now: Option<Held>) {
         let mut runs = self.runs();
         let held = &mut runs.entry(uid.to_owned()).or_default().held;
-        match since {
-            Some(since) => held.insert(step.to_owned(), since),
+        match held_now {
+            Some(held_now) => held.insert(step.to_owned(), held_now),
             None => held.remove(step),
         };
     }
 
     /// The same, as it was remembered.
-    pub(super) fn held_since(&self, uid: &str, step: &str) -> Option<Timestamp> {
+    pub(super) fn held(&self, uid: &str, step: &str) -> Option<Held> {
         self.runs()
             .get(uid)
             .and_then(|run| run.held.get(step).copied())
@@ -176,6 +189,26 @@ impl Memory {
         self.runs().remove(uid);
     }
 
+    /// The run has come to its end: when its status tells so, the runs of its Playbook are counted.
+    pub(super) fn is_uncounted(&self, uid: &str) {
+        locked(&self.uncounted).insert(uid.to_owned());
+    }
+
+    /// Whether they are to be counted now; once.
+    pub(super) fn counts(&self, uid: &str) -> bool {
+        locked(&self.uncounted).remove(uid)
+    }
+
+    /// Its Playbook keeps fewer finished runs.
+    pub(super) fn is_too_many(&self, uid: &str) {
+        locked(&self.too_many).insert(uid.to_owned());
+    }
+
+    /// The same, as it was remembered.
+    pub(super) fn is_one_too_many(&self, uid: &str) -> bool {
+        locked(&self.too_many).contains(uid)
+    }
+
     /// The run waits for a lock, or for the end of a Freeze.
     pub(super) fn waits(&self, run: &RunRef) {
         self.waiting().insert(run.clone());
@@ -208,6 +241,8 @@ impl Memory {
         self.forget(&run.uid);
         self.waits_no_more(run);
         self.choosing().remove(run);
+        locked(&self.uncounted).remove(&run.uid);
+        locked(&self.too_many).remove(&run.uid);
         let mut gone = self.gone();
         if !gone.contains(&run.uid) {
             gone.push_back(run.uid.clone());
@@ -266,6 +301,10 @@ impl Drop for Ending<'_> {
     fn drop(&mut self) {
         self.memory.ending().remove(&self.uid);
     }
+}
+
+fn locked(uids: &Mutex<HashSet<String>>) -> MutexGuard<'_, HashSet<String>> {
+    uids.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod memory;
 mod queue;
 mod records;
 mod status;
+mod tidying;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use tokio::sync::mpsc;
 pub use act::Done;
 pub use gather::Facts;
 pub use gone::{Loose, Sweeper};
+pub use tidying::Tidier;
 
 use self::memory::Memory;
 use super::{
@@ -29,6 +31,7 @@ use super::{
     harness::{Failure, Kind},
     matching::Matching,
     planner::Planner,
+    retention::{PlaybookName, Retention},
     settling::{Closing, Settling},
 };
 use crate::{
@@ -74,6 +77,8 @@ pub struct Parts {
     pub wakes: mpsc::UnboundedSender<RunRef>,
     /// Runs that are gone, or whose locks are still to be released.
     pub loose: mpsc::UnboundedSender<Loose>,
+    /// How many finished runs are kept.
+    pub retention: Arc<Retention>,
 }
 
 /// The Orchestration controller.
@@ -88,6 +93,7 @@ pub struct OrchestrationKind {
     namespace_limit: u32,
     wakes: mpsc::UnboundedSender<RunRef>,
     loose: mpsc::UnboundedSender<Loose>,
+    retention: Arc<Retention>,
     settling: Settling,
     memory: Arc<Memory>,
 }
@@ -106,6 +112,7 @@ impl OrchestrationKind {
             namespace_limit,
             wakes,
             loose,
+            retention,
         } = parts;
         Self {
             settling: Settling::new(client.clone(), ledger.clone(), Arc::clone(&metrics)),
@@ -119,6 +126,7 @@ impl OrchestrationKind {
             namespace_limit,
             wakes,
             loose,
+            retention,
             memory: Arc::default(),
         }
     }
@@ -132,6 +140,17 @@ impl OrchestrationKind {
             Arc::clone(&self.memory),
             self.waker(),
         )
+    }
+
+    /// What finds the finished runs that are more than their Playbook keeps.
+    pub fn tidier(&self, due: mpsc::UnboundedReceiver<PlaybookName>) -> Tidier {
+        Tidier {
+            client: self.client.clone(),
+            retention: Arc::clone(&self.retention),
+            due,
+            memory: Arc::clone(&self.memory),
+            wakes: self.wakes.clone(),
+        }
     }
 
     /// Has everybody look again who waits for a lock or for the end of a Freeze.
@@ -215,6 +234,15 @@ pub enum OrchestrationError {
         #[source]
         source: Box<kube::Error>,
     },
+    /// Something of a finished run was not deleted.
+    #[error("could not delete {what}")]
+    Delete {
+        /// What.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: Box<kube::Error>,
+    },
     /// Something bears the name of what the run makes, and is not the run's.
     #[error(
         "{what} {name} is there already and is not this run's, or not about its plan; delete it"
@@ -262,7 +290,9 @@ pub enum OrchestrationError {
 impl Classified for OrchestrationError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::Read { source, .. } | Self::Make { source, .. } => classify(source).0,
+            Self::Read { source, .. } | Self::Make { source, .. } | Self::Delete { source, .. } => {
+                classify(source).0
+            }
             Self::NobodyToAsk => ErrorClass::Permanent,
             Self::Illegal { .. } => ErrorClass::Bug,
             // Nobody tells us when it is deleted.
@@ -278,7 +308,9 @@ impl Classified for OrchestrationError {
 
     fn reason(&self) -> Reason {
         match self {
-            Self::Read { source, .. } | Self::Make { source, .. } => classify(source).1,
+            Self::Read { source, .. } | Self::Make { source, .. } | Self::Delete { source, .. } => {
+                classify(source).1
+            }
             Self::NotOurs { .. } => Reason::NameTaken,
             Self::NobodyToAsk => Reason::Invalid,
             Self::Illegal { .. } => Reason::InternalError,
@@ -340,6 +372,11 @@ impl Kind for OrchestrationKind {
 
     fn conditions(status: &OrchestrationStatus) -> &[Condition] {
         status.conditions.as_deref().unwrap_or_default()
+    }
+
+    fn listed(&self) {
+        // Nobody listens any more: the process ends.
+        let _ = self.loose.send(Loose::Missed);
     }
 
     fn heard(&self, meta: &ObjectMeta, gone: bool) {

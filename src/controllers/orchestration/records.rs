@@ -5,7 +5,7 @@ use super::gather::Facts;
 use crate::{
     adapters::ledger::Draft,
     api::v1alpha1::Gate,
-    controllers::{CONTROLLER, planner::Made},
+    controllers::{CONTROLLER, planner::Made, settling::is_by_policy},
     domain::{
         audit::{
             event::Event,
@@ -97,6 +97,16 @@ fn about_plan(fact: &mut Fact, made: &Made) {
     fact.policy_digest = Some(made.plan.policy_digest.clone());
 }
 
+/// The deadline of a Gate has passed, and the next set of rules is asked about the same plan.
+pub(super) fn escalated(facts: &Facts, made: &Made, expired: &Gate) -> Draft {
+    let uid = expired.metadata.uid.as_deref().unwrap_or_default();
+    let mut fact = fact(&facts.run, Event::RunEscalated, &[uid]).outcome(Reason::Expired);
+    fact.stage = Some(Stage::Approve.as_str().into());
+    about_plan(&mut fact, made);
+    fact.gate = Some(uid.into());
+    fact.into()
+}
+
 /// The signed Playbook allows it without a Gate: which document, and what it says that held over the incident.
 pub(super) fn allowed(facts: &Facts, made: &Made, expression: &str) -> Draft {
     let mut fact = fact(&facts.run, Event::RunAllowed, &[made.digest.as_str()]);
@@ -131,7 +141,11 @@ pub(super) fn started_by_policy(facts: &Facts, made: &Made) -> Draft {
 /// What was approved begins; by which Gate, and by whose decisions.
 pub(super) fn started(facts: &Facts, made: &Made, gate: &Gate) -> Draft {
     let mut fact = fact(&facts.run, Event::RunStarted, &[]);
-    fact = fact.outcome(Reason::Approved);
+    fact = fact.outcome(if is_by_policy(gate) {
+        Reason::ApprovedByPolicy
+    } else {
+        Reason::Approved
+    });
     fact.stage = Some(Stage::Execute.as_str().into());
     about_plan(&mut fact, made);
     fact.gate = gate.metadata.uid.as_deref().map(Into::into);

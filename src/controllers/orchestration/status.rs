@@ -1,14 +1,19 @@
 //! Floor 3: what a run's status says. Pure; the only place that builds its conditions.
 
+mod gates;
+mod planned;
 mod steps;
 mod words;
 
 use jiff::Timestamp;
 use k8s_openapi::jiff;
-use kube::ResourceExt as _;
 
-use words::{BY_POLICY, asked, gate_at_end, is_allowed, is_approved, outcome_of, stage};
+pub(super) use gates::waited_for;
 
+use self::{
+    gates::{approval, end_gates, of_gate, settle_gates, tell_gate},
+    words::{BY_POLICY, asked, by_playbook, outcome_of, stage},
+};
 use super::{
     act::{Done, Told},
     decide::Wait,
@@ -17,30 +22,14 @@ use super::{
 use crate::{
     api::{
         conditions::{self, ConditionStatus, ConditionType, Draft},
-        v1alpha1::{
-            self as api, AuditRange, CoverageCount, Gate, GateState, GateSummary, Orchestration,
-            OrchestrationStatus, PlanSummary, PlanVerdict,
-        },
+        v1alpha1::{self as api, AuditRange, GateState, Orchestration, OrchestrationStatus},
     },
     controllers::{
         harness::Failure,
         untold::{failed, unrecorded},
     },
-    domain::{
-        digest::Digest,
-        plan::{self, Coverage, Plan},
-        reason::Reason,
-        run::History,
-        stage::Outcome,
-    },
+    domain::{plan, reason::Reason, run::History, stage::Outcome},
 };
-
-/// What fits into the summary of a plan.
-const LONGEST_SUMMARY: usize = 1024;
-/// What is said of a plan whose ConfigMap is gone.
-const PLAN_GONE: &str = "it was planned, and the ConfigMap with its plan is not there any more";
-/// Targets that a status shows; the plan holds them all.
-const TARGETS_SHOWN: usize = 64;
 
 pub(super) fn status(
     object: &Orchestration,
@@ -53,6 +42,8 @@ pub(super) fn status(
     let amended = |drafts| Some(conditions::amend(&standing, drafts, generation, now));
     let done = match pass {
         Ok(done) => done,
+        // Whatever keeps a finished run from being deleted changes nothing of what it came to.
+        Err(_) if before.outcome.is_some() => return before,
         Err(failure) => {
             return OrchestrationStatus {
                 conditions: amended(failed(failure)),
@@ -68,6 +59,7 @@ pub(super) fn status(
                 ..before
             };
         }
+        Told::Held(_) if before.outcome.is_some() => return before,
         Told::Held(refusal) => {
             return OrchestrationStatus {
                 conditions: amended(unrecorded(refusal)),
@@ -76,6 +68,7 @@ pub(super) fn status(
         }
         Told::Waiting(_)
         | Told::Asked { .. }
+        | Told::Escalated { .. }
         | Told::Allowed { .. }
         | Told::Going { .. }
         | Told::Ended { .. } => {}
@@ -100,16 +93,7 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
     match &done.told {
         Told::Same | Told::Settled | Told::Held(_) => {}
         Told::Waiting(wait) => {
-            status.stage = Some(stage(wait.stage));
-            if let Some(verdict) = wait.verdict {
-                status.plan = Some(unmade(verdict, &wait.message));
-            }
-            if let Some(suggestions) = &wait.suggestions {
-                status.suggestions = Some(suggestions.clone()).filter(|some| !some.is_empty());
-            }
-            if wait.approved {
-                settle_gates(&mut status, GateState::Approved);
-            }
+            tell_wait(&mut status, wait);
             status.steps = steps::told(status.steps, history, &done.said, false);
         }
         Told::Asked {
@@ -117,11 +101,16 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
         }
         | Told::Allowed { made, config_map } => {
             status.stage = Some(api::Stage::Approve);
-            status.plan = Some(summary(&made.digest, &made.plan, config_map));
+            status.plan = Some(planned::summary(&made.digest, &made.plan, config_map));
             status.steps = Some(steps::pending(&made.plan));
             if let Told::Asked { gate, .. } = &done.told {
                 status.gates = Some(vec![of_gate(gate)]);
             }
+        }
+        Told::Escalated { expired, gate } => {
+            status.stage = Some(api::Stage::Approve);
+            tell_gate(&mut status, expired);
+            tell_gate(&mut status, gate);
         }
         Told::Going { .. } => {
             status.stage = Some(api::Stage::Execute);
@@ -138,27 +127,31 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
             status.stage = Some(api::Stage::Done);
             status.outcome = Some(outcome_of(*outcome));
             if let Some(verdict) = verdict {
-                status.plan = Some(unmade(*verdict, message));
+                status.plan = Some(planned::unmade(*verdict, message));
             }
             if let Some(planned) = planned {
-                status.plan = Some(match &planned.kept {
-                    Some((plan, config_map)) => summary(&planned.digest, plan, config_map),
-                    None => gone(&planned.digest),
-                });
+                status.plan = Some(planned::kept(planned));
                 let plan = planned.kept.as_ref();
                 status.steps = plan.map(|(plan, _)| steps::pending(plan));
             }
-            let begun = history.is_some_and(|history| history.started.is_some());
-            for gate in status.gates.iter_mut().flatten() {
-                if let Some(state) = done.facts.gate_settled(&gate.uid) {
-                    gate.state = state;
-                }
-            }
-            settle_gates(&mut status, gate_at_end(*outcome, begun));
+            end_gates(&mut status, &done.facts, *outcome);
             status.steps = steps::told(status.steps, history, &done.said, true);
         }
     }
     status
+}
+
+fn tell_wait(status: &mut OrchestrationStatus, wait: &Wait) {
+    status.stage = Some(stage(wait.stage));
+    if let Some(verdict) = wait.verdict {
+        status.plan = Some(planned::unmade(verdict, &wait.message));
+    }
+    if let Some(suggestions) = &wait.suggestions {
+        status.suggestions = Some(suggestions.clone()).filter(|some| !some.is_empty());
+    }
+    if wait.approved {
+        settle_gates(status, GateState::Approved);
+    }
 }
 
 fn audit(history: Option<&History>, recorded: Option<(u64, u64)>) -> Option<AuditRange> {
@@ -172,77 +165,6 @@ fn audit(history: Option<&History>, recorded: Option<(u64, u64)>) -> Option<Audi
         first: first.try_into().ok()?,
         last: last.try_into().ok()?,
     })
-}
-
-/// Gates that were open are settled with the run.
-fn settle_gates(status: &mut OrchestrationStatus, state: GateState) {
-    for gate in status.gates.iter_mut().flatten() {
-        if gate.state == GateState::Open {
-            gate.state = state;
-        }
-    }
-}
-
-fn of_gate(gate: &Gate) -> GateSummary {
-    let state = gate.status.as_ref().and_then(|status| status.state);
-    GateSummary {
-        name: gate.name_any(),
-        uid: gate.uid().unwrap_or_default(),
-        state: state.unwrap_or(GateState::Open),
-    }
-}
-
-fn summary(digest: &Digest, plan: &Plan, config_map: &str) -> PlanSummary {
-    let steps = plan.steps.iter();
-    let mut count = CoverageCount::default();
-    for step in steps.clone() {
-        let of = match step.coverage {
-            Coverage::ServerDryRun => &mut count.server_dry_run,
-            Coverage::SchemaOnly => &mut count.schema_only,
-            Coverage::Opaque => &mut count.opaque,
-            Coverage::Unplannable => &mut count.unplannable,
-        };
-        *of += 1;
-    }
-    let mut targets: Vec<String> = Vec::new();
-    for target in steps.flat_map(|step| &step.targets) {
-        let shown = target.shown();
-        if !targets.contains(&shown) && targets.len() < TARGETS_SHOWN {
-            targets.push(shown);
-        }
-    }
-    PlanSummary {
-        digest: Some(digest.to_string()),
-        config_map: Some(config_map.to_owned()),
-        verdict: PlanVerdict::Pass,
-        coverage: Some(count),
-        targets: Some(targets),
-        summary: Some(plan::summary(plan)),
-    }
-}
-
-/// There was a plan, and nobody can read it any more.
-fn gone(digest: &Digest) -> PlanSummary {
-    PlanSummary {
-        digest: Some(digest.to_string()),
-        config_map: None,
-        verdict: PlanVerdict::Pass,
-        coverage: None,
-        targets: None,
-        summary: Some(PLAN_GONE.to_owned()),
-    }
-}
-
-/// There is no plan; why, in short.
-fn unmade(verdict: PlanVerdict, message: &str) -> PlanSummary {
-    PlanSummary {
-        digest: None,
-        config_map: None,
-        verdict,
-        coverage: None,
-        targets: None,
-        summary: Some(steps::cut(message, LONGEST_SUMMARY)),
-    }
 }
 
 fn drafts(before: &OrchestrationStatus, told: &Told, facts: &Facts) -> Vec<Draft> {
@@ -262,10 +184,15 @@ fn drafts(before: &OrchestrationStatus, told: &Told, facts: &Facts) -> Vec<Draft
         }
         Told::Allowed { made, .. } => {
             let planned = plan::summary(&made.plan);
-            under_way(Reason::AutoAllowed, BY_POLICY, Some(&planned), Some(true))
+            let approved = Some(by_playbook());
+            under_way(Reason::AutoAllowed, BY_POLICY, Some(&planned), approved)
+        }
+        Told::Escalated { gate, .. } => {
+            let message = format!("nobody decided in time; {}", waited_for(gate));
+            under_way(Reason::AwaitingApproval, &message, planned, None)
         }
         Told::Going { message } => {
-            under_way(Reason::Running, message, planned, Some(is_allowed(facts)))
+            under_way(Reason::Running, message, planned, Some(approval(facts)))
         }
         Told::Ended {
             outcome,
@@ -276,7 +203,7 @@ fn drafts(before: &OrchestrationStatus, told: &Told, facts: &Facts) -> Vec<Draft
         } => {
             let made = made.as_ref().map(|made| match &made.kept {
                 Some((plan, _)) => plan::summary(plan),
-                None => PLAN_GONE.to_owned(),
+                None => planned::GONE.to_owned(),
             });
             let planned = made.as_deref().or(planned);
             ended(*outcome, (*reason, message), planned, facts)
@@ -292,7 +219,7 @@ fn waits(wait: &Wait, before: &OrchestrationStatus, facts: &Facts) -> Vec<Draft>
         wait.reason,
         &wait.message,
         planned,
-        wait.approved.then(|| is_allowed(facts)),
+        wait.approved.then(|| approval(facts)),
     )
 }
 
@@ -301,11 +228,11 @@ fn under_way(
     reason: Reason,
     message: &str,
     planned: Option<&str>,
-    by_policy: Option<bool>,
+    approved: Option<Draft>,
 ) -> Vec<Draft> {
     let unknown = |kind| Draft::new(kind, ConditionStatus::Unknown, reason, message);
     let planned = planned.map_or_else(|| unknown(ConditionType::Planned), is_planned);
-    let approved = by_policy.map_or_else(|| unknown(ConditionType::Approved), is_approved);
+    let approved = approved.unwrap_or_else(|| unknown(ConditionType::Approved));
     vec![
         unknown(ConditionType::Ready),
         Draft::new(
@@ -356,29 +283,13 @@ fn ended(
         None => said(ConditionType::Planned, false, reason),
     });
     drafts.push(if begun {
-        is_approved(is_allowed(facts))
+        approval(facts)
     } else {
         said(ConditionType::Approved, false, reason)
     });
     let succeeded = outcome == Outcome::Succeeded;
     drafts.push(said(ConditionType::Succeeded, succeeded, reason));
     drafts
-}
-
-/// Who is asked, and until when. It does not tell who has answered: each answer would be another write.
-pub(super) fn waited_for(gate: &Gate) -> String {
-    let rules = gate.spec.rules.iter().map(|rule| match rule.min {
-        1 => rule.role.clone(),
-        min => format!("{min} of {}", rule.role),
-    });
-    let rules: Vec<String> = rules.collect();
-    let until = gate.spec.deadline.as_ref();
-    let until = until.map_or_else(String::new, |deadline| format!(" until {}", deadline.0));
-    format!(
-        "Gate {} waits for {}{until}: neuralops diff, then approve or reject",
-        gate.name_any(),
-        rules.join(" and ")
-    )
 }
 
 #[cfg(test)]

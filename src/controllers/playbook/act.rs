@@ -9,6 +9,7 @@ use crate::{
         ledger::{Ack, Ledger, Refusal},
         oci::OciError,
     },
+    controllers::retention::Retention,
     domain::{
         reason::Reason,
         verdict::{ErrorClass, Verdict},
@@ -67,8 +68,11 @@ impl Classified for PlaybookError {
     }
 }
 
-pub(super) async fn act(decision: Decision, ledger: &Ledger) -> Done {
+pub(super) async fn act(decision: Decision, ledger: &Ledger, retention: &Retention) -> Done {
     let recorded = ledger.record_all(decision.records, Ack::Durable).await;
+    if recorded.is_ok() {
+        retention.keeps(decision.playbook, decision.keeps);
+    }
     Done {
         judgement: recorded.and(decision.judgement),
         until: decision.until,

@@ -6,6 +6,7 @@ use super::{super::CONTROLLER, Facts, status::SHOWN};
 use crate::{
     adapters::ledger::{self, Draft},
     controllers::{
+        retention::PlaybookName,
         rules::{self, Warnings},
         verification::Examined,
     },
@@ -31,6 +32,10 @@ pub struct Decision {
     pub records: Vec<Draft>,
     /// When it has to be looked at again, whatever else happens.
     pub until: Option<Timestamp>,
+    /// Which Playbook it is.
+    pub playbook: PlaybookName,
+    /// How many finished runs it keeps, by the document that is verified; none: all.
+    pub keeps: Option<usize>,
 }
 
 /// What a Playbook is worth.
@@ -55,7 +60,18 @@ impl Judgement {
     }
 }
 
+/// Only a document that may be used says how much of what it did is kept.
+fn keeps(judgement: &Judgement) -> Option<usize> {
+    if judgement.refusal().is_some() {
+        return None;
+    }
+    let runnable = judgement.signatures.as_ref().ok()?;
+    let limit = runnable.document().spec.get("historyLimit")?.as_u64()?;
+    limit.try_into().ok()
+}
+
 pub(super) fn decide(facts: &Facts) -> Decision {
+    let playbook = (facts.namespace.clone(), facts.name.clone());
     let examined = match &facts.examined {
         Ok(examined) => examined,
         Err(refusal) => {
@@ -63,14 +79,18 @@ pub(super) fn decide(facts: &Facts) -> Decision {
                 judgement: Err(refusal.clone()),
                 records: Vec::new(),
                 until: None,
+                playbook,
+                keeps: None,
             };
         }
     };
     let judgement = judge(facts, examined);
     Decision {
         records: records(facts, examined, &judgement),
+        keeps: keeps(&judgement),
         judgement: Ok(judgement),
         until: examined.until,
+        playbook,
     }
 }
 

@@ -6,6 +6,8 @@ mod decide;
 mod gather;
 mod status;
 
+use std::sync::Arc;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use tokio::sync::mpsc;
 
@@ -15,6 +17,7 @@ pub use gather::Facts;
 
 use super::{
     harness::{Failure, Kind},
+    retention::Retention,
     verification::Verification,
 };
 use crate::{
@@ -29,19 +32,22 @@ pub struct PlaybookKind {
     ledger: Ledger,
     verification: Verification,
     changed: mpsc::UnboundedSender<String>,
+    retention: Arc<Retention>,
 }
 
 impl PlaybookKind {
-    /// One that records into this log, and tells in which namespace a Playbook changed.
+    /// One that records into this log, and tells in which namespace a Playbook changed, and how many finished runs a
+    /// verified one keeps.
     pub fn new(
         ledger: Ledger,
         verification: Verification,
-        changed: mpsc::UnboundedSender<String>,
+        (changed, retention): (mpsc::UnboundedSender<String>, Arc<Retention>),
     ) -> Self {
         Self {
             ledger,
             verification,
             changed,
+            retention,
         }
     }
 }
@@ -73,7 +79,7 @@ impl Kind for PlaybookKind {
         decision: Decision,
         _fence: &dyn Leadership,
     ) -> Result<Done, PlaybookError> {
-        Ok(act::act(decision, &self.ledger).await)
+        Ok(act::act(decision, &self.ledger, &self.retention).await)
     }
 
     fn status(&self, object: &RawPlaybook, pass: Result<&Done, &Failure>) -> PlaybookStatus {
@@ -84,11 +90,15 @@ impl Kind for PlaybookKind {
         done.verdict(clock::now())
     }
 
-    fn heard(&self, meta: &ObjectMeta, _gone: bool) {
+    fn heard(&self, meta: &ObjectMeta, gone: bool) {
         // Nobody listens any more: the process ends.
         let _ = self
             .changed
             .send(meta.namespace.clone().unwrap_or_default());
+        if gone && let (Some(namespace), Some(name)) = (&meta.namespace, &meta.name) {
+            self.retention
+                .keeps((namespace.clone(), name.clone()), None);
+        }
     }
 
     fn current(object: &RawPlaybook) -> Option<&PlaybookStatus> {

@@ -58,6 +58,8 @@ events! {
     RunAllowed => "run.allowed",
     /// A run that was approved, or needs nobody's approval, begins; the leaf names what it was allowed by.
     RunStarted => "run.started",
+    /// The deadline of a run's Gate has passed, which the leaf names, and the next set of rules is asked.
+    RunEscalated => "run.escalated",
     /// A Freeze, another run or a person keeps a run from going on.
     RunHeld => "run.held",
     /// Somebody cancelled a run.
@@ -84,6 +86,9 @@ events! {
     UndoFailed => "undo.failed",
     /// A Gate is approved by the decisions that the leaf names.
     GateApproved => "gate.approved",
+    /// The deadline of a Gate has passed with nobody against it, and the signed Playbook approves it then; the leaf names
+    /// that Playbook by its digest. It is the policy's act, and nobody else's.
+    GateAllowed => "gate.allowed",
     /// A Gate is rejected by a decision.
     GateRejected => "gate.rejected",
     /// The deadline of a Gate has passed.

@@ -123,6 +123,7 @@ impl OnRecord {
         match fact.code {
             Event::RunRequested
             | Event::RunPlanned
+            | Event::RunEscalated
             | Event::RunStarted
             | Event::RunHeld
             | Event::RunCancelled
@@ -138,6 +139,7 @@ impl OnRecord {
                 }
             }
             Event::GateApproved
+            | Event::GateAllowed
             | Event::GateRejected
             | Event::GateExpired
             | Event::GateSuperseded
@@ -260,7 +262,13 @@ impl OnRecord {
             let code = wanted.code();
             return Some(format!("it says {state}, and there is no {code}"));
         };
-        if gate.settled != wanted {
+        let approved = [Event::GateApproved, Event::GateAllowed];
+        let as_wanted = if wanted == Event::GateApproved {
+            approved.contains(&gate.settled)
+        } else {
+            gate.settled == wanted
+        };
+        if !as_wanted {
             let code = gate.settled.code();
             return Some(format!("it says {state}, and {code} is on record"));
         }

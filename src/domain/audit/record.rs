@@ -69,6 +69,8 @@ pub enum Method {
     Attested,
     /// Whoever could write to the store; nobody authenticated them.
     StoreAccess,
+    /// Nobody acted: a signed Playbook says beforehand what happens then.
+    Policy,
 }
 
 /// Who did it.
@@ -103,6 +105,14 @@ impl Actor {
             method: Method::Operator,
             subject: subject.into(),
             uid: None,
+        }
+    }
+
+    /// What the signed Playbook with this digest says beforehand.
+    pub fn policy(playbook: &Digest) -> Self {
+        Self {
+            method: Method::Policy,
+            ..Self::operator(playbook.as_str())
         }
     }
 }

@@ -9,9 +9,9 @@ use std::collections::HashMap;
 
 use super::{
     event::Event,
-    record::{Fact, Name, Record},
+    record::{Fact, Method, Name, Record},
 };
-use crate::domain::digest::Digest;
+use crate::domain::{digest::Digest, reason::Reason};
 
 pub use finding::{Misstep, Wrong};
 use run::{Run, is_forward};
@@ -49,6 +49,8 @@ pub struct Semantics {
 struct Gate {
     settled: Event,
     plan: Option<Digest>,
+    /// The Playbook whose policy allowed it.
+    playbook: Option<Digest>,
     /// The run that began with it.
     used_by: Option<Name>,
 }
@@ -75,6 +77,7 @@ impl Semantics {
         match fact.code {
             Event::RunRequested
             | Event::RunPlanned
+            | Event::RunEscalated
             | Event::RunSuggested
             | Event::RunAllowed
             | Event::RunStarted
@@ -91,6 +94,7 @@ impl Semantics {
             | Event::UndoSucceeded
             | Event::UndoFailed => self.of_run(record),
             Event::GateApproved
+            | Event::GateAllowed
             | Event::GateRejected
             | Event::GateExpired
             | Event::GateSuperseded
@@ -138,8 +142,10 @@ impl Semantics {
             Run::new(self.lost && fact.code != Event::RunRequested)
         });
         let mut wrongs = run.take(record);
-        if fact.code == Event::RunStarted {
-            wrongs.extend(self.not_allowed(&uid, fact, &run));
+        match fact.code {
+            Event::RunStarted => wrongs.extend(self.not_allowed(&uid, fact, &run)),
+            Event::RunEscalated => wrongs.extend(self.not_expired(&uid, fact)),
+            _ => {}
         }
         if has_twice(&fact.decisions) {
             wrongs.push(Wrong::SameDecision);
@@ -171,10 +177,24 @@ impl Semantics {
                 gate: gate_uid.clone(),
             });
         };
-        if gate.settled != Event::GateApproved {
+        // Who approved stands in both records: people are not named where a policy acted, and the other way round.
+        let by_policy = (fact.outcome.as_ref())
+            .is_some_and(|word| word.as_str() == Reason::ApprovedByPolicy.as_str());
+        let wanted = if by_policy {
+            Event::GateAllowed
+        } else {
+            Event::GateApproved
+        };
+        if gate.settled != wanted {
             return Some(Wrong::SettledOtherwise {
                 gate: gate_uid.clone(),
                 settled: gate.settled,
+            });
+        }
+        if by_policy && gate.playbook != fact.playbook_digest {
+            return Some(Wrong::OtherPolicy {
+                gate: gate_uid.clone(),
+                policy: gate.playbook.clone(),
             });
         }
         if gate.plan.is_none() || gate.plan != fact.plan_digest {
@@ -188,6 +208,19 @@ impl Semantics {
         other.map(|other| Wrong::GateOfAnother {
             gate: gate_uid.clone(),
             other,
+        })
+    }
+
+    /// What a run lacks that has the next set of rules asked: a Gate whose deadline has passed on record before it.
+    fn not_expired(&mut self, run: &Name, fact: &Fact) -> Option<Wrong> {
+        let gate = fact.gate.as_ref().and_then(|uid| self.gates.get_mut(uid));
+        let settled = gate.map(|gate| {
+            gate.used_by.get_or_insert_with(|| run.clone());
+            gate.settled
+        });
+        (settled != Some(Event::GateExpired)).then(|| Wrong::NotExpired {
+            gate: fact.gate.clone(),
+            settled,
         })
     }
 
@@ -205,9 +238,16 @@ impl Semantics {
         if fact.code == Event::GateApproved && fact.decisions.is_empty() {
             self.wrong(fact, Wrong::NoDecisions);
         }
+        let names_policy = fact.actor.method == Method::Policy
+            && (fact.playbook_digest.as_ref())
+                .is_some_and(|digest| digest.as_str() == fact.actor.subject.as_str());
+        if fact.code == Event::GateAllowed && !names_policy {
+            self.wrong(fact, Wrong::NoPolicy);
+        }
         let settled = Gate {
             settled: fact.code,
             plan: fact.plan_digest.clone(),
+            playbook: fact.playbook_digest.clone(),
             used_by: None,
         };
         // An end is on record before it stands in the Gate's status: whoever is kept from writing that, by another vote or by

@@ -111,12 +111,14 @@ fn lint_within(document: &Document, largest: usize) -> Vec<Finding> {
         &mut findings,
     );
     let used = substitution::check(&document.spec, &declared, &mut findings);
+    let steps = document.spec.get("steps").and_then(Value::as_array);
     for (name, position) in declared.positions() {
-        if !used.contains(name) {
+        let read = || steps.is_some_and(|steps| steps::read(steps, name));
+        if !used.contains(name) && !read() {
             findings.warning(position, format!("the parameter {name} is never used"));
         }
     }
-    if let Some(steps) = document.spec.get("steps").and_then(Value::as_array) {
+    if let Some(steps) = steps {
         secrets::variables(steps, &spec.key("steps"), &mut findings);
         steps::check(steps, document, &spec.key("steps"), &mut findings);
     }

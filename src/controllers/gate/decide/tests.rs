@@ -148,7 +148,7 @@ fn the_same_end_by_the_same_votes_is_one_record_and_by_others_another() {
 }
 
 #[test]
-fn an_unknown_timeout_is_a_rejection_that_says_so() {
+fn a_deadline_that_others_are_asked_after_is_an_end_that_says_so() {
     let mut gate = gate();
     gate.spec.on_timeout = Some(OnTimeout::Escalate);
     let Decision::Settle(end) = found(gate, tally(Outcome::Expired, &[]), false) else {
@@ -157,7 +157,63 @@ fn an_unknown_timeout_is_a_rejection_that_says_so() {
     assert_eq!(end.state, GateState::Expired);
     assert!(
         end.message
-            .ends_with("onTimeout Escalate is not known to this version and is taken as Reject"),
+            .ends_with("whoever opened it asks the next set of rules, if there is one"),
+        "{}",
+        end.message
+    );
+}
+
+/// What the deadline comes to of a Gate that says Approve.
+fn lapsed(policy: Result<Digest, String>) -> Box<Settlement> {
+    let mut gate = gate();
+    gate.spec.on_timeout = Some(OnTimeout::Approve);
+    let count = Count {
+        tally: tally(Outcome::Expired, &["alice"]),
+        guard_missing: false,
+    };
+    let decision = decide(&Facts {
+        gate,
+        now: at(1300),
+        found: Found::Lapsed { count, policy },
+    });
+    let Decision::Settle(end) = decision else {
+        panic!("{decision:?}");
+    };
+    end
+}
+
+#[test]
+fn what_a_policy_approves_is_its_own_act_on_record() {
+    let playbook = Digest::of(b"playbook");
+    let end = lapsed(Ok(playbook.clone()));
+    assert_eq!(
+        (end.state, end.reason),
+        (GateState::Approved, Reason::ApprovedByPolicy)
+    );
+    let fact = &end.record.fact;
+    assert_eq!(fact.code, Event::GateAllowed);
+    assert_eq!(fact.actor, Actor::policy(&playbook));
+    assert_eq!(fact.playbook_digest, Some(playbook));
+    assert_eq!(fact.decisions, ["uid-alice".into()]);
+    assert!(
+        end.message.contains("nobody was against it"),
+        "{}",
+        end.message
+    );
+}
+
+#[test]
+fn a_deadline_that_no_policy_approves_is_an_end() {
+    let end = lapsed(Err("the Gate stands alone".to_owned()));
+    assert_eq!(
+        (end.state, end.reason),
+        (GateState::Expired, Reason::Expired)
+    );
+    assert_eq!(end.record.fact.code, Event::GateExpired);
+    assert!(end.record.fact.decisions.is_empty());
+    assert!(
+        end.message
+            .ends_with("onTimeout Approve is taken as Reject: the Gate stands alone"),
         "{}",
         end.message
     );

@@ -125,7 +125,11 @@ impl Pass<'_> {
             Told::Waiting(wait) => wait.reason == Reason::LimitReached,
             Told::Same | Told::Held(_) => true,
             Told::Allowed { .. } => true,
-            Told::Settled | Told::Asked { .. } | Told::Going { .. } | Told::Ended { .. } => false,
+            Told::Settled
+            | Told::Asked { .. }
+            | Told::Escalated { .. }
+            | Told::Going { .. }
+            | Told::Ended { .. } => false,
         };
         let begun = self.facts.history.as_ref();
         let begun = begun.is_ok_and(|history| history.started.is_some());

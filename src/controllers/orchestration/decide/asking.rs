@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     super::{
+        children::rule_set,
         gather::{Beginning, Facts},
         records,
         status::waited_for,
@@ -14,7 +15,8 @@ use super::{
     Begin, Decision, LONGEST_DOUBT, LONGEST_WAIT, Wait, again, finish, frozen, told,
 };
 use crate::{
-    api::v1alpha1::{CountedVerdict, Gate, GateState, Mode, OrchestrationSpec, Start},
+    api::v1alpha1::{CountedVerdict, Gate, GateState, Mode, OnTimeout, OrchestrationSpec, Start},
+    controllers::{planner::Made, settling::is_by_policy},
     domain::{
         plan::{Obstacle, Verdict},
         reason::Reason,
@@ -37,11 +39,7 @@ pub(super) fn asked(facts: &Facts, gate: &Gate, beginning: Option<&Beginning>) -
             Wait::new(Stage::Approve, reason, message).into()
         }
         GateState::Rejected => end(Outcome::Rejected, Reason::Rejected, &rejected(gate)),
-        GateState::Expired => end(
-            Outcome::Expired,
-            Reason::Expired,
-            "not enough people approved before the deadline",
-        ),
+        GateState::Expired => nobody_decided(facts, ""),
         GateState::Superseded => end(
             Outcome::Superseded,
             Reason::Superseded,
@@ -57,6 +55,13 @@ pub(super) fn asked(facts: &Facts, gate: &Gate, beginning: Option<&Beginning>) -
             Some(beginning) => begin(facts, Approval::Gate(gate), beginning),
         },
     }
+}
+
+/// The deadline has passed, and there is nothing that follows from it.
+pub(super) fn nobody_decided(facts: &Facts, more: &str) -> Decision {
+    let message = format!("not enough people approved before the deadline{more}");
+    let (outcome, reason) = (Outcome::Expired, Reason::Expired);
+    finish(facts, Stage::Approve, outcome, reason, &message)
 }
 
 /// What the signed Playbook allows without a Gate waits for its release, or begins.
@@ -81,6 +86,14 @@ impl Approval<'_> {
         match self {
             Self::Gate(gate) => &gate.spec.subject.plan_digest,
             Self::Policy(allowed) => allowed.plan.as_str(),
+        }
+    }
+
+    /// Whether a Gate that its deadline approved asks rules of which the verified Playbook says so.
+    fn holds(&self, facts: &Facts, made: &Made) -> bool {
+        match self {
+            Self::Gate(gate) => !is_by_policy(gate) || lets_lapse(facts, gate, made),
+            Self::Policy(_) => true,
         }
     }
 }
@@ -163,10 +176,20 @@ fn begin(facts: &Facts, approval: Approval<'_>, beginning: &Beginning) -> Decisi
         None => Wait::approved(Stage::Approve, Reason::Running, "it is about to begin")
             .after(Duration::from_secs(1))
             .into(),
-        Some(Err(obstacles)) => unplannable_now(facts, obstacles),
+        Some(Err(obstacles)) => unplannable_now(
+            facts,
+            obstacles,
+            facts.status_since_approval(),
+            true,
+            "approved; planned again before it begins",
+        ),
         Some(Ok(made)) if made.digest.as_str() != approval.plan() => superseded(
             facts,
             "what was approved is not what would run now: Playbook, parameters, policies or targets have changed; nothing was written, ask again",
+        ),
+        Some(Ok(made)) if !approval.holds(facts, made) => superseded(
+            facts,
+            "the signed Playbook does not say that the deadline approves it; nothing was written, ask again",
         ),
         Some(Ok(made)) => Decision::Begin(Box::new(Begin {
             record: match approval {
@@ -176,6 +199,14 @@ fn begin(facts: &Facts, approval: Approval<'_>, beginning: &Beginning) -> Decisi
             made: made.clone(),
         })),
     }
+}
+
+/// Whether the verified Playbook says of the rules that this Gate asks that their deadline approves.
+fn lets_lapse(facts: &Facts, gate: &Gate, made: &Made) -> bool {
+    let set = rule_set(gate, &facts.run, &made.digest);
+    let set = set.and_then(|set| usize::try_from(set).ok());
+    let rules = set.and_then(|set| made.approval.get(set));
+    rules.is_some_and(|rules| rules.on_timeout == Some(OnTimeout::Approve))
 }
 
 /// As many run as may: it waits in line, and says for whom.
@@ -203,26 +234,30 @@ pub(in crate::controllers::orchestration) fn limited(limited: &Limited, now: Tim
     Wait::approved(Stage::Approve, Reason::LimitReached, message).after(after)
 }
 
-fn superseded(facts: &Facts, message: &str) -> Decision {
+pub(super) fn superseded(facts: &Facts, message: &str) -> Decision {
     let (outcome, reason) = (Outcome::Superseded, Reason::Superseded);
     finish(facts, Stage::Approve, outcome, reason, message)
 }
 
-/// What was approved cannot be planned again: for good, or as far as is known now.
-fn unplannable_now(facts: &Facts, obstacles: &[Obstacle]) -> Decision {
+/// What was asked about cannot be planned again: for good, or as far as is known now, and that since then.
+pub(super) fn unplannable_now(
+    facts: &Facts,
+    obstacles: &[Obstacle],
+    since: Timestamp,
+    approved: bool,
+    when: &str,
+) -> Decision {
     let worst = obstacles.iter().max_by_key(|obstacle| obstacle.verdict);
     let verdict = worst.map_or(Verdict::Unknown, |worst| worst.verdict);
     let reason = worst.map_or(Reason::DryRunUnavailable, |worst| worst.reason);
     let message = told(obstacles, verdict);
-    let since = facts.now.duration_since(facts.status_since_approval());
+    let since = facts.now.duration_since(since);
     if verdict == Verdict::Fail || since >= LONGEST_DOUBT {
-        let message = format!("it cannot be planned any more as it was approved: {message}");
+        let message = format!("it cannot be planned any more as it was asked about: {message}");
         return superseded(facts, &message);
     }
-    let message = format!(
-        "approved; planned again before it begins, and that is not possible now: {message}"
-    );
-    Wait::approved(Stage::Approve, reason, message)
-        .after(again(since))
-        .into()
+    let message = format!("{when}, and that is not possible now: {message}");
+    let mut wait = Wait::new(Stage::Approve, reason, message).after(again(since));
+    wait.approved = approved;
+    wait.into()
 }

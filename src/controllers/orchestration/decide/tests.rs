@@ -1,6 +1,8 @@
 //! Floor 3, tests: what follows from where a run stands and what was found.
 
 mod anything;
+mod deadlines;
+mod retiring;
 
 use std::collections::BTreeMap;
 
@@ -138,6 +140,8 @@ pub(in super::super) fn facts(spec: OrchestrationSpec, history: History, look: L
             uid: "u".into(),
         },
         generation: 1,
+        version: "7".to_owned(),
+        too_many: false,
         created: at(100),
         spec,
         status: OrchestrationStatus::default(),
@@ -162,6 +166,7 @@ fn asked(state: &str, beginning: Option<Beginning>) -> Facts {
     let look = Look::Asked {
         gate: Some(Box::new(gate(state))),
         beginning: beginning.map(Box::new),
+        escalation: None,
     };
     let mut facts = facts(spec(&json!({})), asked_about(), look);
     facts.status.stage = Some(crate::api::v1alpha1::Stage::Approve);
@@ -189,6 +194,7 @@ fn whole() -> Beginning {
 fn told(decision: &Decision) -> String {
     match decision {
         Decision::Settled => "Settled".to_owned(),
+        Decision::Retire(_) => "Retire".to_owned(),
         Decision::Hold(refusal) => format!("Hold {}", refusal.reason),
         Decision::Wait(wait) => {
             format!(
@@ -201,7 +207,14 @@ fn told(decision: &Decision) -> String {
         Decision::Own(own) => format!("Own {:?}", own.instead_of),
         Decision::Join(join) => format!("Join {}: {}", join.owner.name, join.end.message),
         Decision::Ask(ask) => format!("Ask {}", if ask.plan_only { "nobody" } else { "people" }),
-        Decision::Begin(_) => "Begin".to_owned(),
+        Decision::Escalate(escalate) => match &escalate.next {
+            Next::Opened(gate) => format!("Tells of {}", gate.metadata.name.as_deref().unwrap()),
+            Next::Asks { ordinal, .. } => format!("Asks set {ordinal}"),
+        },
+        Decision::Begin(begin) => {
+            let by = begin.record.fact.outcome.as_ref().unwrap().as_str();
+            format!("Begin {by}")
+        }
         Decision::Step(step) => {
             format!(
                 "Step {} {} {}",
@@ -370,6 +383,7 @@ fn a_settled_gate_ends_the_run_or_begins_it() {
     gone.look = Look::Asked {
         gate: None,
         beginning: None,
+        escalation: None,
     };
     starts(&gone, "Failed GateGone");
 }

@@ -7,10 +7,12 @@ use super::{Beginning, Facts, Frozen};
 use crate::{
     api::v1alpha1::{Freeze, Gate},
     controllers::{
+        counting::Count,
         freezes,
         orchestration::{OrchestrationError, OrchestrationKind},
+        settling::is_by_policy,
     },
-    domain::plan::RunRef,
+    domain::{audit::event::Event, gate::Outcome, plan::RunRef},
     ports::{Claim, Claimed, Limited},
 };
 
@@ -38,7 +40,7 @@ impl OrchestrationKind {
             beginning.release_distrusted = self.release_distrusted(facts).await?;
         }
         beginning.recount = Some(match gate {
-            Some(gate) => self.recount(gate).await?,
+            Some(gate) => self.approved_still(gate).await?,
             // Nobody was asked.
             None => Ok(()),
         });
@@ -46,6 +48,49 @@ impl OrchestrationKind {
             beginning.made = Some(self.planner.plan(&facts.run, &facts.spec).await);
         }
         Ok(beginning)
+    }
+
+    /// Whether what approved the Gate does so still; if not, why not.
+    pub(super) async fn approved_still(
+        &self,
+        gate: &Gate,
+    ) -> Result<Result<(), String>, OrchestrationError> {
+        let recount = self.counting.recount(gate).await;
+        let recount = recount.map_err(OrchestrationError::Counting)?;
+        if is_by_policy(gate) {
+            return self.allowed_still(gate, &recount).await;
+        }
+        Ok(if recount.approves() {
+            Ok(())
+        } else if recount.guard_missing {
+            Err("the admission guard is not whole, so that no vote counts".to_owned())
+        } else {
+            Err("counted again, its votes do not approve it".to_owned())
+        })
+    }
+
+    /// What a policy approved needs no votes; but nobody against it, a guard that was whole all the time, and its record.
+    async fn allowed_still(
+        &self,
+        gate: &Gate,
+        recount: &Count,
+    ) -> Result<Result<(), String>, OrchestrationError> {
+        if recount.tally.outcome == Outcome::Rejected {
+            return Ok(Err("counted again, somebody was against it".to_owned()));
+        }
+        let guarded = self.counting.was_guarded(gate).await;
+        if !guarded.map_err(OrchestrationError::Counting)? {
+            let why = "the admission guard was not whole all the time since it was opened";
+            return Ok(Err(why.to_owned()));
+        }
+        let leaves = self.ledger.history(&gate.uid().unwrap_or_default()).await;
+        let leaves = leaves.map_err(OrchestrationError::Log)?;
+        let mut records = leaves.iter().map(|(_, record)| &record.fact);
+        Ok(if records.any(|fact| fact.code == Event::GateAllowed) {
+            Ok(())
+        } else {
+            Err("that a policy approved it is on no record".to_owned())
+        })
     }
 
     /// Whether the limit that it has met before is still reached: that is asked of the store alone, so that whoever waits in
@@ -62,19 +107,6 @@ impl OrchestrationKind {
         Ok(match came.map_err(OrchestrationError::Log)? {
             Claimed::Limited(limited) => Some(limited),
             Claimed::Held | Claimed::Taken { .. } => None,
-        })
-    }
-
-    /// Whether the votes still approve; if not, why not.
-    async fn recount(&self, gate: &Gate) -> Result<Result<(), String>, OrchestrationError> {
-        let recount = self.counting.recount(gate).await;
-        let recount = recount.map_err(OrchestrationError::Counting)?;
-        Ok(if recount.approves() {
-            Ok(())
-        } else if recount.guard_missing {
-            Err("the admission guard is not whole, so that no vote counts".to_owned())
-        } else {
-            Err("counted again, its votes do not approve it".to_owned())
         })
     }
 

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     adapters::ledger::Refusal,
+    api::v1alpha1::PlanVerdict,
     domain::{audit::event::Event, stage::Stage, verdict::Verdict},
 };
 

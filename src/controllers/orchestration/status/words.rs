@@ -4,7 +4,7 @@ use super::waited_for;
 use crate::{
     api::{
         conditions::{ConditionStatus, ConditionType, Draft},
-        v1alpha1::{self as api, Gate, GateState},
+        v1alpha1::{self as api, Gate},
     },
     controllers::orchestration::gather::Facts,
     domain::{
@@ -23,20 +23,12 @@ pub(super) fn is_allowed(facts: &Facts) -> bool {
     history.is_ok_and(|history| history.allowed.is_some()) && facts.status.gates.is_none()
 }
 
-pub(super) fn is_approved(by_policy: bool) -> Draft {
-    let (reason, message) = if by_policy {
-        (Reason::AutoAllowed, BY_POLICY)
-    } else {
-        (
-            Reason::Approved,
-            "the right people approved exactly this plan",
-        )
-    };
+pub(super) fn by_playbook() -> Draft {
     Draft::new(
         ConditionType::Approved,
         ConditionStatus::True,
-        reason,
-        message,
+        Reason::AutoAllowed,
+        BY_POLICY,
     )
 }
 
@@ -73,24 +65,5 @@ pub(super) fn outcome_of(outcome: Outcome) -> api::Outcome {
         Outcome::Superseded => api::Outcome::Superseded,
         Outcome::Planned => api::Outcome::Planned,
         Outcome::Joined => api::Outcome::Joined,
-    }
-}
-
-/// What has become of a Gate that was open when the run ended.
-pub(super) fn gate_at_end(outcome: Outcome, begun: bool) -> GateState {
-    if begun {
-        return GateState::Approved;
-    }
-    match outcome {
-        Outcome::Rejected => GateState::Rejected,
-        Outcome::Expired => GateState::Expired,
-        Outcome::Cancelled => GateState::Cancelled,
-        Outcome::Superseded
-        | Outcome::Failed
-        | Outcome::Succeeded
-        | Outcome::Compensated
-        | Outcome::CompensationFailed
-        | Outcome::Planned
-        | Outcome::Joined => GateState::Superseded,
     }
 }

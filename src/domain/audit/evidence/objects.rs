@@ -160,7 +160,7 @@ fn decided(
     }
     let named: Vec<&str> = records
         .iter()
-        .filter(|record| record.fact.code == Event::GateApproved)
+        .filter(|record| matches!(record.fact.code, Event::GateApproved | Event::GateAllowed))
         .flat_map(|record| &record.fact.decisions)
         .map(Name::as_str)
         .collect();

@@ -108,6 +108,38 @@ pub enum Wrong {
         /// The run that has used it.
         other: Name,
     },
+    /// A run begins with a Gate that another Playbook's policy allowed than the one that it was planned from.
+    #[error(
+        "it begins by the Gate {}, which was allowed by the policy of {}",
+        gate.as_str(),
+        policy.as_ref().map_or("no Playbook", Digest::as_str)
+    )]
+    OtherPolicy {
+        /// The Gate that it names.
+        gate: Name,
+        /// Whose policy allowed that.
+        policy: Option<Digest>,
+    },
+    /// The next set of rules is asked after a Gate that did not expire.
+    #[error(
+        "the next set of rules is asked after the Gate {}, whose record says {}",
+        gate.as_ref().map_or("of no name", Name::as_str),
+        settled.map_or("nothing", Event::code)
+    )]
+    NotExpired {
+        /// The Gate that it names.
+        gate: Option<Name>,
+        /// What that came to.
+        settled: Option<Event>,
+    },
+    /// The next set of rules is asked about what has begun.
+    #[error("the next set of rules is asked after the run began")]
+    EscalatedLate,
+    /// A Gate is approved by no policy.
+    #[error(
+        "it is allowed at its deadline, and the record does not name the signed Playbook that allows it"
+    )]
+    NoPolicy,
     /// A Gate is approved by nobody.
     #[error("it is approved, and the record names no Decision")]
     NoDecisions,

@@ -105,6 +105,7 @@ impl Run {
                 Some(digest) => self.planned.push(digest.clone()),
                 None => wrongs.push(Wrong::NoPlanDigest),
             },
+            Event::RunEscalated => wrongs.extend(self.escalate()),
             Event::RunAllowed => self.allow(fact),
             Event::RunStarted => wrongs.extend(self.start(fact)),
             Event::RunCancelled => self.cancelled = true,
@@ -167,6 +168,17 @@ impl Run {
         let last = [self.steps.last(), self.undone.last()];
         let mut last = last.into_iter().flatten();
         last.find(|step| step.state == State::Intended)
+    }
+
+    /// The next people are asked about a plan that was made, and before it begins.
+    fn escalate(&self) -> Option<Wrong> {
+        if self.cancelled {
+            Some(Wrong::AfterCancel)
+        } else if self.planned.is_empty() {
+            Some(Wrong::NotPlanned)
+        } else {
+            self.started.is_some().then_some(Wrong::EscalatedLate)
+        }
     }
 
     fn start(&mut self, fact: &Fact) -> Vec<Wrong> {
@@ -364,6 +376,8 @@ pub(super) fn is_forward(code: Event) -> bool {
     matches!(
         code,
         Event::GateApproved
+            | Event::GateAllowed
+            | Event::RunEscalated
             | Event::RunAllowed
             | Event::RunStarted
             | Event::StepIntended

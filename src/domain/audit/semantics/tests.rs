@@ -1,10 +1,14 @@
 //! Floor 0, tests: histories that are good as they stand, and each with one thing wrong.
 
 mod defects;
+mod lapses;
 
 use jiff::Timestamp;
 
-use self::defects::{ADDED, DEFECTS};
+use self::{
+    defects::{ADDED, DEFECTS},
+    lapses::LAPSES,
+};
 use super::*;
 use crate::domain::audit::{
     hash::Hash,
@@ -14,7 +18,7 @@ use crate::domain::audit::{
 const ORIGIN: &str = "log.example/one";
 
 /// A record in a line: what happened, to whom, and words that say more:
-/// `plan=P`, `pb=B`, `expr=E`, `gate=G`, `by=D,E`, `step=S`, `try=N`, `came=O`, `late`.
+/// `plan=P`, `pb=B`, `expr=E`, `gate=G`, `by=D,E`, `step=S`, `try=N`, `came=O`, `book=B`, `policy=B`, `late`.
 fn record(line: &str) -> Record {
     let mut words = line.split_whitespace();
     let code = Event::parse(words.next().unwrap()).unwrap();
@@ -44,6 +48,12 @@ fn record(line: &str) -> Record {
             "by" => fact.decisions = value.split(',').map(Name::from).collect(),
             "step" => fact.step = Some(value.into()),
             "try" => fact.attempt = Some(value.parse().unwrap()),
+            "book" => fact.playbook_digest = Some(Digest::of(value.as_bytes())),
+            "policy" => {
+                let playbook = Digest::of(value.as_bytes());
+                fact.actor = Actor::policy(&playbook);
+                fact.playbook_digest = Some(playbook);
+            }
             "came" => fact.outcome = Some(value.into()),
             "after" => {
                 let (origin, size) = value.split_once(':').unwrap();
@@ -158,6 +168,18 @@ const CANCELLED: &str = "
     step.succeeded a step=one try=1
     run.finished a came=Cancelled";
 
+/// Nobody of the first set of rules decided, nobody of the second, and the signed Playbook lets that suffice.
+const LAPSED: &str = "
+    run.requested a
+    run.planned a plan=p book=b
+    gate.expired f plan=p
+    run.escalated a plan=p gate=f
+    gate.allowed g plan=p by=d policy=b
+    run.started a plan=p gate=g came=ApprovedByPolicy book=b
+    step.intended a step=one try=1
+    step.succeeded a step=one try=1
+    run.finished a came=Succeeded";
+
 #[test]
 fn good_histories_are_good() {
     let others = [
@@ -191,7 +213,7 @@ fn good_histories_are_good() {
         "run.requested a \n run.planned a plan=p \n gate.approved g plan=p by=d \n run.cancelled a
          run.finished a came=Cancelled \n gate.cancelled g plan=p",
     ];
-    for history in [HEALED, FAILED, COMPENSATED, LEFT, CANCELLED]
+    for history in [HEALED, FAILED, COMPENSATED, LEFT, CANCELLED, LAPSED]
         .iter()
         .chain(&others)
     {
@@ -208,7 +230,7 @@ fn good_histories_are_good() {
 
 #[test]
 fn each_single_defect_is_found_where_it_is() {
-    for case in DEFECTS {
+    for case in DEFECTS.iter().chain(LAPSES) {
         let mut history = lines(case.history);
         if case.instead.is_empty() {
             history.remove(case.at);

@@ -150,6 +150,7 @@ fn any_facts() -> impl Strategy<Value = Facts> {
                     beginning: waits_for_people(&spec)
                         .is_none()
                         .then(|| Box::new(beginning)),
+                    escalation: None,
                 },
                 Standing::Executing => Look::Working(Working {
                     plan: if there {
@@ -178,6 +179,7 @@ proptest! {
         prop_assert_eq!(told(&decision), told(&decide(&facts)));
         match &decision {
             Decision::Settled
+            | Decision::Retire(_)
             | Decision::Hold(_)
             | Decision::Step(_)
             | Decision::Turn(_)
@@ -191,7 +193,9 @@ proptest! {
                 prop_assert!(!wait.message.is_empty());
                 prop_assert!(!wait.approved || wait.stage != Stage::DryRun, "{wait:?}");
             }
-            Decision::Ask(_) => prop_assert!(stage.may_become(Stage::Approve), "{stage:?}"),
+            Decision::Ask(_) | Decision::Escalate(_) => {
+                prop_assert!(stage.may_become(Stage::Approve), "{stage:?}");
+            }
             Decision::Begin(begin) => {
                 prop_assert!(stage.may_become(Stage::Execute), "{stage:?}");
                 prop_assert_eq!(&begin.made.digest, &made(2).digest);

@@ -13,7 +13,7 @@ pub(super) struct Defect {
     pub(super) said: &'static str,
 }
 
-const fn defect(
+pub(super) const fn defect(
     history: &'static str,
     at: usize,
     instead: &'static str,

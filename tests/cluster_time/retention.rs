@@ -1,0 +1,165 @@
+//! Finished runs are deleted when their time is over or their Playbook keeps fewer, with all that belongs to them; and no
+//! other run is, whatever it says.
+
+use futures::join;
+use kube::api::ListParams;
+use serde_json::{Value, json};
+
+use crate::support::{Scene, api, eventually, need, scale};
+
+const SOON: std::time::Duration = std::time::Duration::from_secs(60);
+
+fn uid(object: &Value) -> &str {
+    object["metadata"]["uid"].as_str().expect("a uid")
+}
+
+/// The names of the objects of this kind in the scene.
+async fn names(scene: &Scene, kind: &str) -> Vec<String> {
+    let objects = api(scene.admin(), kind, scene.ns.name());
+    let objects = objects.list(&ListParams::default()).await.expect("a list");
+    let mut names: Vec<String> = objects
+        .items
+        .into_iter()
+        .filter_map(|object| object.metadata.name)
+        .filter(|name| name != "kube-root-ca.crt")
+        .collect();
+    names.sort();
+    names
+}
+
+/// Waits until these are the runs that are there.
+async fn are_left(scene: &Scene, wanted: &[&str]) {
+    eventually("the others are deleted", SOON, async || {
+        let found = names(scene, "Orchestration").await;
+        if found == wanted {
+            Ok(())
+        } else {
+            Err(format!("{found:?}"))
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_finished_run_is_deleted_with_all_of_it_when_its_time_is_over() {
+    let cluster = need!(Users, Owned, Controllers);
+    let scene = Scene::set(cluster, "ttl").await;
+    scene.workloads(&["a", "b"]).await;
+    let at_once = json!({"ttlSecondsAfterFinished": 0});
+    let gone = async {
+        let run = scene
+            .approved("a", json!([scale("s", "a", 3)]), at_once.clone())
+            .await;
+        scene.is_gone("Orchestration", "a").await;
+        run
+    };
+    // Its time is not over before its end, and that may never come.
+    let open = async {
+        let steps = json!([scale("s", "b", 3)]);
+        scene
+            .run("b", steps, json!({"ttlSecondsAfterFinished": 0}))
+            .await
+    };
+    // The time may be set afterwards.
+    let later = async {
+        scene
+            .signed(scene.playbook("c", json!([{"name": "w", "wait": {"duration": "1ms"}}])))
+            .await;
+        scene.ask("c", "c", json!({"mode": "PlanOnly"})).await;
+        scene.ended("c", "Planned").await
+    };
+    let (run, open, later) = join!(gone, open, later);
+    let told = scene.told_of(uid(&run)).await;
+    assert_eq!(
+        told.last().map(String::as_str),
+        Some("run.finished/Succeeded"),
+        "{told:?}"
+    );
+    let gate = open["status"]["gates"][0]["name"].as_str().expect("a name");
+    eventually("what belonged to it is gone", SOON, async || {
+        let found = [names(&scene, "Gate").await, names(&scene, "Decision").await];
+        if found == [vec![gate.to_owned()], vec![]] {
+            Ok(())
+        } else {
+            Err(format!("{found:?}"))
+        }
+    })
+    .await;
+    let plans = [&open, &later].map(|run| run["status"]["plan"]["configMap"].as_str());
+    let mut plans: Vec<String> = plans.into_iter().flatten().map(str::to_owned).collect();
+    plans.sort();
+    eventually("its plan is gone", SOON, async || {
+        let found = names(&scene, "ConfigMap").await;
+        if found == plans {
+            Ok(())
+        } else {
+            Err(format!("{found:?}"))
+        }
+    })
+    .await;
+    are_left(&scene, &["b", "c"]).await;
+    scene.set_run("alice", "c", at_once).await.expect("a time");
+    are_left(&scene, &["b"]).await;
+    let told = scene.told_of(uid(&later)).await;
+    assert_eq!(
+        told.last().map(String::as_str),
+        Some("run.finished/Planned"),
+        "{told:?}"
+    );
+    scene.meanwhile().await;
+    assert_eq!(
+        scene.object("Orchestration", "b").await["status"]["stage"],
+        "Approve"
+    );
+}
+
+#[tokio::test]
+async fn a_playbook_keeps_the_newest_of_its_finished_runs() {
+    let cluster = need!(Users, Owned, Controllers);
+    let scene = Scene::set(cluster, "history").await;
+    scene.workloads(&["d"]).await;
+    let only = json!({"mode": "PlanOnly"});
+    let mut playbook = scene.playbook("p", json!([scale("s", "d", 3)]));
+    playbook["spec"]["historyLimit"] = json!(2);
+    scene.signed(playbook.clone()).await;
+    scene
+        .signed(scene.playbook("other", json!([scale("s", "d", 3)])))
+        .await;
+    scene.ask("o", "other", only.clone()).await;
+    scene.ask("asked", "p", json!({})).await;
+    scene.asked("asked").await;
+    scene.ended("o", "Planned").await;
+    for name in ["a", "b", "c"] {
+        scene.ask(name, "p", only.clone()).await;
+        eventually("it ends", SOON, async || {
+            let run = api(scene.admin(), "Orchestration", scene.ns.name())
+                .get_opt(name)
+                .await;
+            match run.map_err(|error| error.to_string())? {
+                Some(run) if run.data["status"]["outcome"].is_null() => Err("not yet".to_owned()),
+                _ => Ok(()),
+            }
+        })
+        .await;
+    }
+    eventually("two are left", SOON, async || {
+        let found = names(&scene, "Orchestration").await;
+        let finished = found
+            .iter()
+            .filter(|name| ["a", "b", "c"].contains(&name.as_str()));
+        if finished.count() == 2 {
+            Ok(())
+        } else {
+            Err(format!("{found:?}"))
+        }
+    })
+    .await;
+    // Fewer are kept from now on, as soon as the document that says so is verified.
+    playbook["spec"]["historyLimit"] = json!(0);
+    playbook["spec"]["revision"] = json!(2);
+    let signed = scene.author.sign(playbook);
+    let patch = json!({"spec": signed["spec"], "metadata": {"annotations": signed["metadata"]["annotations"]}});
+    let patched = scene.patch(scene.admin(), "Playbook", "p", patch).await;
+    patched.expect("patched");
+    are_left(&scene, &["asked", "o"]).await;
+}
