@@ -188,6 +188,30 @@ impl Frozen {
 }
 
 impl Facts {
+    /// As far as the object itself tells.
+    fn of(object: &Orchestration, now: Timestamp) -> Self {
+        Self {
+            now,
+            run: run_ref(object),
+            generation: object
+                .metadata
+                .generation
+                .and_then(|generation| generation.try_into().ok())
+                .unwrap_or_default(),
+            version: object.resource_version().unwrap_or_default(),
+            too_many: false,
+            created: object.creation_timestamp().map_or(now, |time| time.0),
+            spec: object.spec.clone(),
+            history: Ok(History::default()),
+            gates: Vec::new(),
+            joins: None,
+            author: None,
+            auto: None,
+            look: Look::Settled,
+            status: object.status.clone().unwrap_or_default(),
+        }
+    }
+
     /// Whether anything was begun that may have changed something. What a step is, its status tells; of what nothing tells,
     /// it is believed.
     pub(super) fn has_effects(&self) -> bool {
@@ -264,28 +288,7 @@ pub(super) fn run_ref(object: &Orchestration) -> RunRef {
 
 impl OrchestrationKind {
     pub(super) async fn look(&self, object: &Orchestration) -> Result<Facts, OrchestrationError> {
-        let status = object.status.clone().unwrap_or_default();
-        let now = clock::now();
-        let mut facts = Facts {
-            now,
-            run: run_ref(object),
-            generation: object
-                .metadata
-                .generation
-                .and_then(|generation| generation.try_into().ok())
-                .unwrap_or_default(),
-            version: object.resource_version().unwrap_or_default(),
-            too_many: false,
-            created: object.creation_timestamp().map_or(now, |time| time.0),
-            spec: object.spec.clone(),
-            history: Ok(History::default()),
-            gates: Vec::new(),
-            joins: None,
-            author: None,
-            auto: None,
-            look: Look::Settled,
-            status,
-        };
+        let mut facts = Facts::of(object, clock::now());
         // The records of what has come to its end are not asked for again and again.
         if facts.status.outcome.is_some() {
             facts.too_many = self.memory.is_one_too_many(&facts.run.uid);

@@ -29,6 +29,7 @@ async fn a_dry_run_that_does_not_answer_is_an_obstacle_and_no_failed_pass() {
         parameters: &parameters,
         veil: &veil,
         cel: &cel,
+        installation: &Installation::default(),
         earlier: &[],
     };
     let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"});
