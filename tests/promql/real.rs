@@ -284,6 +284,20 @@ async fn one_that_goes_leaves_it_unknown_until_it_comes_back() {
     assert_eq!(waits(bed.look(&effect, 12, None).await).0, Some(12));
 }
 
+/// The same for an object, where the API server is away: a break, and not a pass that is repeated as if nothing had been.
+#[tokio::test]
+async fn an_api_server_that_does_not_answer_begins_the_time_anew() {
+    let bed = Bed::with(None);
+    let mut effect = json!({"expression": "object.data.a == 'b'"});
+    assert!(bed.try_look(&effect, 9, Some((1, 8))).await.is_err());
+    effect["stableFor"] = json!("10s");
+    let (memory, message) = waits(bed.look(&effect, 9, Some((1, 8))).await);
+    assert!(
+        memory.is_none() && message.contains("could not read"),
+        "{message}"
+    );
+}
+
 fn openssl(folder: &Path, arguments: &str) {
     let output = Command::new("openssl")
         .args(arguments.split(' '))
