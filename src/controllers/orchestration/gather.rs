@@ -15,10 +15,11 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::jiff;
 use kube::ResourceExt as _;
 
+pub(super) use beginning::Frozen;
 pub(super) use escalating::Escalation;
 pub(super) use retiring::Retiring;
 
-use self::escalating::escalates;
+use self::{escalating::escalates, gates::may_ask_untold};
 use super::{
     OrchestrationError, OrchestrationKind,
     decide::{Standing, is_due, is_foreign, standing, waits_for_people},
@@ -155,35 +156,6 @@ impl Working {
             Some(said) => format!("{message}: {said}"),
             None => message,
         }
-    }
-}
-
-/// A Freeze that stops a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Frozen {
-    pub(super) uid: String,
-    name: String,
-    by: String,
-    why: String,
-}
-
-impl Frozen {
-    #[cfg(test)]
-    pub(super) fn of(name: &str, by: &str, why: &str, uid: &str) -> Self {
-        Self {
-            uid: uid.to_owned(),
-            name: name.to_owned(),
-            by: by.to_owned(),
-            why: why.to_owned(),
-        }
-    }
-
-    /// In a sentence.
-    pub(super) fn message(&self) -> String {
-        format!(
-            "Freeze {} by {} stops it before its next effect: {}",
-            self.name, self.by, self.why
-        )
     }
 }
 
@@ -409,15 +381,4 @@ impl OrchestrationKind {
 fn may_begin(spec: &OrchestrationSpec, gate: &Gate) -> bool {
     let state = gate.status.as_ref().and_then(|status| status.state);
     state == Some(GateState::Approved) && waits_for_people(spec).is_none()
-}
-
-/// Whether a Gate may be open that the status does not tell of: the process may have ended between the two, or between the
-/// end of the run and that of its Gate.
-fn may_ask_untold(standing: Standing, history: &History) -> bool {
-    match standing {
-        // It stops also while its records cannot be read.
-        Standing::Cancelled => true,
-        Standing::Ended | Standing::Planning => history.planned.is_some(),
-        Standing::Settled | Standing::Allowed | Standing::Asked | Standing::Executing => false,
-    }
 }
