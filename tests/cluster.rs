@@ -22,6 +22,7 @@ mod cluster_harness;
 mod cluster_idle;
 mod cluster_install;
 mod cluster_leadership;
+mod cluster_midgate;
 mod cluster_playbook;
 mod cluster_reconcile;
 mod cluster_records;

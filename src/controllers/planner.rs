@@ -137,6 +137,31 @@ impl Planner {
         run: &RunRef,
         spec: &OrchestrationSpec,
     ) -> Result<Made, Vec<Obstacle>> {
+        self.made(run, spec, &[]).await
+    }
+
+    /// A plan that was begun, with the steps from there on as they would be planned now.
+    pub async fn again(
+        &self,
+        run: &RunRef,
+        spec: &OrchestrationSpec,
+        begun: &Plan,
+        from: usize,
+    ) -> Result<Plan, Vec<Obstacle>> {
+        let done = begun.steps.get(..from).unwrap_or_default();
+        let mut plan = self.made(run, spec, done).await?.plan;
+        let again = plan.steps.split_off(from.min(plan.steps.len()));
+        plan.steps = begun.with_rest(from, again);
+        Ok(plan)
+    }
+
+    /// The plan as of now, with these steps done already and planned no more.
+    async fn made(
+        &self,
+        run: &RunRef,
+        spec: &OrchestrationSpec,
+        done: &[PlannedStep],
+    ) -> Result<Made, Vec<Obstacle>> {
         let runnable = self.verified(run, spec).await.map_err(|one| vec![one])?;
         let playbook = written(&runnable).map_err(|one| vec![one])?;
         let parameters = parameters(&playbook, spec)?;
@@ -154,7 +179,7 @@ impl Planner {
             cel: &self.cel,
             earlier: &[],
         };
-        let (planned, seen) = forecasts(&steps, &planning, &playbook).await?;
+        let (planned, seen) = forecasts(&steps, done, &planning, &playbook).await?;
         let plan = Plan {
             v: VERSION,
             run: run.clone(),
@@ -222,12 +247,13 @@ fn rendered(runnable: &Runnable, parameters: &Map<String, Value>) -> Result<Vec<
 /// Every step as it would be done now, and what was seen on the way; or every obstacle, each with its step.
 async fn forecasts(
     steps: &[Step],
+    done: &[PlannedStep],
     planning: &Planning<'_>,
     playbook: &PlaybookSpec,
 ) -> Result<(Vec<PlannedStep>, Vec<String>), Vec<Obstacle>> {
-    let mut planned = Vec::with_capacity(steps.len());
+    let mut planned = done.to_vec();
     let (mut seen, mut obstacles) = (Vec::new(), Vec::new());
-    for step in steps {
+    for step in steps.iter().skip(done.len()) {
         let planning = Planning {
             earlier: &planned,
             ..*planning

@@ -4,6 +4,7 @@
 
 mod apply;
 mod check;
+mod gate;
 mod job;
 mod landing;
 mod look;
@@ -70,7 +71,7 @@ pub trait StepKind: Send + Sync {
 }
 
 /// Every kind that this version plans and runs.
-const KINDS: [&dyn StepKind; 7] = [
+const KINDS: [&dyn StepKind; 8] = [
     &apply::Apply,
     &patch::Patch,
     &scale::Scale,
@@ -78,6 +79,7 @@ const KINDS: [&dyn StepKind; 7] = [
     &job::Job,
     &wait::Wait,
     &check::Check,
+    &gate::Gate,
 ];
 
 /// How soon to look again at first.
@@ -92,7 +94,7 @@ pub fn kind_of(step: &Step) -> Option<&'static dyn StepKind> {
 
 /// Whether a step of this kind only looks, so that whoever stops it leaves nothing behind.
 pub fn only_looks(kind: &str) -> bool {
-    [wait::Wait.name(), check::Check.name()].contains(&kind)
+    [wait::Wait.name(), check::Check.name(), gate::Gate.name()].contains(&kind)
 }
 
 /// Why a step cannot be planned that no kind knows.

@@ -2,6 +2,7 @@
 //! be repeated: ids of records, names of objects and locks are the same for whoever goes on.
 
 mod escalating;
+mod midway;
 mod retiring;
 mod stepping;
 
@@ -64,6 +65,13 @@ pub(super) enum Told {
     },
     /// The next people are asked, because the deadline of those before has passed.
     Escalated { expired: Box<Gate>, gate: Box<Gate> },
+    /// People are asked in its middle.
+    AskedMidway { gate: Box<Gate> },
+    /// They, or a deadline, have decided.
+    Answered {
+        gate: Option<Box<Gate>>,
+        message: String,
+    },
     /// It goes on.
     Going { message: String },
     /// It has come to its end.
@@ -107,6 +115,7 @@ pub(super) async fn act(
         Decision::Escalate(escalate) => pass.escalate(*escalate).await,
         Decision::Begin(begin) => pass.begin(*begin).await,
         Decision::Step(stepping) => pass.step(*stepping).await,
+        Decision::Midway(asks) => pass.midway(*asks).await,
         Decision::Turn(turn) => pass.turn(*turn).await,
         Decision::Finish(finish) => pass.finish(*finish).await,
     };

@@ -4,6 +4,7 @@
 mod asking;
 mod back;
 mod escalating;
+mod midway;
 mod opening;
 mod retiring;
 mod working;
@@ -15,7 +16,10 @@ use jiff::{SignedDuration, Timestamp};
 pub(super) use asking::waits_for_people;
 pub(super) use back::undo_of;
 pub(super) use escalating::{Escalate, Next};
+pub(super) use midway::{AskMidway, Turned, rules_of};
+pub(super) use opening::shaped_by;
 pub(super) use retiring::{Retire, finished_at, is_due, over_at};
+pub(super) use working::GATE;
 
 use super::{
     gather::{Facts, Frozen, Look},
@@ -101,6 +105,8 @@ pub(super) enum Decision {
     Begin(Box<Begin>),
     /// A step is begun or gone on with, or taken back.
     Step(Box<Stepping>),
+    /// People are to be asked in its middle, or have decided there.
+    Midway(Box<AskMidway>),
     /// It failed, and what it did is to be taken back.
     Turn(Box<Turn>),
     /// It comes to its end.

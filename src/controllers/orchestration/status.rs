@@ -18,7 +18,7 @@ use crate::{
     api::{
         conditions::{self, ConditionStatus, ConditionType, Draft},
         v1alpha1::{
-            self as api, AuditRange, CoverageCount, GateState, Orchestration, OrchestrationStatus,
+            self as api, AuditRange, CoverageCount, Orchestration, OrchestrationStatus,
             PlanSummary, PlanVerdict,
         },
     },
@@ -78,6 +78,8 @@ pub(super) fn status(
         Told::Waiting(_)
         | Told::Asked { .. }
         | Told::Escalated { .. }
+        | Told::AskedMidway { .. }
+        | Told::Answered { .. }
         | Told::Going { .. }
         | Told::Ended { .. } => {}
     }
@@ -105,7 +107,7 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
                 status.plan = Some(unmade(verdict, &wait.message));
             }
             if wait.approved {
-                settle_gates(&mut status, GateState::Approved);
+                settle_gates(&mut status, &done.facts);
             }
             status.steps = steps::told(status.steps, history, &done.said, false);
         }
@@ -124,9 +126,20 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
             tell_gate(&mut status, expired);
             tell_gate(&mut status, gate);
         }
+        Told::AskedMidway { gate } => {
+            status.stage = Some(api::Stage::Approve);
+            settle_gates(&mut status, &done.facts);
+            tell_gate(&mut status, gate);
+            status.steps = steps::told(status.steps, history, &done.said, false);
+        }
+        Told::Answered { gate, .. } => {
+            status.stage = Some(api::Stage::Execute);
+            gate.iter().for_each(|gate| tell_gate(&mut status, gate));
+            status.steps = steps::told(status.steps, history, &done.said, false);
+        }
         Told::Going { .. } => {
             status.stage = Some(api::Stage::Execute);
-            settle_gates(&mut status, GateState::Approved);
+            settle_gates(&mut status, &done.facts);
             status.steps = steps::told(status.steps, history, &done.said, false);
         }
         Told::Ended {
@@ -222,7 +235,13 @@ fn drafts(before: &OrchestrationStatus, told: &Told, facts: &Facts) -> Vec<Draft
             let message = format!("nobody decided in time; {}", waited_for(gate));
             under_way(Reason::AwaitingApproval, &message, planned, None)
         }
-        Told::Going { message } => {
+        Told::AskedMidway { gate } => under_way(
+            Reason::AwaitingApproval,
+            &waited_for(gate),
+            planned,
+            Some(approval(facts)),
+        ),
+        Told::Answered { message, .. } | Told::Going { message } => {
             under_way(Reason::Running, message, planned, Some(approval(facts)))
         }
         Told::Ended {

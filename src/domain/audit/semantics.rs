@@ -142,6 +142,8 @@ impl Semantics {
         let mut wrongs = run.take(record);
         match fact.code {
             Event::RunStarted => wrongs.extend(self.not_allowed(&uid, fact)),
+            // People who are asked in its middle approve the plan that was begun, at a Gate of their own.
+            Event::StepSucceeded if run.asks(fact) => wrongs.extend(self.not_agreed(&uid, fact)),
             Event::RunEscalated => wrongs.extend(self.not_expired(&uid, fact)),
             _ => {}
         }
@@ -200,6 +202,18 @@ impl Semantics {
             gate: uid.clone(),
             other,
         })
+    }
+
+    /// What a step lacks that people were asked by: the same, and that nothing has begun by their Gate before.
+    fn not_agreed(&mut self, run: &Name, fact: &Fact) -> Option<Wrong> {
+        let gate = fact.gate.as_ref().and_then(|uid| self.gates.get(uid));
+        if let (Some(uid), Some(used)) = (&fact.gate, gate.and_then(|gate| gate.used_by.clone())) {
+            return Some(Wrong::GateOfAnother {
+                gate: uid.clone(),
+                other: used,
+            });
+        }
+        self.not_allowed(run, fact)
     }
 
     /// What a run lacks that has the next set of rules asked: a Gate whose deadline has passed on record before it.

@@ -59,7 +59,7 @@ pub(super) fn nobody_decided(facts: &Facts, more: &str) -> Decision {
     finish(facts, Stage::Approve, outcome, reason, &message)
 }
 
-fn rejected(gate: &Gate) -> String {
+pub(super) fn rejected(gate: &Gate) -> String {
     let counted = gate.status.as_ref();
     let counted = counted.and_then(|status| status.decisions.as_ref());
     let users: Vec<&str> = counted

@@ -44,7 +44,7 @@ pub(super) fn planning(facts: &Facts, opening: &Opening) -> Decision {
 }
 
 /// Everybody who shaped the run is named in its Gates, and does not decide.
-pub(super) fn shaped_by(facts: &Facts) -> Vec<String> {
+pub(in crate::controllers::orchestration) fn shaped_by(facts: &Facts) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for name in [&facts.spec.requested_by, &facts.spec.selected_by]
         .into_iter()

@@ -49,11 +49,12 @@ pub(super) fn end_gates(status: &mut OrchestrationStatus, facts: &Facts, outcome
     }
 }
 
-/// Gates that were open are settled with the run.
-pub(super) fn settle_gates(status: &mut OrchestrationStatus, state: GateState) {
-    for gate in status.gates.iter_mut().flatten() {
-        if gate.state == GateState::Open {
-            gate.state = state;
+/// A run that goes on was approved by the Gates that are told of as open; but for one that is looked at and says otherwise.
+pub(super) fn settle_gates(status: &mut OrchestrationStatus, facts: &Facts) {
+    let gates = status.gates.iter_mut().flatten();
+    for gate in gates.filter(|gate| gate.state == GateState::Open) {
+        if !facts.asks_still(&gate.uid) {
+            gate.state = facts.gate_settled(&gate.uid).unwrap_or(GateState::Approved);
         }
     }
 }

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     adapters::ledger::Refusal,
+    api::v1alpha1::GateState,
     domain::{audit::event::Event, verdict::Verdict},
 };
 
