@@ -17,7 +17,7 @@ WITH := tests/cluster/with
 REPORT := tests/report
 CARGO := cargo
 
-.PHONY: help demo check test long cluster cluster-down generate fmt clippy doc secrets unit stores audit-tools audit cosign-tools cosign cosign-older fixtures bench doctor deny
+.PHONY: help demo check test long cluster cluster-down generate fmt clippy doc secrets unit stores audit-tools audit promql cosign-tools cosign cosign-older fixtures bench doctor deny
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ audit-tools: ## The readers of the transparency log that are not ours, in Go
 
 audit: audit-tools ## neuralops audit on sound and altered logs, and Go's readers on our exports
 	@tests/postgres with $(CARGO) test --locked --test audit
+
+promql: ## Checks with PromQL: a real Prometheus, and servers that are away, slow or lie
+	@$(CARGO) test --locked --test promql --no-run
+	@tests/prometheus with $(CARGO) test --locked --test promql
 
 cosign-tools: ## The real cosign, registries and the servers of a private Sigstore, in Go
 	@tests/sigstore/build >/dev/null
@@ -79,7 +83,7 @@ check: ## Fast, without a cluster: fmt, clippy, doc, secrets, unit tests, floors
 	@$(REPORT) check fmt clippy doc secrets unit
 
 test: ## check, then the stores, the log, runs and everything on the control plane; what CI runs
-	@$(REPORT) test doctor fmt clippy doc secrets unit stores audit cosign ledger runs on-cluster on-kubelet demo
+	@$(REPORT) test doctor fmt clippy doc secrets unit stores audit promql cosign ledger runs on-cluster on-kubelet demo
 
 long: ## Version legs, the older signing programs, fuzz, ten minutes of kill -9, 200 runs through outages, a thousand waiting runs, soak (their short forms run in make test), cargo-deny
 	@$(REPORT) long doctor deny cosign-older on-1.33 on-1.34 on-1.37 fuzz torture long-runs waiting soak
@@ -133,12 +137,14 @@ cluster-binaries:
 
 on-cluster: cluster-binaries ## The cluster tests on the default control plane
 	@built=$$(tests/sigstore/build helm registry cosign) && set -- $$built && \
-	NEURALOPS_HELM=$$1 NEURALOPS_REGISTRY=$$2 NEURALOPS_COSIGN=$$3 $(WITH) $(CLUSTER_TESTS)
+	NEURALOPS_HELM=$$1 NEURALOPS_REGISTRY=$$2 NEURALOPS_COSIGN=$$3 tests/prometheus with $(WITH) $(CLUSTER_TESTS)
 
-on-kubelet: ## Real pods on a real kubelet (as root), and runs with Jobs; skipped where there can be none, unless E2E_PODS=kubelet
+on-kubelet: ## Real pods on a real kubelet (as root), runs with Jobs, and requests from our own image; skipped where there can be none, unless E2E_PODS=kubelet
 	@$(CARGO) build --locked --bin neuralops
 	@if reason=$$(tests/cluster/can-kubelet); then \
-	  E2E_PODS=kubelet $(WITH) tests/operator bash -euc 'tests/cluster/probe-kubelet; tests/kubelet-run'; \
+	  archive=$$(mktemp --suffix=.tar) && trap 'rm -f "$$archive"' EXIT && \
+	  image=$$(image/build "$(CARGO_TARGET_DIR)/debug/neuralops" "$$archive" localhost/neuralops:e2e) && \
+	  E2E_IMAGES=$$archive NEURALOPS_STEP_IMAGE=$$image E2E_PODS=kubelet $(WITH) tests/operator bash -euc 'tests/cluster/probe-kubelet; tests/kubelet-run; tests/kubelet-drain'; \
 	elif [ "$${E2E_PODS:-}" != kubelet ]; then tests/skip on-kubelet "$$reason"; \
 	else echo "error: E2E_PODS=kubelet is asked for, but $$reason" >&2; exit 1; fi
 

@@ -12,7 +12,9 @@ use neuralops::{
     cli::{
         audit::{self, AuditError},
         cluster::{self, CommandError},
-        crds, playbook, reference, trust,
+        crds,
+        http_request::{self, HttpCommandError},
+        playbook, reference, trust,
     },
 };
 
@@ -44,6 +46,9 @@ enum Command {
     /// Put everything that proves one run into one file, to be verified anywhere
     #[command(after_help = audit::EVIDENCE_HELP)]
     Evidence(audit::EvidenceArgs),
+    /// Send the request of an http step, as its Job says it
+    #[command(hide = true)]
+    HttpRequest(http_request::HttpRequestArgs),
     /// Write the reference of kinds, reasons and events
     Reference(reference::ReferenceArgs),
 }
@@ -62,7 +67,9 @@ fn main() -> ExitCode {
 /// Auditors and scripts tell by the code whether the answer was no or the question was wrong.
 fn exit_code(error: &anyhow::Error) -> ExitCode {
     let audit = error.downcast_ref().map(AuditError::exit_code);
-    let code = audit.or_else(|| error.downcast_ref().map(CommandError::exit_code));
+    let code = audit
+        .or_else(|| error.downcast_ref().map(CommandError::exit_code))
+        .or_else(|| error.downcast_ref().map(HttpCommandError::exit_code));
     code.map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
@@ -80,6 +87,7 @@ fn execute() -> anyhow::Result<()> {
         Command::Trust(command) => say(&trust::run(&command)?),
         Command::Audit(command) => wait(audit::run(&command)),
         Command::Evidence(args) => wait(audit::evidence(&args)),
+        Command::HttpRequest(args) => wait(http_request::run(&args)),
         Command::Reference(args) => say(&reference::run(&args)?),
     }
 }

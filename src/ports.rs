@@ -1,7 +1,11 @@
 //! Floor 2's edge: traits, only where two real implementations exist or a flow cannot be tested without a fake.
 //! `kube::Client` is never hidden behind one.
 
+mod runs;
+
 use std::fmt;
+
+pub use runs::{Claim, Claimed, IncidentKey, Limit, Limited, Limits, RunKey, Tally};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -216,44 +220,6 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
-/// Which run: an Orchestration by its uid, with the name that people know it by.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RunKey {
-    /// The uid of its object.
-    pub uid: String,
-    /// The namespace of its object.
-    pub namespace: String,
-    /// The name of its object.
-    pub name: String,
-}
-
-/// What a run needs before its first effect: its plan kept, and all its targets to itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
-    /// Whose.
-    pub run: RunKey,
-    /// The plan as it was approved. That of a run's first claim stays.
-    pub plan: Vec<u8>,
-    /// What the run has to itself until it is released.
-    pub keys: Vec<String>,
-    /// When it began.
-    pub since: Timestamp,
-}
-
-/// What became of a claim.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Claimed {
-    /// Everything that was asked for is the run's, now or since an earlier attempt.
-    Held,
-    /// Another run has one of them; nothing was taken and nothing was kept.
-    Taken {
-        /// Which one; the first, if there are more.
-        key: String,
-        /// Who has it.
-        by: RunKey,
-    },
-}
-
 /// Where the transparency log lies: a database with one writer, told from all others by its epoch.
 ///
 /// Beside the log it knows which runs are under way: their plans and what they have to themselves. That is working state
@@ -317,10 +283,28 @@ pub trait Store: Send + Sync {
     fn restore_log<'a>(&'a self, epoch: Epoch, origin: &'a str) -> Answer<'a, LogNumber>;
     /// The next leaves of a log that is being put back, with their texts.
     fn restore_leaves(&self, epoch: Epoch, log: LogNumber, entries: Vec<Entry>) -> Answer<'_, Log>;
-    /// Keeps the run's plan and takes everything that it names, all or nothing, in one durable transaction.
+    /// Keeps the run's plan and takes everything that it names, all or nothing, in one durable transaction, in which its
+    /// limits are counted too.
     fn claim(&self, epoch: Epoch, claim: Claim) -> Answer<'_, Claimed>;
-    /// Lets go of everything that the run with this uid has, and forgets its plan.
-    fn release<'a>(&'a self, epoch: Epoch, uid: &'a str) -> Answer<'a, ()>;
+    /// What that claim would come to now; nothing is taken.
+    fn would_claim<'a>(&'a self, claim: &'a Claim) -> Answer<'a, Claimed>;
+    /// Lets go of everything that the run with this uid has, its incident too, and forgets its plan; how many had joined it.
+    fn release<'a>(&'a self, epoch: Epoch, uid: &'a str) -> Answer<'a, u64>;
+    /// Makes the run the one that others with this key join, unless another one is that is not `instead_of`; which one is.
+    fn own<'a>(
+        &'a self,
+        epoch: Epoch,
+        incident: &'a IncidentKey,
+        run: &'a RunKey,
+        instead_of: Option<&'a str>,
+    ) -> Answer<'a, RunKey>;
+    /// The run that others with this key join.
+    fn owner<'a>(&'a self, incident: &'a IncidentKey) -> Answer<'a, Option<RunKey>>;
+    /// Counts the run with this uid at its owner, once; how many that has now, or nothing if others do not join it any more.
+    fn join<'a>(&'a self, epoch: Epoch, uid: &'a str, owner: &'a RunKey)
+    -> Answer<'a, Option<u64>>;
+    /// How many joined the run with this uid, and which one it joined.
+    fn tally<'a>(&'a self, uid: &'a str) -> Answer<'a, Tally>;
     /// The runs that were claimed for and not released, longest first.
     fn runs(&self) -> Answer<'_, Vec<RunKey>>;
     /// The plan of the run with this uid, while it is under way.

@@ -104,6 +104,27 @@ fn roles_are_printed_without_a_cluster_and_need_a_namespace() {
     assert_eq!(answer.code, Some(2), "{}", answer.out);
 }
 
+/// One for each step kind, named after it, without a finding; authors begin with these.
+#[test]
+fn every_step_kind_has_a_sample_without_a_finding() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/samples/steps");
+    for kind in neuralops::domain::lint::STEP_KINDS {
+        let path = folder.join(format!("{kind}.yaml"));
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            text.contains(&format!("\n    {kind}:\n")),
+            "{}",
+            path.display()
+        );
+    }
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let answer = neuralops(&["playbook", "lint", "-f", path.to_str().unwrap()]);
+        assert_eq!(answer.code, Some(0), "{}: {}", path.display(), answer.err);
+        assert_eq!(answer.err, "", "{}", path.display());
+    }
+}
+
 #[test]
 fn every_playbook_sample_is_good() {
     let mut samples = 0;
@@ -126,6 +147,24 @@ fn every_playbook_sample_is_good() {
         }
     }
     assert!(samples >= 2, "{samples} samples");
+}
+
+#[test]
+fn every_sample_of_a_runbook_is_good_and_lets_the_operator_act_by_the_role_that_is_printed() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/samples/playbooks");
+    let mut samples = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let namespace = path.file_name().unwrap().to_str().unwrap();
+        let playbook = path.join("playbook.yaml");
+        let answer = neuralops(&["playbook", "lint", "-f", playbook.to_str().unwrap()]);
+        assert_eq!(answer.code, Some(0), "{namespace}: {}", answer.err);
+        let granted = fs::read_to_string(path.join("rbac.yaml")).unwrap();
+        let printed = neuralops(&["role", "runner", "healer", "-n", namespace]).out;
+        assert!(granted.ends_with(&printed), "{namespace}: {granted}");
+        samples += 1;
+    }
+    assert_eq!(samples, 6);
 }
 
 #[test]
@@ -242,4 +281,33 @@ fn all_kinds_are_printed() {
             .count(),
         7
     );
+}
+
+/// What the container of an http step says of a request that comes to no good end: by its code, and nothing that is secret.
+#[test]
+fn a_request_that_is_not_answered_tells_so_by_its_code() {
+    let ask = |request: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_neuralops"))
+            .arg("http-request")
+            .env_clear()
+            .env("NEURALOPS_HTTP_REQUEST", request)
+            .env("NEURALOPS_HTTP_AUTHORIZATION", "Bearer c4n4ry")
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert!(!said.contains("c4n4ry"), "{said}");
+        (output.status.code(), said)
+    };
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = format!("http://{}/?c4n4ry", port.local_addr().unwrap());
+    drop(port);
+    let request = format!(r#"{{"method": "GET", "url": "{nobody}", "timeout": 20000}}"#);
+    let (code, said) = ask(&request);
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("127.0.0.1 does not answer"), "{said}");
+    let (code, said) = ask(r#"{"method": "GET", "c4n4ry": 1}"#);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("holds no request"), "{said}");
+    assert!(!neuralops(&["--help"]).out.contains("http-request"));
 }

@@ -32,6 +32,7 @@ mod orchestration_requester;
 mod playbook_account;
 mod rights;
 mod samples;
+mod secrets;
 
 const PLAN: &str = "sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
 const OTHER_PLAN: &str = "sha256:fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fbf8fb9";

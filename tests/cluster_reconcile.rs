@@ -15,7 +15,7 @@ use neuralops::adapters::store::{self, Mode, StoreUrl};
 use neuralops::domain::audit::event::Event;
 use neuralops::domain::audit::record::{Actor, Fact, Object, Record, RecordId, VERSION};
 use neuralops::domain::digest::Digest;
-use neuralops::ports::{Claim, Claimed, Entry, Epoch, RunKey, Store};
+use neuralops::ports::{Claim, Claimed, Entry, Epoch, Limits, RunKey, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -203,6 +203,8 @@ async fn what_objects_say_is_held_against_what_is_on_record() {
         plan: Vec::new(),
         keys: vec![name.to_owned()],
         since: Timestamp::UNIX_EPOCH,
+        playbook: "heal".to_owned(),
+        limits: Limits::default(),
     };
     let live = claim("asked", asked.uid().expect("a uid"));
     let held = scene.store.claim(scene.epoch, live).await.expect("claimed");

@@ -7,8 +7,10 @@
 )]
 
 mod cancel;
+mod compensation;
 mod ends;
 mod freezes;
+mod kinds;
 mod locks;
 mod waits;
 

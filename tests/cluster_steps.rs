@@ -1,6 +1,12 @@
 //! Each step kind against a real API server, through the library: planned, done, done once more, refused, drifted; always in
 //! the playbook's own name, and with the operator's own credential behind it.
 
+mod delete;
+mod drain;
+mod nodes;
+mod notify;
+mod rollout_undo;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -10,7 +16,7 @@ use neuralops::{
     adapters::{
         cel::Cel,
         kube::account::{Account, AccountError},
-        steps::{Forecast, Planning, Progress, Running, Veil, kind_of},
+        steps::{Forecast, Installation, Planning, Progress, Running, Veil, kind_of},
     },
     api::v1alpha1::Step,
     domain::{
@@ -26,7 +32,8 @@ use neuralops::{
 use serde_json::{Map, Value, json};
 
 use crate::support::{
-    AuditEvent, Cluster, Namespace, allowed, api, bind, core, create, eventually, grant, need, rule,
+    AuditEvent, Cluster, Namespace, allowed, api, bind, core, create, eventually, grant,
+    grant_everywhere, need, rule,
 };
 
 const SOON: Duration = Duration::from_secs(30);
@@ -49,6 +56,7 @@ struct Scene {
     run: RunRef,
     veil: Veil,
     cel: Cel,
+    installation: Installation,
     parameters: Map<String, Value>,
 }
 
@@ -64,7 +72,7 @@ impl Scene {
                 "get patch",
                 "deployments deployments/scale statefulsets",
             ),
-            core("get patch create", "configmaps secrets"),
+            core("get patch create delete", "configmaps secrets"),
         ];
         grant(&scene.namespace, &scene.account.user(), &rights).await;
         scene
@@ -91,7 +99,7 @@ impl Scene {
         create(admin, account).await.expect("created");
         Self {
             cluster,
-            account: Account::new(cluster.operator().await, ns, "runbook").expect("names"),
+            account: Account::new(cluster.operator_once().await, ns, "runbook").expect("names"),
             run: RunRef {
                 namespace: ns.to_owned(),
                 name: "run".to_owned(),
@@ -99,6 +107,7 @@ impl Scene {
             },
             veil: Veil::new(b"of this installation"),
             cel: Cel::default(),
+            installation: Installation::default(),
             parameters: Map::new(),
             namespace,
         }
@@ -148,6 +157,15 @@ impl Scene {
     }
 
     async fn forecast(&self, step: &Value) -> Result<Forecast, Obstacle> {
+        self.forecast_after(step, &[]).await
+    }
+
+    /// The same for a step that comes after these.
+    async fn forecast_after(
+        &self,
+        step: &Value,
+        earlier: &[PlannedStep],
+    ) -> Result<Forecast, Obstacle> {
         let step: Step = serde_json::from_value(step.clone()).expect("a step");
         let planning = Planning {
             account: &self.account,
@@ -156,7 +174,8 @@ impl Scene {
             parameters: &self.parameters,
             veil: &self.veil,
             cel: &self.cel,
-            earlier: &[],
+            installation: &self.installation,
+            earlier,
         };
         kind_of(&step).expect("a kind").plan(&step, &planning).await
     }
@@ -173,7 +192,11 @@ impl Scene {
     }
 
     async fn planned(&self, step: Value) -> Planned {
-        let forecast = self.forecast(&step).await.expect("planned");
+        self.planned_after(step, &[]).await
+    }
+
+    async fn planned_after(&self, step: Value, earlier: &[PlannedStep]) -> Planned {
+        let forecast = self.forecast_after(&step, earlier).await.expect("planned");
         let rendered: Step = serde_json::from_value(step).expect("a step");
         let planned = PlannedStep {
             name: rendered.name.clone(),
@@ -216,27 +239,59 @@ impl Scene {
         underway: bool,
         fence: bool,
     ) -> Result<Progress, AccountError> {
+        let asked = Asked {
+            attempt,
+            underway,
+            fence,
+            ..Asked::default()
+        };
+        self.ask(planned, asked).await
+    }
+
+    async fn ask(&self, planned: &Planned, asked: Asked) -> Result<Progress, AccountError> {
         let began = Timestamp::from_second(1_000).expect("a time");
         let running = Running {
             account: &self.account,
             plan: &planned.plan,
             digest: &planned.digest,
             step: &planned.plan.steps[0],
-            attempt,
-            underway,
+            attempt: asked.attempt,
+            underway: asked.underway,
             refused: false,
             began,
             now: began,
-            memory: None,
+            memory: asked.remembers.then_some(began),
+            looked: None,
             rendered: Some(&planned.rendered),
             veil: &self.veil,
             cel: &self.cel,
-            fence: &Fence(fence),
+            installation: &self.installation,
+            fence: &Fence(asked.fence),
         };
-        kind_of(&planned.rendered)
-            .expect("a kind")
-            .run(&running)
-            .await
+        let kind = kind_of(&planned.rendered).expect("a kind");
+        if asked.back {
+            kind.undo(&running).await
+        } else {
+            kind.run(&running).await
+        }
+    }
+
+    /// The step is taken back.
+    async fn taken_back(&self, planned: &Planned) {
+        let progress = self.ask(planned, Asked::back()).await;
+        let progress = progress.expect("an answer");
+        assert!(matches!(progress, Progress::Done { .. }), "{progress:?}");
+    }
+
+    /// The step is not taken back, since somebody has changed something.
+    async fn left_as_it_is(&self, planned: &Planned) -> String {
+        match self.ask(planned, Asked::back()).await.expect("an answer") {
+            Progress::Failed { reason, message } => {
+                assert_eq!(reason, Reason::TargetDrifted, "{message}");
+                message
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     async fn done(&self, planned: &Planned) {
@@ -252,6 +307,31 @@ impl Scene {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    /// What the step waits for.
+    async fn waits(&self, planned: &Planned) -> String {
+        match self.pass(planned, 1, false, true).await.expect("an answer") {
+            Progress::Pending { message, .. } => message,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Looks at the step again until it has come to its end.
+    async fn until_done(&self, planned: &Planned) {
+        eventually("the step is done", SOON, async || {
+            match self.pass(planned, 1, false, true).await {
+                Ok(Progress::Done { .. }) => Ok(()),
+                Ok(Progress::Failed { reason, message }) => panic!("{reason:?}: {message}"),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+    }
+
+    async fn is_there(&self, kind: &str, name: &str) -> bool {
+        let objects = api(self.namespace.admin(), kind, &self.run.namespace);
+        objects.get_opt(name).await.expect("an answer").is_some()
     }
 
     /// What was asked in the account's name since then, and was no dry run.
@@ -279,6 +359,36 @@ impl Scene {
             }
         })
         .await
+    }
+}
+
+/// How a step is asked.
+struct Asked {
+    attempt: u32,
+    underway: bool,
+    remembers: bool,
+    fence: bool,
+    back: bool,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self {
+            attempt: 1,
+            underway: false,
+            remembers: false,
+            fence: true,
+            back: false,
+        }
+    }
+}
+
+impl Asked {
+    fn back() -> Self {
+        Self {
+            back: true,
+            ..Self::default()
+        }
     }
 }
 
@@ -380,7 +490,8 @@ async fn a_scale_and_a_restart_are_planned_done_and_done_once() {
             .await
             .step()
             .changes
-            .is_empty()
+            .iter()
+            .all(|change| !change.alters())
     );
     scene
         .alter("Deployment", "checkout", json!({"spec": {"paused": true}}))
@@ -948,4 +1059,110 @@ async fn each_attempt_of_a_job_is_one_job_and_no_other_is_taken_for_it() {
         .await;
     let message = scene.fails(&planned, Reason::TargetDrifted).await;
     assert!(message.contains(first.as_str()), "{message}");
+}
+
+fn request(more: Value) -> Value {
+    let mut http = json!({"url": "https://tickets.example/api?a=$(B)", "method": "POST", "body": "$5 $(HOME)"});
+    let fields = http.as_object_mut().expect("fields");
+    fields.extend(more.as_object().expect("fields").clone());
+    json!({"name": "tell", "http": http, "opaque": "Accepted", "timeout": "90s"})
+}
+
+/// What is refused of a request, before anybody is asked.
+#[tokio::test]
+async fn an_http_step_without_an_image_or_with_no_request_is_not_planned() {
+    let cluster = need!(Owned);
+    let mut scene = Scene::new(cluster, "steps").await;
+    let message = scene
+        .refused(
+            &request(json!({})),
+            Verdict::Unknown,
+            Reason::StepImageMissing,
+        )
+        .await;
+    assert!(message.contains("--step-image"), "{message}");
+    scene.installation.image = Some(OUR_IMAGE.to_owned());
+    for (more, said) in [
+        (json!({"url": "tickets.example"}), "is no address"),
+        (json!({"url": "file:///etc/passwd"}), "no http or https"),
+        (json!({"url": "https://c4n4ry:pw@b/"}), "holds credentials"),
+        (json!({"headers": {"X-A": "b\r\nX-C: d"}}), "X-A"),
+        (
+            json!({"headers": {"host": "other.example"}}),
+            "not the author's",
+        ),
+        (json!({"body": "\u{1}".repeat(16_384)}), "shorten its body"),
+    ] {
+        let step = request(more);
+        let message = scene.refused(&step, Verdict::Fail, Reason::Invalid).await;
+        assert!(message.contains(said), "{message}");
+        assert!(!message.contains("c4n4ry"), "{message}");
+    }
+    let mut silent = request(json!({}));
+    silent.as_object_mut().expect("fields").remove("opaque");
+    scene.refused(&silent, Verdict::Fail, Reason::Invalid).await;
+    let bare = Scene::bare(cluster, "steps").await;
+    let impersonate = core("impersonate", "serviceaccounts").named("runbook");
+    grant(&bare.namespace, OPERATOR, &[impersonate]).await;
+    let bare = Scene {
+        installation: Installation {
+            image: Some(OUR_IMAGE.to_owned()),
+            ..Installation::default()
+        },
+        ..bare
+    };
+    let step = request(json!({}));
+    let message = bare.refused(&step, Verdict::Fail, Reason::AccessDenied);
+    assert!(message.await.contains("create jobs"));
+}
+
+const OUR_IMAGE: &str = "registry.example/neuralops@sha256:0000000000000000000000000000000000000000000000000000000000000000";
+
+#[tokio::test]
+async fn a_request_is_sent_from_a_job_of_our_own_image() {
+    let cluster = need!(Owned);
+    let mut scene = Scene::new(cluster, "steps").await;
+    scene.own().await;
+    scene.installation.image = Some(OUR_IMAGE.to_owned());
+    let more = json!({"headers": {"X-Why": "$(A)"}, "secretRef": {"name": "t", "key": "k"}, "expectStatus": [201]});
+    let planned = scene.planned(request(more)).await;
+    let step = planned.step();
+    assert_eq!((step.coverage, step.targets.len()), (Coverage::Opaque, 0));
+    assert!(matches!(step.undo, Undo::Nothing { .. }));
+    // Whoever approves reads the request as it is sent.
+    let sent = json!({
+        "method": "POST", "url": "https://tickets.example/api?a=$(B)", "headers": {"X-Why": "$(A)"}, "body": "$5 $(HOME)",
+        "expectStatus": [201], "timeout": 90_000,
+    });
+    assert_eq!(step.effect["request"], sent);
+    let mark = cluster.audit_mark();
+    for (underway, begun) in [(false, true), (false, true), (true, false)] {
+        let progress = scene.pass(&planned, 1, underway, true).await;
+        let progress = progress.expect("an answer");
+        let is_begun = matches!(progress, Progress::Begun { .. });
+        assert_eq!(is_begun, begun, "{progress:?}");
+    }
+    assert_eq!(scene.writes(mark, 1).await.len(), 1);
+    let jobs = api(scene.namespace.admin(), "Job", &scene.run.namespace);
+    let jobs = jobs.list(&Default::default()).await.expect("listed").items;
+    let [job] = jobs.as_slice() else {
+        panic!("{} Jobs", jobs.len());
+    };
+    let pod = &json!(job)["spec"]["template"]["spec"];
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    assert_eq!(pod["serviceAccountName"], "runbook");
+    let container = &pod["containers"][0];
+    assert_eq!(
+        (&container["image"], &container["args"]),
+        (&json!(OUR_IMAGE), &json!(["http-request"]))
+    );
+    assert!(container.get("command").is_none());
+    let rules = &container["securityContext"];
+    assert_eq!(rules["readOnlyRootFilesystem"], true);
+    // The kubelet reads two of them as one, and so puts nothing in.
+    let handed = container["env"][0]["value"].as_str().expect("a request");
+    let handed: Value = serde_json::from_str(&handed.replace("$$", "$")).expect("JSON");
+    assert_eq!(handed, sent);
+    let secret = json!({"name": "NEURALOPS_HTTP_AUTHORIZATION", "valueFrom": {"secretKeyRef": {"name": "t", "key": "k"}}});
+    assert_eq!(container["env"][1], secret);
 }

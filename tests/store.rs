@@ -102,6 +102,11 @@ on_both! {
         what_is_released_can_be_claimed,
         what_a_run_has_outlives_leader_log_and_connection,
         a_plan_has_its_limit;
+    storms:
+        limits_are_counted_with_the_claim,
+        two_that_claim_at_once_do_not_both_slip_under_a_limit,
+        an_incident_has_one_owner,
+        each_who_joins_is_counted_once;
     damage:
         a_missing_leaf_is_found,
         a_missing_or_altered_hash_is_found,

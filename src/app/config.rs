@@ -1,11 +1,12 @@
 //! Floor 4: the configuration of the operator: one typed value from flags, environment and file, in that order of
 //! precedence. What is unknown or wrong is refused with its place; nothing else in the crate reads the environment.
 
+mod values;
+
 use std::{
     fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
-    str::FromStr,
     time::Duration,
 };
 
@@ -13,10 +14,10 @@ use clap::{ArgMatches, parser::ValueSource};
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
-use crate::{
-    adapters::store::{NoStoreUrl, StoreUrl},
-    domain::duration,
-};
+use values::Shown as _;
+pub use values::{Concurrency, Days, Patience, PrometheusSetting, StepImage, StoreSetting};
+
+use crate::adapters::{prometheus::NoPrometheusUrl, store::NoStoreUrl};
 
 /// What the process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -53,141 +54,6 @@ impl fmt::Display for LogFormat {
             Self::Json => "json",
             Self::Text => "text",
         })
-    }
-}
-
-/// A duration between 3 s and 1 h, so that neither a lease nor a probe can be made useless.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Patience(pub Duration);
-
-impl FromStr for Patience {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let value = duration::parse(text).map_err(|error| error.to_string())?;
-        if (Duration::from_secs(3)..=Duration::from_secs(3600)).contains(&value) {
-            Ok(Self(value))
-        } else {
-            Err(format!("{text} is out of range: 3s to 1h"))
-        }
-    }
-}
-
-impl TryFrom<String> for Patience {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl fmt::Display for Patience {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&duration::render(self.0))
-    }
-}
-
-/// Reconciles at the same time, for each kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "u32")]
-pub struct Concurrency(pub u16);
-
-impl TryFrom<u32> for Concurrency {
-    type Error = String;
-
-    fn try_from(count: u32) -> Result<Self, String> {
-        // 0 would mean "no bound" to the runtime.
-        match u16::try_from(count) {
-            Ok(count) if (1..=1024).contains(&count) => Ok(Self(count)),
-            _ => Err(format!("{count} is out of range: 1 to 1024")),
-        }
-    }
-}
-
-impl FromStr for Concurrency {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.parse::<u32>()
-            .map_err(|_| format!("{text:?} is no number"))?
-            .try_into()
-    }
-}
-
-impl fmt::Display for Concurrency {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// Days that texts are kept: at least half a year, as auditors ask for, and at most a century.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "u32")]
-pub struct Days(pub u32);
-
-impl TryFrom<u32> for Days {
-    type Error = String;
-
-    fn try_from(count: u32) -> Result<Self, String> {
-        if (183..=36_500).contains(&count) {
-            Ok(Self(count))
-        } else {
-            Err(format!("{count} is out of range: 183 to 36500"))
-        }
-    }
-}
-
-impl FromStr for Days {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.parse::<u32>()
-            .map_err(|_| format!("{text:?} is no number"))?
-            .try_into()
-    }
-}
-
-impl fmt::Display for Days {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// Where the store is, or nothing for the data directory. It is read after the command line and the file, whose errors
-/// repeat what they refuse: a password may be in it. What it prints has none.
-#[derive(Clone, Default, Deserialize)]
-#[serde(from = "String")]
-pub struct StoreSetting(String);
-
-impl StoreSetting {
-    /// The store that is named, if one is.
-    pub fn url(&self) -> Result<Option<StoreUrl>, NoStoreUrl> {
-        if self.0.is_empty() {
-            return Ok(None);
-        }
-        self.0.parse().map(Some)
-    }
-}
-
-impl From<String> for StoreSetting {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Display for StoreSetting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.url() {
-            Ok(url) => url.map_or(Ok(()), |url| url.fmt(f)),
-            Err(_) => f.write_str("(unreadable)"),
-        }
-    }
-}
-
-impl fmt::Debug for StoreSetting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 
@@ -271,8 +137,20 @@ settings! {
     registry_config: PathBuf = PathBuf::new(), "registry-config", "NEURALOPS_REGISTRY_CONFIG", "registryConfig" [value_name = "FILE"];
     /// Registries that are spoken to without TLS; this machine itself always is
     plain_http: Vec<String> = Vec::new(), "plain-http", "NEURALOPS_PLAIN_HTTP", "plainHttp" [value_name = "HOST[:PORT]", value_delimiter = ',', num_args = 1..];
+    /// Where the Prometheus is that checks ask: https://host:port; without it no plan with such a check is made
+    prometheus_url: PrometheusSetting = PrometheusSetting::default(), "prometheus-url", "NEURALOPS_PROMETHEUS_URL", "prometheusUrl" [value_name = "URL", hide_env_values = true];
+    /// A file with a bearer token for Prometheus, read again for each question; without it none is sent
+    prometheus_token: PathBuf = PathBuf::new(), "prometheus-token", "NEURALOPS_PROMETHEUS_TOKEN", "prometheusToken" [value_name = "FILE"];
+    /// A file with the certificates in PEM that Prometheus is trusted by; without it the machine's
+    prometheus_ca: PathBuf = PathBuf::new(), "prometheus-ca", "NEURALOPS_PROMETHEUS_CA", "prometheusCa" [value_name = "FILE"];
+    /// How long a question to Prometheus may take
+    prometheus_timeout: Patience = Patience(Duration::from_secs(10)), "prometheus-timeout", "NEURALOPS_PROMETHEUS_TIMEOUT", "prometheusTimeout" [value_name = "DURATION"];
+    /// The image of this version, by digest, in which the requests of http steps are sent; without it no plan with such a step is made
+    step_image: StepImage = StepImage::default(), "step-image", "NEURALOPS_STEP_IMAGE", "stepImage" [value_name = "REGISTRY/REPOSITORY@DIGEST"];
     /// Reconciles at the same time, for each kind
     concurrency: Concurrency = Concurrency(64), "concurrency", "NEURALOPS_CONCURRENCY", "concurrency" [value_name = "COUNT"];
+    /// Runs of one namespace that may be under way at the same time; further ones wait in line
+    concurrent_runs: Concurrency = Concurrency(32), "concurrent-runs", "NEURALOPS_CONCURRENT_RUNS", "concurrentRuns" [value_name = "COUNT"];
     /// How long a watch may be silent while work is pending, before liveness fails
     liveness_timeout: Patience = Patience(Duration::from_secs(300)), "liveness-timeout", "NEURALOPS_LIVENESS_TIMEOUT", "livenessTimeout" [value_name = "DURATION"];
     /// How long the end of running work is waited for after a signal
@@ -315,6 +193,12 @@ pub enum ConfigError {
     /// The text names no store; it is not repeated.
     #[error("store names no store")]
     Store(#[source] NoStoreUrl),
+    /// The text is no address; it is not repeated.
+    #[error("prometheusUrl is none")]
+    Prometheus(#[source] NoPrometheusUrl),
+    /// Whoever listens on the way would have the token.
+    #[error("prometheusToken would go unencrypted to {0}: give an https address, or no token")]
+    PlainToken(String),
     /// Nothing would be done.
     #[error("roles is empty: name controller, api or both")]
     NoRole,
@@ -331,6 +215,12 @@ pub fn load(args: &OperatorArgs, matches: &ArgMatches) -> Result<OperatorConfig,
         return Err(ConfigError::NoRole);
     }
     config.store.url().map_err(ConfigError::Store)?;
+    let prometheus = config.prometheus_url.url();
+    let prometheus = prometheus.map_err(ConfigError::Prometheus)?;
+    let token = !config.prometheus_token.as_os_str().is_empty();
+    if let Some(url) = prometheus.filter(|url| token && url.is_plain()) {
+        return Err(ConfigError::PlainToken(url.to_string()));
+    }
     EnvFilter::try_new(&config.log_level).map_err(|source| ConfigError::Level {
         level: config.log_level.clone(),
         source,
@@ -361,33 +251,6 @@ impl fmt::Display for OperatorConfig {
         Ok(())
     }
 }
-
-/// A value as it stands in a file.
-trait Shown {
-    fn shown(&self) -> String;
-}
-
-impl<T: Shown> Shown for Vec<T> {
-    fn shown(&self) -> String {
-        let each: Vec<String> = self.iter().map(Shown::shown).collect();
-        format!("[{}]", each.join(", "))
-    }
-}
-
-impl Shown for PathBuf {
-    fn shown(&self) -> String {
-        format!("{:?}", self.display().to_string())
-    }
-}
-
-macro_rules! shown {
-    ($($type:ty => $form:literal),+) => {
-        $(impl Shown for $type {
-            fn shown(&self) -> String { format!($form, self.to_string()) }
-        })+
-    };
-}
-shown!(String => "{:?}", SocketAddr => "{:?}", Patience => "{}", Concurrency => "{}", Days => "{}", StoreSetting => "{:?}", LogFormat => "{}", Role => "{}");
 
 #[cfg(test)]
 mod tests {
@@ -439,6 +302,21 @@ mod tests {
         let config = load_with(&["--log-format", "text", "--roles", "controller"], None).unwrap();
         let again = load_with(&[], Some(&config.to_string())).unwrap();
         assert_eq!(config.values(), again.values());
+    }
+
+    #[test]
+    fn what_steps_find_beside_the_cluster_is_named_as_it_has_to_be() {
+        let token = ["--prometheus-token", "/t", "--prometheus-url"];
+        let plain = load_with(&[&token[..], &["http://prometheus:9090"]].concat(), None);
+        assert!(plain.unwrap_err().contains("unencrypted"));
+        assert!(load_with(&[&token[..], &["http://127.0.0.1:9090"]].concat(), None).is_ok());
+        for odd in ["prometheus:9090", "https://u:sesame@prometheus"] {
+            let refused = load_with(&["--prometheus-url", odd], None).unwrap_err();
+            assert!(refused.contains("prometheusUrl is none"), "{refused}");
+            assert!(!refused.contains("sesame"), "{refused}");
+        }
+        let refused = load_with(&["--step-image", "registry.example/neuralops:1"], None);
+        assert!(refused.unwrap_err().contains("has no digest"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Floor 4: which controllers run, when they begin, and what wakes them besides their own objects. They are the work of the
 //! leader alone.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt as _, future, stream};
 use kube::{Api, Client, runtime::reflector::ObjectRef};
@@ -15,6 +15,7 @@ use crate::{
         },
         ledger::Ledger,
         oci::Shelf,
+        steps::Installation,
     },
     controllers::{
         counting::Counting,
@@ -23,6 +24,7 @@ use crate::{
         guard::GuardWatch,
         harness::{self, Kind, Shared, Wake},
         held::changes,
+        matching::Matching,
         orchestration::{self, OrchestrationKind},
         planner::Planner,
         playbook::PlaybookKind,
@@ -32,6 +34,9 @@ use crate::{
         verification::Verification,
     },
 };
+
+/// Changes of Playbooks that come within so long are looked at together.
+const GATHERING: Duration = Duration::from_millis(500);
 
 /// Whether each controller hears and moves.
 #[derive(Clone)]
@@ -80,6 +85,10 @@ pub(super) struct Controllers {
     pub(super) shelf: Arc<Shelf>,
     /// The operator's own keys, which hide in plans what nobody may read.
     pub(super) keys: Keys,
+    /// What steps find beside the cluster.
+    pub(super) installation: Installation,
+    /// Runs of one namespace that may be under way at the same time.
+    pub(super) namespace_limit: u32,
 }
 
 impl Controllers {
@@ -117,17 +126,15 @@ impl Controllers {
             namespace,
             shelf,
             keys,
+            installation,
+            namespace_limit,
         } = self;
         let client = shared.client.clone();
         let (policies, watching) = policies::prepare(client.clone(), namespace);
         let (set_back, set_backs) = watch::channel(0);
-        let trust_policies = trust_policies(
-            &shared,
-            (&policies, &ledger),
-            pulses.trust_policies,
-            set_back,
-            stop.clone(),
-        );
+        let both = (&policies, &ledger);
+        let trust_policies =
+            trust_policies(&shared, both, pulses.trust_policies, set_back, stop.clone());
         let (runs, settled) = mpsc::unbounded_channel();
         let gates = gates(
             &shared,
@@ -144,15 +151,20 @@ impl Controllers {
             Arc::clone(&shared.metrics),
         );
         let (retention, uncounted) = Retention::new();
+        let clients = (client.clone(), accounts);
+        let (changed, playbooks_changed) = mpsc::unbounded_channel();
         let orchestrations = Runs {
             shared: shared.clone(),
             ledger: ledger.clone(),
             guard,
-            planner: Planner::new((client.clone(), accounts), verification.clone(), keys),
+            planner: Planner::new(clients, verification.clone(), keys, installation),
+            matching: Arc::new(Matching::new(client.clone(), verification.clone())),
+            playbooks_changed,
             pulse: pulses.orchestrations,
             settled,
             retention: Arc::clone(&retention),
             uncounted,
+            namespace_limit,
         };
         let judged = async {
             // Judged without its policies, a Playbook would be called untrusted that is not.
@@ -160,7 +172,8 @@ impl Controllers {
                 () = policies.settled() => {}
                 _ = stop.wait_for(|stop| *stop) => {}
             }
-            let kind = PlaybookKind::new(ledger, verification, retention);
+            let told = (changed, retention);
+            let kind = PlaybookKind::new(ledger, verification, told);
             let wakes = stream::select(changes(policies.changes()), changes(set_backs));
             let (all, pulse) = (Api::all(client), pulses.playbooks);
             let playbooks = harness::run(kind, all, shared, pulse, wakes, stop.clone());
@@ -180,12 +193,16 @@ struct Runs {
     ledger: Ledger,
     guard: Arc<GuardWatch>,
     planner: Planner,
+    matching: Arc<Matching>,
+    /// Namespaces in which a Playbook changed.
+    playbooks_changed: mpsc::UnboundedReceiver<String>,
     pulse: Arc<Pulse>,
     /// Runs whose Gate the watch spoke of.
     settled: mpsc::UnboundedReceiver<gate::RunName>,
     retention: Arc<Retention>,
     /// Playbooks whose finished runs are to be counted.
     uncounted: mpsc::UnboundedReceiver<PlaybookName>,
+    namespace_limit: u32,
 }
 
 impl Runs {
@@ -199,14 +216,17 @@ impl Runs {
             ledger: self.ledger.clone(),
             planner: self.planner,
             counting: Counting::new(client.clone(), Arc::clone(&self.guard)),
+            matching: self.matching,
             guard: self.guard,
             metrics: Arc::clone(&self.shared.metrics),
+            namespace_limit: self.namespace_limit,
             wakes,
             loose,
             retention: self.retention,
         });
         let tidier = kind.tidier(self.uncounted).run(stop.clone());
         let sweeper = kind.sweeper(found_loose).run(stop.clone());
+        let choosing = together(self.playbooks_changed, kind.chooser(), stop.clone());
         let freezes = freezes::keep(client.clone(), self.ledger, kind.waker(), stop.clone());
         let by_gate = listened(self.settled).map(|(namespace, name)| run_named(&namespace, &name));
         let by_name = listened(woken).map(|run| run_named(&run.namespace, &run.name));
@@ -218,7 +238,32 @@ impl Runs {
             stream::select(by_gate, by_name),
             stop,
         );
-        future::join4(runs, sweeper, freezes, tidier).await;
+        future::join5(runs, sweeper, freezes, tidier, choosing).await;
+    }
+}
+
+/// Tells each namespace that comes through the channel, but one that comes again and again no more than once in a while:
+/// many Playbooks are applied together, and each changes more than once until it is judged.
+async fn together(
+    mut changed: mpsc::UnboundedReceiver<String>,
+    tell: impl Fn(&str),
+    mut stop: watch::Receiver<bool>,
+) {
+    let work = async {
+        while let Some(first) = changed.recv().await {
+            tokio::time::sleep(GATHERING).await;
+            let mut namespaces = BTreeSet::from([first]);
+            while let Ok(next) = changed.try_recv() {
+                namespaces.insert(next);
+            }
+            for namespace in &namespaces {
+                tell(namespace);
+            }
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        _ = stop.wait_for(|stop| *stop) => {}
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod config;
 mod controllers;
+mod installation;
 pub mod readiness;
 pub mod run;
 pub mod telemetry;

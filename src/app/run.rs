@@ -22,6 +22,7 @@ use tokio::{
 use super::{
     config::{OperatorConfig, Role},
     controllers::{Controllers, Pulses},
+    installation::installation,
     readiness::{self, Surroundings},
 };
 use crate::{
@@ -279,6 +280,8 @@ fn controllers(
         namespace: config.namespace.clone(),
         shelf: Arc::new(Shelf::new(&config.data_dir, login.cloned(), plain_http)),
         keys,
+        installation: installation(config),
+        namespace_limit: config.concurrent_runs.0.into(),
     }
 }
 

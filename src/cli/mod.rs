@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod cluster;
 pub mod crds;
+pub mod http_request;
 pub mod playbook;
 pub mod reference;
 pub mod trust;

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::{
     adapters::{
         kube::error::chain,
-        ledger::{Ack, Draft, Ledger, Refusal},
+        ledger::{Ack, Draft, Ledger},
     },
     api::v1alpha1::Freeze,
     controllers::CONTROLLER,
@@ -47,40 +47,28 @@ pub async fn keep(
         tracing::warn!(error = %chain(&error), "the watch of Freezes is interrupted; it is taken up again");
     });
     let work = async {
-        let mut known: BTreeMap<String, Freeze> = BTreeMap::new();
-        let mut listed: BTreeMap<String, Freeze> = BTreeMap::new();
+        let mut keeper = Keeper {
+            ledger,
+            known: BTreeMap::new(),
+            listed: BTreeMap::new(),
+            lifted: BTreeMap::new(),
+        };
         let mut events = std::pin::pin!(events);
-        while let Some(event) = events.next().await {
-            match event {
-                Err(()) => {}
-                Ok(watcher::Event::Init) => listed.clear(),
-                Ok(watcher::Event::InitApply(freeze)) => {
-                    listed.insert(freeze.uid().unwrap_or_default(), freeze);
-                }
-                Ok(watcher::Event::InitDone) => {
-                    let now = std::mem::take(&mut listed);
-                    for freeze in now.values() {
-                        told(&ledger, freeze).await;
-                    }
-                    for freeze in known
-                        .values()
-                        .filter(|old| !now.contains_key(&old.uid().unwrap_or_default()))
-                    {
-                        removed(&ledger, freeze).await;
-                    }
-                    known = now;
-                    changed();
-                }
-                Ok(watcher::Event::Apply(freeze)) => {
-                    told(&ledger, &freeze).await;
-                    known.insert(freeze.uid().unwrap_or_default(), freeze);
-                    changed();
-                }
-                Ok(watcher::Event::Delete(freeze)) => {
-                    removed(&ledger, &freeze).await;
-                    known.remove(&freeze.uid().unwrap_or_default());
-                    changed();
-                }
+        loop {
+            // Nobody who freezes waits for what cannot be recorded.
+            let event = tokio::select! {
+                event = events.next() => match event {
+                    Some(event) => Some(event),
+                    None => break,
+                },
+                () = tokio::time::sleep(PAUSE), if !keeper.lifted.is_empty() => None,
+            };
+            let heard = match event {
+                Some(Ok(event)) => keeper.hear(event).await,
+                Some(Err(())) | None => false,
+            };
+            if keeper.lift().await || heard {
+                changed();
             }
         }
     };
@@ -90,33 +78,84 @@ pub async fn keep(
     }
 }
 
-async fn told(ledger: &Ledger, freeze: &Freeze) {
-    let by = freeze.spec.frozen_by.as_deref();
-    ledger
-        .record_stop(draft(freeze, Event::FreezePlaced, by, Reason::Frozen))
-        .await;
-    let Some(by) = freeze.spec.lifted_by.as_deref() else {
-        return;
-    };
-    // Letting go on is a step forward: it waits until it can be recorded.
-    let record = || draft(freeze, Event::FreezeLifted, Some(by), Reason::Running);
-    while let Err(refusal) = lift(ledger, record()).await {
-        tracing::warn!(
-            "a Freeze was lifted and acts on, because that cannot be recorded: {refusal}"
-        );
-        tokio::time::sleep(PAUSE).await;
+/// What is known of the Freezes, each by its uid.
+struct Keeper {
+    ledger: Ledger,
+    known: BTreeMap<String, Freeze>,
+    /// Those of the listing that is going on.
+    listed: BTreeMap<String, Freeze>,
+    /// Those that were lifted, and of which that is not on record yet.
+    lifted: BTreeMap<String, Freeze>,
+}
+
+impl Keeper {
+    /// Whether something changed.
+    async fn hear(&mut self, event: watcher::Event<Freeze>) -> bool {
+        match event {
+            watcher::Event::Init => self.listed.clear(),
+            watcher::Event::InitApply(freeze) => {
+                self.listed.insert(freeze.uid().unwrap_or_default(), freeze);
+            }
+            watcher::Event::InitDone => {
+                let now = std::mem::take(&mut self.listed);
+                for freeze in now.values() {
+                    self.placed(freeze).await;
+                }
+                for (uid, freeze) in std::mem::replace(&mut self.known, now) {
+                    if !self.known.contains_key(&uid) {
+                        self.removed(&freeze).await;
+                    }
+                }
+                return true;
+            }
+            watcher::Event::Apply(freeze) => {
+                self.placed(&freeze).await;
+                self.known.insert(freeze.uid().unwrap_or_default(), freeze);
+                return true;
+            }
+            watcher::Event::Delete(freeze) => {
+                self.removed(&freeze).await;
+                self.known.remove(&freeze.uid().unwrap_or_default());
+                return true;
+            }
+        }
+        false
     }
-}
 
-async fn lift(ledger: &Ledger, record: Draft) -> Result<(), Refusal> {
-    ledger.record(record, Ack::Durable).await.map(|_| ())
-}
+    async fn placed(&mut self, freeze: &Freeze) {
+        let by = freeze.spec.frozen_by.as_deref();
+        let record = draft(freeze, Event::FreezePlaced, by, Reason::Frozen);
+        self.ledger.record_stop(record).await;
+        if freeze.spec.lifted_by.is_some() {
+            let uid = freeze.uid().unwrap_or_default();
+            self.lifted.insert(uid, freeze.clone());
+        }
+    }
 
-async fn removed(ledger: &Ledger, freeze: &Freeze) {
-    if freeze.spec.lifted_by.is_none() {
-        ledger
-            .record_stop(draft(freeze, Event::FreezeRemoved, None, Reason::Running))
-            .await;
+    /// Letting go on is a step forward: it waits until it can be recorded. Whether any was.
+    async fn lift(&mut self) -> bool {
+        let mut any = false;
+        for (uid, freeze) in std::mem::take(&mut self.lifted) {
+            let by = freeze.spec.lifted_by.as_deref();
+            let record = draft(&freeze, Event::FreezeLifted, by, Reason::Running);
+            match self.ledger.record(record, Ack::Durable).await {
+                Ok(_) => any = true,
+                Err(refusal) => {
+                    tracing::warn!(
+                        "a Freeze was lifted and acts on, because that cannot be recorded: {refusal}"
+                    );
+                    self.lifted.insert(uid, freeze);
+                }
+            }
+        }
+        any
+    }
+
+    async fn removed(&self, freeze: &Freeze) {
+        if freeze.spec.lifted_by.is_none() {
+            let record = draft(freeze, Event::FreezeRemoved, None, Reason::Running);
+            self.ledger.record_stop(record).await;
+        }
     }
 }
 

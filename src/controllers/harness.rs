@@ -84,6 +84,9 @@ pub trait Kind: Send + Sync + 'static {
     /// The watch brought this object, or that it is gone; for those whom it concerns besides this controller. What was
     /// deleted while nobody watched comes in no event.
     fn heard(&self, _meta: &ObjectMeta, _gone: bool) {}
+
+    /// All objects were listed, at first or because the watch was interrupted for long: what is not among them is gone.
+    fn listed(&self) {}
 }
 
 /// Whose objects are looked at again because something besides them changed.
@@ -261,7 +264,10 @@ fn hear<K: Kind>(
         }
         Ok(watcher::Event::Init) => context.pulse.listing(),
         // What was deleted while nobody watched is in no event: only the listing tells.
-        Ok(watcher::Event::InitDone) => context.troubles.retain(&context.pulse.listing_complete()),
+        Ok(watcher::Event::InitDone) => {
+            context.troubles.retain(&context.pulse.listing_complete());
+            context.kind.listed();
+        }
         Err(error) => {
             tracing::warn!(controller = K::NAME, error = %chain(error), "the watch is interrupted; it is taken up again")
         }

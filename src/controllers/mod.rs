@@ -11,6 +11,7 @@ pub mod gate;
 pub mod guard;
 pub mod harness;
 pub mod held;
+pub mod matching;
 pub mod orchestration;
 pub mod planner;
 pub mod playbook;

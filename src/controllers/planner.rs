@@ -2,6 +2,8 @@
 //! and each dry-run as the playbook's own account. It is asked when a run is planned and again before it begins, and says
 //! the same both times if nothing changed. Nothing is written here.
 
+mod said;
+mod timely;
 mod trusted;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -9,7 +11,9 @@ use std::{collections::BTreeMap, time::Duration};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{Api, Client};
 use serde_json::{Map, Value};
-use tokio::sync::OnceCell;
+use tokio::{sync::OnceCell, time::Instant};
+
+use said::{auto, limits, on_failure, owned};
 
 use super::verification::Verification;
 use crate::{
@@ -20,22 +24,24 @@ use crate::{
             error::{Classified as _, chain, classify},
             keys::Keys,
         },
-        steps::{Forecast, Planning, Veil, kind_of, unsupported},
+        steps::{Forecast, Installation, Planning, Veil, kind_of, unsupported},
     },
-    api::v1alpha1::{self as api, ApprovalRules, GitOps, OrchestrationSpec, PlaybookSpec, Step},
+    api::v1alpha1::{self as api, ApprovalRules, OrchestrationSpec, PlaybookSpec, Step},
     domain::{
         digest::Digest,
         duration,
         parameters::{IncidentWords, resolve},
         plan::{
-            LARGEST, Obstacle, OnFailure, Plan, PlannedStep, PlaybookRef, RunRef, Target, Undo,
-            VERSION, conflicts,
+            LARGEST, Obstacle, Plan, PlannedStep, PlaybookRef, RunRef, Undo, VERSION, conflicts,
         },
         reason::Reason,
         render,
         trust::Runnable,
     },
+    ports::Limits,
 };
+use timely::{LONGEST, in_time};
+pub(super) use trusted::SUSPEND;
 use trusted::written;
 
 /// Time for one attempt at a step that says none.
@@ -56,6 +62,10 @@ pub struct Made {
     pub steps: Vec<Step>,
     /// Who is asked, first set first.
     pub approval: Vec<ApprovalRules>,
+    /// How many runs of the Playbook may run.
+    pub limits: Limits,
+    /// What has to hold over the incident for a run without a Gate; none: the Playbook allows no such run.
+    pub auto: Option<String>,
     /// What was seen while it was made, each with its step: shown beside the plan, and no part of it.
     pub seen: Vec<String>,
 }
@@ -68,6 +78,7 @@ pub struct Planner {
     keys: Keys,
     veil: OnceCell<Veil>,
     cel: Cel,
+    installation: Installation,
 }
 
 impl Planner {
@@ -77,6 +88,7 @@ impl Planner {
         (client, accounts): (Client, Client),
         verification: Verification,
         keys: Keys,
+        installation: Installation,
     ) -> Self {
         Self {
             client,
@@ -85,6 +97,7 @@ impl Planner {
             keys,
             veil: OnceCell::new(),
             cel: Cel::default(),
+            installation,
         }
     }
 
@@ -97,6 +110,11 @@ impl Planner {
     /// The cage for the expressions of Playbooks.
     pub fn cel(&self) -> &Cel {
         &self.cel
+    }
+
+    /// What there is beside the cluster.
+    pub fn installation(&self) -> &Installation {
+        &self.installation
     }
 
     /// Roles name an account that is gone as they named it before, and the API server lets us act as it: whoever deletes it
@@ -162,24 +180,29 @@ impl Planner {
         spec: &OrchestrationSpec,
         done: &[PlannedStep],
     ) -> Result<Made, Vec<Obstacle>> {
-        let runnable = self.verified(run, spec).await.map_err(|one| vec![one])?;
+        let until = Instant::now() + LONGEST;
+        let runnable = in_time(until, self.verified(run, spec)).await;
+        let runnable = runnable.map_err(|one| vec![one])?;
         let playbook = written(&runnable).map_err(|one| vec![one])?;
         let parameters = parameters(&playbook, spec)?;
         let steps = rendered(&runnable, &parameters).map_err(|one| vec![one])?;
         let account = self
             .account(&run.namespace, &playbook.service_account_name)
             .map_err(|one| vec![one])?;
-        self.stands(&account).await.map_err(|one| vec![one])?;
+        let stands = in_time(until, self.stands(&account)).await;
+        stands.map_err(|one| vec![one])?;
+        let veil = in_time(until, self.veil()).await;
         let planning = Planning {
             account: &account,
             run,
             playbook: &runnable.document().name,
             parameters: &parameters,
-            veil: self.veil().await.map_err(|one| vec![one])?,
+            veil: veil.map_err(|one| vec![one])?,
             cel: &self.cel,
+            installation: &self.installation,
             earlier: &[],
         };
-        let (planned, seen) = forecasts(&steps, done, &planning, &playbook).await?;
+        let (planned, seen) = forecasts(&steps, done, &planning, &playbook, until).await?;
         let plan = Plan {
             v: VERSION,
             run: run.clone(),
@@ -195,7 +218,15 @@ impl Planner {
             on_failure: on_failure(playbook.on_failure),
             steps: planned,
         };
-        made(plan, steps, playbook.approval.unwrap_or_default(), seen).map_err(|one| vec![one])
+        let (limits, auto) = (limits(playbook.limits.as_ref()), auto(&playbook));
+        let approval = playbook.approval.unwrap_or_default();
+        let made = made(plan, steps, approval).map_err(|one| vec![one])?;
+        Ok(Made {
+            limits,
+            auto,
+            seen,
+            ..made
+        })
     }
 
     /// The steps of this run as the verified Playbook has them now: for what a plan does not hold because it is secret.
@@ -250,6 +281,7 @@ async fn forecasts(
     done: &[PlannedStep],
     planning: &Planning<'_>,
     playbook: &PlaybookSpec,
+    until: Instant,
 ) -> Result<(Vec<PlannedStep>, Vec<String>), Vec<Obstacle>> {
     let mut planned = done.to_vec();
     let (mut seen, mut obstacles) = (Vec::new(), Vec::new());
@@ -259,14 +291,10 @@ async fn forecasts(
             ..*planning
         };
         let forecast = match kind_of(step) {
-            Some(kind) => kind
-                .plan(step, &planning)
+            Some(kind) => in_time(until, kind.plan(step, &planning))
                 .await
                 .map(|found| (kind.name(), found)),
-            None => Err(Obstacle::unknown(
-                Reason::StepUnsupported,
-                unsupported(step),
-            )),
+            None => Err(Obstacle::fail(Reason::StepUnsupported, unsupported(step))),
         };
         let forecast =
             forecast.and_then(|(kind, found)| Ok((kind, owned(found, playbook.git_ops)?)));
@@ -276,7 +304,13 @@ async fn forecasts(
                 seen.extend(told.map(|told| format!("step {}: {told}", step.name)));
                 planned.push(of(step, kind, forecast, playbook.on_failure));
             }
-            Err(obstacle) => obstacles.push(obstacle.at(&format!("step {}", step.name))),
+            Err(obstacle) => {
+                obstacles.push(obstacle.at(&format!("step {}", step.name)));
+                // The others would not be looked at any more.
+                if Instant::now() >= until {
+                    break;
+                }
+            }
         }
     }
     if obstacles.is_empty() {
@@ -286,39 +320,6 @@ async fn forecasts(
         Ok((planned, seen))
     } else {
         Err(obstacles)
-    }
-}
-
-/// What the Playbook says about targets that a GitOps tool owns.
-fn owned(mut forecast: Forecast, git_ops: Option<GitOps>) -> Result<Forecast, Obstacle> {
-    match git_ops.unwrap_or(GitOps::Warn) {
-        GitOps::Warn => {}
-        GitOps::Ignore => {
-            for target in &mut forecast.targets {
-                target.owner = None;
-            }
-        }
-        GitOps::Refuse => {
-            let owned = forecast.targets.iter().find_map(|target| {
-                let owner = target.owner.as_ref()?;
-                Some(format!(
-                    "{} is owned by {owner}, and the Playbook refuses such targets (gitOps: Refuse); change it there",
-                    Target::shown(target)
-                ))
-            });
-            if let Some(message) = owned {
-                return Err(Obstacle::fail(Reason::GitOpsOwned, message));
-            }
-        }
-    }
-    Ok(forecast)
-}
-
-/// What the author wants; absent, what was done is taken back.
-fn on_failure(wanted: Option<api::OnFailure>) -> OnFailure {
-    match wanted {
-        Some(api::OnFailure::Stop) => OnFailure::Stop,
-        Some(api::OnFailure::Compensate) | None => OnFailure::Compensate,
     }
 }
 
@@ -358,12 +359,7 @@ fn milliseconds(text: Option<&str>, absent: Duration) -> u64 {
     duration.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
-fn made(
-    plan: Plan,
-    steps: Vec<Step>,
-    approval: Vec<ApprovalRules>,
-    seen: Vec<String>,
-) -> Result<Made, Obstacle> {
+fn made(plan: Plan, steps: Vec<Step>, approval: Vec<ApprovalRules>) -> Result<Made, Obstacle> {
     let bytes = plan
         .to_bytes()
         .map_err(|error| Obstacle::fail(Reason::InternalError, chain(&error)))?;
@@ -380,6 +376,11 @@ fn made(
         bytes,
         steps,
         approval,
-        seen,
+        limits: Limits::default(),
+        auto: None,
+        seen: Vec::new(),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use jsonschema::error::ValidationErrorKind;
 use serde_json::{Map, Value};
 
 use super::{
+    credentials::given_away,
     document::LARGEST_INTEGER,
     reference::{Section, incident_reference},
 };
@@ -126,6 +127,10 @@ pub fn resolve(
         .filter(|name| !declared.contains_key(*name))
         .map(|name| unknown(name, declared))
         .collect();
+    findings.extend(given.iter().filter_map(|(name, text)| {
+        let what = given_away(text)?;
+        Some(format!("parameters.{name}: this holds {what}, and is shown to whoever reads the run: let the Playbook name a Secret instead"))
+    }));
     let mut values = Map::new();
     for (name, property) in declared {
         match value(name, property, given.get(name), incident) {
@@ -305,6 +310,17 @@ mod tests {
             resolved(&given, &[]),
             Ok(json!({"deployment": "shop", "replicas": 5, "fast": true, "zones": ["a"]}))
         );
+    }
+
+    #[test]
+    fn what_is_secret_is_no_parameter() {
+        let key = ["-----BEGIN ", "PRIVATE KEY-----"].concat();
+        let told = resolved(&[("deployment", &key)], &[]).unwrap_err();
+        assert!(
+            told.contains("parameters.deployment: this holds a private key"),
+            "{told}"
+        );
+        assert!(!told.contains("BEGIN"), "{told}");
     }
 
     #[test]

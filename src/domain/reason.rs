@@ -172,6 +172,16 @@ reasons! {
     StepUnsupported,
     /// A CEL expression does not compile, costs too much, or gives no truth value.
     ExpressionInvalid,
+    /// The operator is not told which image sends the requests of http steps: set `--step-image`.
+    StepImageMissing,
+    /// The operator is not told where Prometheus is: set `--prometheus-url`.
+    PrometheusNotConfigured,
+    /// Prometheus does not answer, or not in time; it is asked again.
+    PrometheusUnavailable,
+    /// What answers in Prometheus' place says nothing that can be relied on: an error, warnings, another form; it is asked again.
+    PrometheusAnswerUnusable,
+    /// Prometheus does not take the query; the message is its own.
+    QueryInvalid,
     /// Two steps write the same field of one object, or apply it twice.
     TargetTwice,
     /// A target is owned by a GitOps tool, and the Playbook refuses such targets.
@@ -194,11 +204,15 @@ reasons! {
     Expired,
     /// Somebody cancelled it.
     Cancelled,
+    /// An earlier run is about the same incident and goes on; the message says which. It is counted there.
+    Joined,
     /// What was asked about is not what would run now: nothing was written. Ask again.
     Superseded,
     /// Mode Auto, but the signed Playbook does not allow it for this incident: a Gate asks.
     AutoNotAllowed,
-    /// The Gate of the run is gone.
+    /// Mode Auto, and the signed Playbook allows it for this incident: no Gate asks.
+    AutoAllowed,
+    /// The Gate of the run is gone, or another one stands in its status.
     GateGone,
     /// Something that is not the run's bears the name of what the run has to make; it goes on when that is deleted.
     NameTaken,
@@ -224,6 +238,8 @@ reasons! {
     CheckFailed,
     /// Another run acts on a target; the message says which.
     TargetLocked,
+    /// As many runs run as may: of the Playbook, of the namespace, or on a target within an hour; the message says who is ahead.
+    LimitReached,
     /// A Freeze stops every run before its next effect; the message says whose.
     Frozen,
     /// The object of the run is gone.

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     audit::{
         event::Event,
-        record::{Name, Record},
+        record::{Fact, Name, Record},
     },
     digest::Digest,
     reason::Reason,
@@ -22,6 +22,10 @@ pub struct History {
     pub requested: bool,
     /// The plan that people were asked about.
     pub planned: Option<PlannedAs>,
+    /// Whose suggestion it was made from.
+    pub author: Option<String>,
+    /// The plan that the signed Playbook allows without a Gate.
+    pub allowed: Option<PlannedAs>,
     /// It began.
     pub started: Option<Started>,
     /// Somebody's cancellation is on record.
@@ -141,6 +145,17 @@ impl Way {
     }
 }
 
+impl Finished {
+    fn of(fact: &Fact, at: Timestamp) -> Self {
+        let word = fact.outcome.as_ref();
+        Self {
+            outcome: word.and_then(|word| Outcome::parse(word.as_str())),
+            reason: reason(fact.reason.as_ref()),
+            at,
+        }
+    }
+}
+
 impl History {
     /// Of the records of one run, oldest first, each with its index.
     pub fn of<'a>(records: impl IntoIterator<Item = (u64, &'a Record)>) -> Self {
@@ -163,23 +178,19 @@ impl History {
                 let plan = fact.plan_digest.clone();
                 self.planned = plan.map(|plan| PlannedAs { plan, at, playbook });
             }
+            Event::RunSuggested => self.author = Some(fact.actor.subject.as_str().to_owned()),
+            Event::RunAllowed => {
+                let playbook = fact.playbook_digest.clone();
+                let plan = fact.plan_digest.clone();
+                self.allowed = plan.map(|plan| PlannedAs { plan, at, playbook });
+            }
             Event::RunStarted => {
-                let word = fact.outcome.as_ref();
-                let by = word.and_then(|word| Reason::parse(word.as_str()));
+                let by = reason(fact.outcome.as_ref());
                 let plan = fact.plan_digest.clone();
                 self.started = plan.map(|plan| Started { plan, at, by });
             }
             Event::RunCancelled => self.cancelled = true,
-            Event::RunFinished => {
-                let word = fact.outcome.as_ref();
-                let outcome = word.and_then(|word| Outcome::parse(word.as_str()));
-                let reason = reason(fact.reason.as_ref());
-                self.finished = Some(Finished {
-                    outcome,
-                    reason,
-                    at,
-                });
-            }
+            Event::RunFinished => self.finished = Some(Finished::of(fact, at)),
             Event::RunTurned => {
                 let reason = reason(fact.outcome.as_ref());
                 self.turned = Some(Turned { reason, at });

@@ -77,19 +77,24 @@ X
 }
 
 node_images() { # two made on the spot, so no registry is needed, and those of E2E_IMAGES
-  local applets image images pause
+  local applets digest image images pause
   mapfile -t applets < <(busybox --list | grep -vx busybox | sed 's#.*#bin/&@busybox#')
   # shellcheck disable=SC2016 # $! is for the shell in the image
   pause='trap \"exit 0\" TERM INT; while :; do /bin/busybox sleep 3600 & wait $!; done'
-  "$here/mkimage" "$N/img/busybox.tar" localhost/busybox:e2e '{"Env": ["PATH=/bin"], "Cmd": ["sh"], "User": "65534"}' \
+  "$here/../../image/mkimage" "$N/img/busybox.tar" localhost/busybox:e2e '{"Env": ["PATH=/bin"], "Cmd": ["sh"], "User": "65534"}' \
     bin/ tmp/ etc/ "bin/busybox=$(command -v busybox)" "${applets[@]}"
-  "$here/mkimage" "$N/img/pause.tar" localhost/pause:e2e "{\"Cmd\": [\"/bin/busybox\", \"sh\", \"-c\", \"$pause\"]}" \
+  "$here/../../image/mkimage" "$N/img/pause.tar" localhost/pause:e2e "{\"Cmd\": [\"/bin/busybox\", \"sh\", \"-c\", \"$pause\"]}" \
     bin/ "bin/busybox=$(command -v busybox)"
   read -ra images <<<"${E2E_IMAGES:-}"
   for image in "$N"/img/*.tar "${images[@]}"; do
     ctr -a "$N/c.sock" -n k8s.io image import "$image" >/dev/null ||
-      die "containerd did not take the image $image (E2E_IMAGES lists OCI or docker archives with a name in them; see mkimage)"
+      die "containerd did not take the image $image (E2E_IMAGES lists OCI or docker archives with a name in them; see image/mkimage)"
   done
+  # By their digests too: who names an image so means no other, and asks no registry for what is here.
+  while read -r image digest; do
+    ctr -a "$N/c.sock" -n k8s.io image tag --force "$image" "${image%:*}@$digest" >/dev/null ||
+      die "containerd did not take the name of $image by its digest"
+  done < <(ctr -a "$N/c.sock" -n k8s.io image ls | awk 'NR > 1 && $1 !~ /@|^sha256:/ {print $1, $3}')
 }
 
 node_kubelet() { # failCgroupV1: hosts with cgroup v1 or both; no eviction, because the disk's state is not what is tested

@@ -413,7 +413,7 @@ fn unsupported() -> Vec<Case> {
             .and_then(|fields| fields.keys().find(|key| *key != "opaque"));
         let kind = kind.expect("a kind").clone();
         let says = format!(
-            "DryRun StepUnsupported: step s: this version cannot plan a step of the kind {kind}, only apply, patch, scale, rolloutRestart, job, wait, check, gate: leave the step out, or do it by hand after the run"
+            "Failed StepUnsupported: step s: this version cannot plan a step of the kind {kind}, only apply, patch, scale, rolloutRestart, job, wait, check, gate: leave the step out, or do it by hand after the run"
         );
         case(name, step(body), &says)
     };
@@ -666,7 +666,7 @@ async fn a_run_of_a_playbook_that_may_not_be_used_says_which_and_why() {
         ),
         (
             "none",
-            "Suggest NoPlaybook: the run names no Playbook: set spec.playbookRef, spec.parameters and spec.selectedBy in one write",
+            "Suggest NoPlaybook: the run names no Playbook, and none of its namespace fits the incident: neuralops take takes one",
         ),
         (
             "stopped",

@@ -291,3 +291,75 @@ async fn a_gate_that_takes_the_place_of_another_is_not_the_runs() {
     assert_eq!(scene.effects(mark).await, Vec::<String>::new());
     assert_eq!(scene.replicas("d").await, 1);
 }
+
+/// While nothing keeps others from statuses and from Gates of runs, somebody writes both; the operator's account stands for
+/// them here, whom no policy keeps from it.
+#[tokio::test]
+async fn a_gate_that_a_status_was_pointed_to_is_not_the_runs() {
+    let cluster = need!(Users, Owned);
+    let scene = Scene::set(cluster, "pointed").await;
+    let mark = cluster.audit_mark();
+    let ns = scene.ns.name();
+    let somebody = cluster.operator().await;
+    bind(&scene.ns, "alice", "neuralops-approver").await;
+    for (person, role) in [("alice", "oncall"), ("dave", "anybody")] {
+        let votes = ours("approve reject", "approverroles").named(role);
+        grant(&scene.ns, person, &[votes]).await;
+    }
+    // Nobody's; of a role that the Playbook does not name; without her who asked.
+    let rows = [
+        ("unowned", false, "oncall", "nobody", "alice"),
+        ("lax", true, "anybody", "alice", "dave"),
+        ("unasked", true, "oncall", "nobody", "alice"),
+    ];
+    for (name, owned, role, requester, voter) in rows {
+        scene.workloads(&[name]).await;
+        let more = json!({"start": "OnRelease"});
+        let run = scene.run(name, json!([scale("s", name, 3)]), more).await;
+        let uid = &run["metadata"]["uid"];
+        let digest = &run["status"]["plan"]["digest"];
+        let owner = json!([{
+            "apiVersion": "neuralops.io/v1alpha1", "kind": "Orchestration", "name": name, "uid": uid, "controller": true, "blockOwnerDeletion": false,
+        }]);
+        let forged = json!({
+            "apiVersion": "neuralops.io/v1alpha1", "kind": "Gate",
+            "metadata": {
+                "name": format!("forged-{name}"), "namespace": ns, "annotations": {"neuralops.io/plan-digest": digest},
+                "ownerReferences": if owned { owner } else { json!(null) },
+            },
+            "spec": {
+                "subject": {"apiVersion": "neuralops.io/v1alpha1", "kind": "Orchestration", "name": name, "uid": uid, "stage": "Approve", "planDigest": digest},
+                "rules": [{"role": role, "min": 1}], "requestedBy": [requester], "onTimeout": "Reject",
+            },
+        });
+        let made = create(&somebody, forged).await.expect("a forged Gate");
+        let gates =
+            json!([{"name": format!("forged-{name}"), "uid": made.metadata.uid, "state": "Open"}]);
+        let as_run = json!({"status": {"gates": gates, "plan": {"digest": digest}}});
+        let voted = scene.vote(voter, &as_run, "Approve").await;
+        voted.expect("a vote");
+        let approved = async || {
+            let gate = scene.object("Gate", &format!("forged-{name}")).await;
+            match gate["status"]["state"].as_str() {
+                Some("Approved") => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        };
+        eventually("it is approved", super::SOON, approved).await;
+        let change = Patch::Merge(json!({"status": {"gates": gates}}));
+        let (runs, params) = (api(&somebody, "Orchestration", ns), PatchParams::default());
+        let pointed = runs.patch_status(name, &params, &change).await;
+        pointed.expect("a status that points elsewhere");
+        let released = scene.set_run("alice", name, json!({"releasedBy": "alice"}));
+        released.await.expect("released");
+        let ended = scene.ended(name, "Failed").await;
+        let ready = condition(&ended["status"], "Ready");
+        assert_eq!(ready, "False/GateGone", "{name}");
+        // Whoever was asked by the run is not asked for nothing.
+        let own = run["status"]["gates"][0]["name"].as_str().expect("a name");
+        let own = scene.object("Gate", own).await;
+        assert_eq!(own["status"]["state"], "Superseded", "{name}");
+        assert_eq!(scene.replicas(name).await, 1, "{name}");
+    }
+    assert_eq!(scene.effects(mark).await, Vec::<String>::new());
+}

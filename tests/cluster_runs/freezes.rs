@@ -9,7 +9,7 @@ use crate::support::{
     Scene, create, grant_everywhere, hold, need, ours, random, scale, steps, told, waits_for,
 };
 
-struct Frozen<'a> {
+pub(super) struct Frozen<'a> {
     scene: &'a Scene,
     carol: Client,
     name: String,
@@ -17,7 +17,7 @@ struct Frozen<'a> {
 
 impl<'a> Frozen<'a> {
     /// carol freezes these namespaces.
-    async fn now(scene: &'a Scene, namespaces: &[&str]) -> Self {
+    pub(super) async fn now(scene: &'a Scene, namespaces: &[&str]) -> Self {
         let carol = scene.cluster.person("carol").await;
         let name = random("t-freeze");
         scene.ns.also_delete("Freeze", &name);
@@ -32,7 +32,7 @@ impl<'a> Frozen<'a> {
         uid(&object).to_owned()
     }
 
-    async fn lift(&self) {
+    pub(super) async fn lift(&self) {
         let patch = json!({"spec": {"liftedBy": "carol"}});
         let lifted = self.scene.patch(&self.carol, "Freeze", &self.name, patch);
         lifted.await.expect("lifted");
@@ -46,7 +46,7 @@ fn freeze(name: &str, namespaces: &[&str], by: &str) -> Value {
     })
 }
 
-async fn scene(cluster: &'static crate::support::Cluster) -> Scene {
+pub(super) async fn scene(cluster: &'static crate::support::Cluster) -> Scene {
     let scene = Scene::set(cluster, "freeze").await;
     let rights = [ours("create get patch", "freezes")];
     grant_everywhere(&scene.ns, "carol", &rights).await;

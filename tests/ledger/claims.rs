@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use neuralops::{
     adapters::{clock, ledger::Ledger},
-    ports::{Claim, Claimed, RunKey},
+    ports::{Claim, Claimed, Limits, RunKey},
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -84,6 +84,8 @@ impl Contender {
             plan: plan_of(uid),
             keys: vec![uid.to_owned(), COVETED.to_owned()],
             since: clock::now(),
+            playbook: "heal".to_owned(),
+            limits: Limits::default(),
         };
         loop {
             match self.ledger.claim(claim.clone()).await {
@@ -92,6 +94,7 @@ impl Contender {
                     assert_eq!(key, COVETED);
                     assert_ne!(by.uid, uid);
                 }
+                Ok(other) => panic!("{uid}: {other:?}"),
                 Err(refusal) => eprintln!("{uid}: {refusal}"),
             }
             tokio::time::sleep(BREATH).await;

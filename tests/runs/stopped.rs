@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::bed::{Bed, LONG, Went, drive};
 use crate::failpoints::VARIABLE;
-use crate::support::{Operator, Scene, api, eventually, need, scale};
-use neuralops::domain::audit::event::Event;
+use crate::support::{Operator, Scene, api, condition, eventually, hold, need, scale};
+use neuralops::domain::{audit::event::Event, digest::Digest};
 
 /// Where it dies while it records and tells a cancel.
 const CANCELS: [&str; 4] = [
@@ -72,6 +72,7 @@ async fn nobody_is_asked_any_more_whenever_the_operator_dies() {
         cancelled(&bed, place).await;
     }
     untold(&bed).await;
+    planned(&bed).await;
     // What was recorded last is anchored by whoever leads then.
     let _operator = bed.operator(&[]).await;
     bed.verifies().await;
@@ -82,7 +83,15 @@ async fn cancelled(bed: &Bed, place: &str) {
     let mut operator = bed.operator(&[(VARIABLE, place)]).await;
     let scene = scene(bed).await;
     scene.ask("r", "p", json!({})).await;
-    let run = scene.asked("r").await;
+    let run = eventually("people are asked", LONG, async || {
+        let run = scene.object("Orchestration", "r").await;
+        if run["status"]["gates"][0]["uid"].is_string() {
+            Ok(run)
+        } else {
+            Err(format!("at {place}: {}", operator.log_tail()))
+        }
+    })
+    .await;
     scene.cancel("r").await;
     dies(&mut operator, place).await;
 
@@ -136,4 +145,59 @@ async fn untold(bed: &Bed) {
             "{what}"
         );
     }
+}
+
+/// The operator dies when a run that was only to be planned has its end on record and no status tells of it.
+async fn planned(bed: &Bed) {
+    let place = "finish.after";
+    let mut operator = bed.operator(&[(VARIABLE, place)]).await;
+    let scene = scene(bed).await;
+    scene.ask("r", "p", json!({"mode": "PlanOnly"})).await;
+    dies(&mut operator, place).await;
+    let ended = ends(bed, &scene, false).await;
+    let status = &ended["status"];
+    assert_eq!(status["outcome"], "Planned", "{status:#}");
+    assert_eq!(condition(status, "Planned"), "True/Planned", "{status:#}");
+    let name = status["plan"]["configMap"].as_str().expect("a name");
+    let map = scene.object("ConfigMap", name).await;
+    let text = map["data"]["plan.json"].as_str().expect("a plan");
+    let digest = Digest::of(text.as_bytes());
+    assert_eq!(status["plan"]["digest"], digest.as_str(), "{status:#}");
+    assert_eq!(status["steps"][0]["name"], "s", "{status:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_deleted_while_nobody_watched_is_told_and_holds_nothing() {
+    need!(Owned, Users);
+    let bed = Bed::set().await;
+    let mut operator = bed.operator(&[]).await;
+    let scene = Scene::set(bed.own.cluster(), "unseen").await;
+    scene.workloads(&["d"]).await;
+    scene.flag("f").await;
+    let steps = json!([hold("hold", "f"), scale("s", "d", 3)]);
+    let run = scene.approved("r", steps, json!({})).await;
+    scene.running("r", "hold").await;
+    operator.signal("KILL");
+    operator.ended(LONG).await;
+    scene.delete("Orchestration", "r").await;
+    scene.is_gone("Orchestration", "r").await;
+
+    let mut operator = bed.operator(&[]).await;
+    let uid = run["metadata"]["uid"].as_str().expect("a uid");
+    eventually("its end is on record", LONG, async || {
+        assert_eq!(operator.exit_code(), None, "{}", operator.log_tail());
+        let records = bed.records(uid).await;
+        let last = records.last().map(|record| record.fact.code);
+        if last == Some(Event::RunGone) {
+            Ok(())
+        } else {
+            Err(format!("{last:?}"))
+        }
+    })
+    .await;
+    // What it held is free.
+    let steps = json!([scale("s", "d", 2)]);
+    scene.approved("next", steps, json!({})).await;
+    scene.ended("next", "Succeeded").await;
+    bed.verifies().await;
 }

@@ -1,12 +1,13 @@
 //! The log cannot be written while runs are at each stage: nothing is asked, approved, begun or stepped, and it is said why;
 //! a stop still stops, and is recorded late. Afterwards everything goes on.
 
+use kube::Client;
 use neuralops::domain::audit::event::Event;
 use serde_json::{Value, json};
 
 use super::bed::{Bed, LONG, append, basket, target};
 use crate::disk::{Disk, Fault};
-use crate::support::{Operator, Scene, create, eventually, need};
+use crate::support::{Operator, Scene, create, eventually, grant_everywhere, need, ours, random};
 
 /// What is done with each when it cannot be recorded.
 const RUNS: [&str; 6] = ["asked", "voted", "released", "stepped", "cut", "cancelled"];
@@ -50,7 +51,9 @@ async fn nothing_goes_on_while_the_log_cannot_be_written_and_everything_afterwar
     operator.ready().await;
 
     let voted = before(&bed, &scene, &mut operator).await;
+    let freezes = Freezes::set(&scene).await;
     disk.set(Some(Fault::Full));
+    freezes.go_on(&operator).await;
     scene.ask("asked", "asked", json!({})).await;
     scene.approve(&voted).await;
     let alice = scene.alice().await;
@@ -98,6 +101,7 @@ async fn nothing_goes_on_while_the_log_cannot_be_written_and_everything_afterwar
         assert_eq!(arguments(&scene, name).await, json!(["a"]), "{name}");
     }
     recorded_late(&bed, &cancelled).await;
+    freezes.are_told(&bed).await;
     bed.verifies().await;
 }
 
@@ -149,4 +153,86 @@ async fn recorded_late(bed: &Bed, cancelled: &Value) {
         }
     })
     .await;
+}
+
+/// Two Freezes of namespaces that are not there.
+struct Freezes<'a> {
+    scene: &'a Scene,
+    carol: Client,
+    old: Value,
+    new: String,
+}
+
+impl<'a> Freezes<'a> {
+    /// The first of them, which is there already.
+    async fn set(scene: &'a Scene) -> Self {
+        let rights = [ours("create get patch", "freezes")];
+        grant_everywhere(&scene.ns, "carol", &rights).await;
+        let carol = scene.cluster.person("carol").await;
+        let [old, new] = ["old", "new"].map(random);
+        for name in [&old, &new] {
+            scene.ns.also_delete("Freeze", name);
+        }
+        place(&carol, &old).await;
+        let old = scene.object("Freeze", &old).await;
+        Self {
+            scene,
+            carol,
+            old,
+            new,
+        }
+    }
+
+    /// One is lifted, which cannot be recorded and waits; the other is placed, and that is heard meanwhile.
+    async fn go_on(&self, operator: &Operator) {
+        let name = self.old["metadata"]["name"].as_str().expect("a name");
+        let lift = json!({"spec": {"liftedBy": "carol"}});
+        let lifted = self.scene.patch(&self.carol, "Freeze", name, lift);
+        lifted.await.expect("lifted");
+        let before = spooled_more_than(operator, 0.0).await;
+        place(&self.carol, &self.new).await;
+        spooled_more_than(operator, before).await;
+    }
+
+    async fn are_told(&self, bed: &Bed) {
+        let new = self.scene.object("Freeze", &self.new).await;
+        for (freeze, code, late) in [
+            (&self.old, Event::FreezeLifted, false),
+            (&new, Event::FreezePlaced, true),
+        ] {
+            let uid = freeze["metadata"]["uid"].as_str().expect("a uid");
+            eventually("it is on record", LONG, async || {
+                let records = bed.records(uid).await;
+                let mut found = records.iter().filter(|record| record.fact.code == code);
+                let found = found.next().ok_or("nothing yet")?;
+                assert_eq!(found.late.is_some(), late, "{found:?}");
+                Ok::<_, String>(())
+            })
+            .await;
+        }
+    }
+}
+
+async fn place(carol: &Client, name: &str) {
+    let freeze = json!({
+        "apiVersion": "neuralops.io/v1alpha1", "kind": "Freeze", "metadata": {"name": name},
+        "spec": {"namespaces": ["elsewhere"], "reason": "the sale", "frozenBy": "carol"},
+    });
+    create(carol, freeze).await.expect("a Freeze");
+}
+
+/// What waits outside of the log, once it is more than this.
+async fn spooled_more_than(operator: &Operator, before: f64) -> f64 {
+    eventually("more stops wait for the log", LONG, async || {
+        let (_, metrics) = operator.probe("/metrics").await?;
+        let mut lines = metrics.lines();
+        let found = lines.find_map(|line| line.strip_prefix("neuralops_audit_spool_bytes "));
+        let found = found.and_then(|text| text.parse().ok()).unwrap_or(0.0);
+        if found > before {
+            Ok(found)
+        } else {
+            Err(format!("{found} of {before}: {}", operator.log_tail()))
+        }
+    })
+    .await
 }

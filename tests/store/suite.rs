@@ -12,5 +12,7 @@ pub mod logs;
 pub mod reading;
 #[path = "suite/runs.rs"]
 pub mod runs;
+#[path = "suite/storms.rs"]
+pub mod storms;
 #[path = "suite/writing.rs"]
 pub mod writing;

@@ -27,6 +27,8 @@ pub enum Need {
     Owned,
     /// The controllers: garbage collection, the end of namespaces.
     Controllers,
+    /// Pods that are scheduled and run, be it in play.
+    Pods,
     /// People to speak as: tokens of their own, or an admin who may impersonate.
     Users,
 }
@@ -100,6 +102,10 @@ impl Cluster {
                 self.have.contains("kcm"),
                 "the cluster has no controller manager",
             ),
+            Need::Pods => (
+                self.have.contains("scheduler"),
+                "the cluster schedules no pods",
+            ),
             Need::Users => (
                 self.owned || self.have.contains("users"),
                 "nobody to speak as: the admin may not impersonate",
@@ -154,6 +160,18 @@ impl Cluster {
                     .await
             }
         }
+    }
+
+    /// The same as it speaks for accounts: what is refused is not asked again by itself.
+    pub async fn operator_once(&self) -> Client {
+        let Some(own) = self.kubeconfig("operator") else {
+            return self.operator().await;
+        };
+        let mut config = Config::from_custom_kubeconfig(own, &KubeConfigOptions::default())
+            .await
+            .expect("a usable kubeconfig");
+        config.default_retry = false;
+        Client::try_from(config).expect("a client")
     }
 
     /// A ServiceAccount by its name; it need not exist to be granted something.

@@ -12,7 +12,7 @@ const RBAC: &str = "rbac.authorization.k8s.io";
 const ADMISSION: &str = "admissionregistration.k8s.io";
 
 /// Kind, group, version, plural, whether it has a namespace.
-const KINDS: [(&str, &str, &str, &str, bool); 22] = [
+const KINDS: [(&str, &str, &str, &str, bool); 30] = [
     ("AuditLog", OURS, "v1alpha1", "auditlogs", false),
     ("Decision", OURS, "v1alpha1", "decisions", true),
     ("Freeze", OURS, "v1alpha1", "freezes", false),
@@ -21,7 +21,27 @@ const KINDS: [(&str, &str, &str, &str, bool); 22] = [
     ("Playbook", OURS, "v1alpha1", "playbooks", true),
     ("TrustPolicy", OURS, "v1alpha1", "trustpolicies", false),
     ("Deployment", "apps", "v1", "deployments", true),
+    ("StatefulSet", "apps", "v1", "statefulsets", true),
+    ("DaemonSet", "apps", "v1", "daemonsets", true),
+    ("ReplicaSet", "apps", "v1", "replicasets", true),
+    (
+        "ControllerRevision",
+        "apps",
+        "v1",
+        "controllerrevisions",
+        true,
+    ),
     ("Job", "batch", "v1", "jobs", true),
+    ("Event", "events.k8s.io", "v1", "events", true),
+    ("Node", "", "v1", "nodes", false),
+    ("Pod", "", "v1", "pods", true),
+    (
+        "PodDisruptionBudget",
+        "policy",
+        "v1",
+        "poddisruptionbudgets",
+        true,
+    ),
     ("ConfigMap", "", "v1", "configmaps", true),
     ("Namespace", "", "v1", "namespaces", false),
     ("Secret", "", "v1", "secrets", true),

@@ -9,6 +9,7 @@ mod grants;
 mod kinds;
 mod namespace;
 mod process;
+mod prometheus;
 mod runs;
 mod scene;
 mod skipping;
@@ -23,6 +24,7 @@ pub use grants::{
 pub use kinds::{api, apply, create, manifests};
 pub use namespace::{Namespace, random};
 pub use process::{Operator, OwnCluster};
+pub use prometheus::{prometheus, scraped};
 pub use runs::{condition, deployment, hold, scale, steps, told, waits_for};
 pub use scene::Scene;
 pub use skipping::skipped;

@@ -99,7 +99,7 @@ impl Scene {
         })
     }
 
-    /// A Playbook of these steps, with one place to fill.
+    /// A Playbook of these steps, with one place to fill; if it fails, everything stays as it is.
     pub fn playbook(&self, name: &str, steps: Value) -> Value {
         json!({
             "apiVersion": "neuralops.io/v1alpha1", "kind": "Playbook",
@@ -107,6 +107,7 @@ impl Scene {
             "spec": {
                 "revision": 1,
                 "serviceAccountName": "runbook",
+                "onFailure": "Stop",
                 "approval": [{"rules": [{"role": "oncall", "min": 1}], "deadline": "30m"}],
                 "steps": steps,
             },

@@ -3,10 +3,11 @@
 
 use kube::{
     Client, Resource,
-    api::{GetParams, Patch, PatchParams},
+    api::{GetParams, ListParams, Patch, PatchParams},
     core::Request,
 };
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
 
 /// The object as the API server holds it now; none if it is gone.
 pub async fn get<K: Resource<DynamicType = ()>>(
@@ -36,4 +37,26 @@ pub async fn patch_status<K: Resource<DynamicType = ()>>(
         .patch_subresource("status", name, params, patch)
         .map_err(kube::Error::BuildRequest)?;
     client.request_text(request).await.map(|_| ())
+}
+
+/// Every object of the namespace, each by itself.
+pub async fn list<K: Resource<DynamicType = ()>>(
+    client: &Client,
+    namespace: &str,
+) -> Result<Vec<String>, kube::Error> {
+    #[derive(Deserialize)]
+    struct Items<'a> {
+        #[serde(borrow)]
+        items: Vec<&'a RawValue>,
+    }
+    let request = Request::new(K::url_path(&(), Some(namespace)))
+        .list(&ListParams::default().match_any())
+        .map_err(kube::Error::BuildRequest)?;
+    let text = client.request_text(request).await?;
+    let list: Items<'_> = serde_json::from_str(&text).map_err(kube::Error::SerdeError)?;
+    Ok(list
+        .items
+        .iter()
+        .map(|item| item.get().to_owned())
+        .collect())
 }

@@ -13,7 +13,7 @@ use super::{Ledger, Refusal, board::Board, recall::answered};
 use crate::{
     adapters::{failpoint::failpoint, kube::error::chain},
     domain::{plan::LARGEST, reason::Reason},
-    ports::{Claim, Claimed, Epoch, Leadership, RunKey, Store, StoreError},
+    ports::{Claim, Claimed, Epoch, IncidentKey, Leadership, RunKey, Store, StoreError, Tally},
 };
 
 /// A store that is silent for longer is unavailable, whatever it answers in the end.
@@ -24,7 +24,17 @@ pub(super) enum Order {
     /// Take this.
     Claim(Claim, oneshot::Sender<Result<Claimed, Refusal>>),
     /// Let go of what the run with this uid has.
-    Release(String, oneshot::Sender<Result<(), Refusal>>),
+    Release(String, oneshot::Sender<Result<u64, Refusal>>),
+    /// Have others with this key join the run, unless they join another that is not the one named last.
+    Own(
+        (IncidentKey, RunKey, Option<String>),
+        oneshot::Sender<Result<RunKey, Refusal>>,
+    ),
+    /// Count the run with this uid at another.
+    Join(
+        (String, RunKey),
+        oneshot::Sender<Result<Option<u64>, Refusal>>,
+    ),
 }
 
 impl Order {
@@ -34,6 +44,18 @@ impl Order {
         match self {
             Self::Claim(_, answer) => drop(answer.send(Err(refusal))),
             Self::Release(_, answer) => drop(answer.send(Err(refusal))),
+            Self::Own(_, answer) => drop(answer.send(Err(refusal))),
+            Self::Join(_, answer) => drop(answer.send(Err(refusal))),
+        }
+    }
+
+    /// Whoever gave up waiting was refused, and asks again.
+    fn is_given_up(&self) -> bool {
+        match self {
+            Self::Claim(_, answer) => answer.is_closed(),
+            Self::Release(_, answer) => answer.is_closed(),
+            Self::Own(_, answer) => answer.is_closed(),
+            Self::Join(_, answer) => answer.is_closed(),
         }
     }
 }
@@ -53,8 +75,44 @@ impl Ledger {
         self.exchange(&self.orders, order).await
     }
 
-    /// Lets go of everything that the run with this uid has, and forgets its plan; also if it has nothing.
-    pub async fn release(&self, uid: &str) -> Result<(), Refusal> {
+    /// What the claim would come to now; nothing is taken, and the answer may be old when it is heard.
+    pub async fn would_claim(&self, claim: &Claim) -> Result<Claimed, Refusal> {
+        let store = self.reach()?;
+        answered(store.would_claim(claim)).await
+    }
+
+    /// Has others with this key join the run, unless another run is the one; which one is. The same again changes nothing.
+    pub async fn own(
+        &self,
+        incident: IncidentKey,
+        run: RunKey,
+        instead_of: Option<String>,
+    ) -> Result<RunKey, Refusal> {
+        let order = |answer| Order::Own((incident, run, instead_of), answer);
+        self.exchange(&self.orders, order).await
+    }
+
+    /// Counts the run with this uid at the other, once; how many that has now, or nothing if nobody joins it any more.
+    pub async fn join(&self, uid: &str, owner: RunKey) -> Result<Option<u64>, Refusal> {
+        let order = |answer| Order::Join((uid.to_owned(), owner), answer);
+        self.exchange(&self.orders, order).await
+    }
+
+    /// The run that others with this key join.
+    pub async fn owner(&self, incident: &IncidentKey) -> Result<Option<RunKey>, Refusal> {
+        let store = self.reach()?;
+        answered(store.owner(incident)).await
+    }
+
+    /// How many joined the run with this uid, and which one it joined.
+    pub async fn tally(&self, uid: &str) -> Result<Tally, Refusal> {
+        let store = self.reach()?;
+        answered(store.tally(uid)).await
+    }
+
+    /// Lets go of everything that the run with this uid has, and forgets its plan; also if it has nothing. The answer is how
+    /// many had joined it.
+    pub async fn release(&self, uid: &str) -> Result<u64, Refusal> {
         let order = |answer| Order::Release(uid.to_owned(), answer);
         self.exchange(&self.orders, order).await
     }
@@ -90,29 +148,42 @@ impl Clerk {
                 order.refuse(Refusal::unavailable("this replica does not lead any more"));
                 continue;
             }
-            let done = match order {
-                // Whoever gave up waiting was refused, and asks again.
-                Order::Claim(_, answer) if answer.is_closed() => Ok(()),
-                Order::Release(_, answer) if answer.is_closed() => Ok(()),
-                Order::Claim(claim, answer) => {
-                    failpoint!("claim.before");
-                    let claimed = self.patiently(self.store.claim(self.epoch, claim)).await;
-                    failpoint!("claim.after");
-                    tell(claimed, answer)
-                }
-                Order::Release(uid, answer) => {
-                    failpoint!("release.before");
-                    let released = self.patiently(self.store.release(self.epoch, &uid)).await;
-                    failpoint!("release.after");
-                    tell(released, answer)
-                }
-            };
+            if order.is_given_up() {
+                continue;
+            }
+            let done = self.carry_out(order).await;
             if let Err(error) = done {
                 return error;
             }
         }
         // Nobody is left to ask; the writer, who hears of it too, is what counts.
         std::future::pending().await
+    }
+
+    async fn carry_out(&self, order: Order) -> Result<(), StoreError> {
+        let (store, epoch) = (&self.store, self.epoch);
+        match order {
+            Order::Claim(claim, answer) => {
+                failpoint!("claim.before");
+                let claimed = self.patiently(store.claim(epoch, claim)).await;
+                failpoint!("claim.after");
+                tell(claimed, answer)
+            }
+            Order::Release(uid, answer) => {
+                failpoint!("release.before");
+                let released = self.patiently(store.release(epoch, &uid)).await;
+                failpoint!("release.after");
+                tell(released, answer)
+            }
+            Order::Own((incident, run, instead_of), answer) => {
+                let owned = store.own(epoch, &incident, &run, instead_of.as_deref());
+                tell(self.patiently(owned).await, answer)
+            }
+            Order::Join((uid, owner), answer) => {
+                let joined = store.join(epoch, &uid, &owner);
+                tell(self.patiently(joined).await, answer)
+            }
+        }
     }
 
     /// Says so while the store is silent.

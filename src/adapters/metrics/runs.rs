@@ -1,14 +1,19 @@
 //! Floor 2: what the runs tell. Labels are words of the domain: stages, and what they came to.
 
 use jiff::SignedDuration;
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
 use super::{Metrics, registered};
-use crate::domain::{reason::Reason, stage::Stage};
+use crate::{
+    domain::{reason::Reason, stage::Stage},
+    ports::Limit,
+};
 
 pub(super) struct RunMetrics {
     stages: IntCounterVec,
     seconds: HistogramVec,
+    joined: IntCounter,
+    limited: IntCounterVec,
 }
 
 impl RunMetrics {
@@ -27,6 +32,23 @@ impl RunMetrics {
         Ok(Self {
             stages: registered(registry, IntCounterVec::new(stages, &["stage", "status"])?)?,
             seconds: registered(registry, HistogramVec::new(seconds, &["stage"])?)?,
+            joined: registered(
+                registry,
+                IntCounter::new(
+                    "runs_joined_total",
+                    "Runs that joined an earlier one about the same incident",
+                )?,
+            )?,
+            limited: registered(
+                registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "runs_limited_total",
+                        "Approved runs that had to wait in line, by the limit",
+                    ),
+                    &["limit"],
+                )?,
+            )?,
         })
     }
 }
@@ -45,6 +67,21 @@ impl Metrics {
             .stages
             .with_label_values(&[stage.as_str(), status])
             .inc();
+    }
+
+    /// A run joined another.
+    pub fn run_joined(&self) {
+        self.runs.joined.inc();
+    }
+
+    /// A run waits in line for room under this limit.
+    pub fn run_limited(&self, limit: &Limit) {
+        let word = match limit {
+            Limit::Namespace => "namespace",
+            Limit::Playbook => "playbook",
+            Limit::TargetHour(_) => "target",
+        };
+        self.runs.limited.with_label_values(&[word]).inc();
     }
 
     /// A run spent so long in a stage.

@@ -3,6 +3,8 @@
 
 mod manifest;
 
+pub(super) use manifest::{plain, timeout};
+
 use futures::future::BoxFuture;
 use serde_json::Value;
 
@@ -13,7 +15,7 @@ use super::{
 };
 use crate::{
     adapters::kube::account::{Account, AccountError, Served, Writing},
-    api::v1alpha1::Step,
+    api::v1alpha1::{JobStep, Step},
     domain::{
         digest::Digest,
         names::child,
@@ -46,13 +48,36 @@ impl StepKind for Job {
         &'a self,
         running: &'a Running<'a>,
     ) -> BoxFuture<'a, Result<Progress, AccountError>> {
-        Box::pin(run(running))
+        Box::pin(go_on(running, &running.step.effect, |_| None))
     }
 }
 
 async fn plan(step: &Step, planning: &Planning<'_>) -> Result<Forecast, Obstacle> {
+    let Some(job) = &step.job else {
+        return Err(Obstacle::fail(Reason::Invalid, "the step makes no Job"));
+    };
+    let effect = effect(step, job, planning)?;
+    tried(step, planning, &effect).await?;
+    let why = "what a container has done is not known, so it cannot be taken back";
+    Ok(forecast(effect, why))
+}
+
+/// What of a Job is approved, for a container like this.
+pub(super) fn effect(
+    step: &Step,
+    job: &JobStep,
+    planning: &Planning<'_>,
+) -> Result<Value, Obstacle> {
+    manifest::effect(step, job, planning.run, planning.account.name())
+}
+
+/// Asks whether the account may make such a Job, and the API server what it thinks of it.
+pub(super) async fn tried(
+    step: &Step,
+    planning: &Planning<'_>,
+    effect: &Value,
+) -> Result<(), Obstacle> {
     let account = planning.account;
-    let effect = manifest::effect(step, planning.run, account.name())?;
     // Nobody knows the name yet: it follows from the plan.
     let trial = child(planning.run, "Job", &step.name, 0, &Digest::of(b""));
     let jobs = served(account, ("batch/v1", "Job", &trial)).await?;
@@ -63,22 +88,27 @@ async fn plan(step: &Step, planning: &Planning<'_>) -> Result<Forecast, Obstacle
         attempt: 1,
         plan: "sha256:",
     };
-    let Some(job) = manifest::job(&trial, &effect, &origin) else {
+    let Some(job) = manifest::job(&trial, effect, &origin) else {
         return Err(Obstacle::fail(Reason::Invalid, "the step makes no Job"));
     };
     let manager = manager(planning.playbook);
     let tried = account.create(&jobs, &job, &manager, Writing::DryRun).await;
     tried.map_err(|error| obstacle(account, &error, Words::Shown))?;
-    Ok(Forecast {
+    Ok(())
+}
+
+/// A step whose inside is not known, and which is not taken back.
+pub(super) fn forecast(effect: Value, why: &str) -> Forecast {
+    Forecast {
         coverage: Coverage::Opaque,
         targets: Vec::new(),
         effect,
         changes: Vec::new(),
         undo: Undo::Nothing {
-            why: "what a container has done is not known, so it cannot be taken back".to_owned(),
+            why: why.to_owned(),
         },
         seen: Vec::new(),
-    })
+    }
 }
 
 /// Something of this namespace, as the API server has served it since before this version.
@@ -95,7 +125,15 @@ fn builtin(account: &Account, api_version: &str, kind: &str, resource: &str) -> 
     })
 }
 
-async fn run(running: &Running<'_>) -> Result<Progress, AccountError> {
+/// What a program means by its exit code, if that is known.
+pub(super) type Meaning = fn(i64) -> Option<&'static str>;
+
+/// Makes the Job of this effect, or goes on with it.
+pub(super) async fn go_on(
+    running: &Running<'_>,
+    effect: &Value,
+    meaning: Meaning,
+) -> Result<Progress, AccountError> {
     let account = running.account;
     let run = &running.plan.run;
     if run.namespace != account.namespace() {
@@ -112,7 +150,7 @@ async fn run(running: &Running<'_>) -> Result<Progress, AccountError> {
         plan: running.digest.as_str(),
     };
     match account.get(&jobs, (&name, None)).await {
-        Ok(Some(job)) => return state(running, &job, &name, &origin).await,
+        Ok(Some(job)) => return state(running, &job, (&name, meaning), &origin).await,
         Ok(None) => {}
         Err(error) => return ended(account, error, Words::Shown),
     }
@@ -121,17 +159,17 @@ async fn run(running: &Running<'_>) -> Result<Progress, AccountError> {
         let message = format!("the Job {name} is gone before its end: somebody deleted it");
         return Ok(Progress::failed(Reason::TargetDrifted, message));
     }
-    let Some(job) = manifest::job(&name, &running.step.effect, &origin) else {
+    let Some(job) = manifest::job(&name, effect, &origin) else {
         let message = "the effect in the plan is none of a job";
         return Ok(Progress::failed(Reason::Invalid, message));
     };
     let manager = manager(&running.plan.playbook.name);
     let writing = Writing::Meant(running.fence);
     match account.create(&jobs, &job, &manager, writing).await {
-        Ok(job) => state(running, &job, &name, &origin).await,
+        Ok(job) => state(running, &job, (&name, meaning), &origin).await,
         // An earlier request of ours came through unheard, or somebody took the name.
         Err(error) if error.code() == Some(409) => match account.get(&jobs, (&name, None)).await {
-            Ok(Some(job)) => state(running, &job, &name, &origin).await,
+            Ok(Some(job)) => state(running, &job, (&name, meaning), &origin).await,
             Ok(None) => ended(account, error, Words::Shown),
             Err(error) => ended(account, error, Words::Shown),
         },
@@ -143,7 +181,7 @@ async fn run(running: &Running<'_>) -> Result<Progress, AccountError> {
 async fn state(
     running: &Running<'_>,
     job: &Value,
-    name: &str,
+    (name, meaning): (&str, Meaning),
     origin: &manifest::Origin<'_>,
 ) -> Result<Progress, AccountError> {
     if !manifest::ours(job, origin) {
@@ -155,7 +193,7 @@ async fn state(
     Ok(match end(job) {
         End::Complete => Progress::done(format!("Job {name} is complete")),
         End::Failed(why) => {
-            let pod = last_words(running.account, name).await;
+            let pod = last_words(running.account, name, meaning).await;
             let message = format!("Job {name} failed: {why}{pod}");
             Progress::failed(Reason::JobFailed, message)
         }
@@ -200,25 +238,26 @@ fn end(job: &Value) -> End {
 }
 
 /// What the pod came to, if the account may look. Its own message is not told: whoever wrote the container chose it.
-async fn last_words(account: &Account, name: &str) -> String {
+async fn last_words(account: &Account, name: &str, meaning: Meaning) -> String {
     let pods = builtin(account, "v1", "Pod", "pods");
     let labels = format!("batch.kubernetes.io/job-name={name}");
     let listed = account.list(&pods, &labels).await;
-    let found = listed.ok().and_then(|pods| pods.iter().find_map(ended_by));
+    let found = listed.ok().and_then(|pods| {
+        let mut pods = pods.iter();
+        pods.find_map(|pod| ended_by(pod, meaning))
+    });
     found.map_or_else(String::new, |text| format!("; {text}"))
 }
 
-fn ended_by(pod: &Value) -> Option<String> {
+fn ended_by(pod: &Value, meaning: Meaning) -> Option<String> {
     let status = pod.get("status")?;
     let container = status.pointer("/containerStatuses/0/state");
     if let Some(ended) = container.and_then(|state| state.get("terminated")) {
         let code = ended.get("exitCode").and_then(Value::as_i64);
         let reason = ended.get("reason").and_then(Value::as_str);
-        return Some(format!(
-            "its container ended with {} ({})",
-            code.unwrap_or(-1),
-            reason.unwrap_or("no reason given")
-        ));
+        let code = code.unwrap_or(-1);
+        let why = meaning(code).or(reason).unwrap_or("no reason given");
+        return Some(format!("its container ended with {code} ({why})"));
     }
     let waiting = container.and_then(|state| state.pointer("/waiting/reason"));
     let reason = waiting.or_else(|| status.get("reason"))?.as_str()?;
@@ -257,13 +296,19 @@ mod tests {
         let state = json!({"terminated": {"exitCode": 3, "reason": "Error", "message": "c4n4ry"}});
         let pod = json!({"status": {"containerStatuses": [{"state": state}]}});
         assert_eq!(
-            ended_by(&pod).unwrap(),
+            ended_by(&pod, |_| None).unwrap(),
             "its container ended with 3 (Error)"
         );
+        let known = ended_by(&pod, |code| (code == 3).then_some("not so"));
+        assert_eq!(known.unwrap(), "its container ended with 3 (not so)");
         let pod = json!({"status": {"containerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff"}}}]}});
-        assert_eq!(ended_by(&pod).unwrap(), "its pod: ImagePullBackOff");
+        assert_eq!(
+            ended_by(&pod, |_| None).unwrap(),
+            "its pod: ImagePullBackOff"
+        );
         let pod = json!({"status": {"reason": "Evicted"}});
-        assert_eq!(ended_by(&pod).unwrap(), "its pod: Evicted");
-        assert_eq!(ended_by(&json!({"status": {"phase": "Pending"}})), None);
+        assert_eq!(ended_by(&pod, |_| None).unwrap(), "its pod: Evicted");
+        let pending = json!({"status": {"phase": "Pending"}});
+        assert_eq!(ended_by(&pending, |_| None), None);
     }
 }

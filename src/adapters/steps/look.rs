@@ -32,14 +32,7 @@ pub(super) async fn plan(
     effect: Value,
 ) -> Result<Forecast, Obstacle> {
     let compiled = planning.cel.check(expression, &VARIABLES).await;
-    compiled.map_err(|error| {
-        let message = format!("{error}: {expression}");
-        if error.may_pass() {
-            Obstacle::unknown(Reason::ExpressionInvalid, message)
-        } else {
-            Obstacle::fail(Reason::ExpressionInvalid, message)
-        }
-    })?;
+    compiled.map_err(|error| unreadable(expression, &error))?;
     let account = planning.account;
     let served = served(account, (&aim.api_version, &aim.kind, &aim.name)).await?;
     granted(account, &served, &aim.name, &[("get", None)]).await?;
@@ -55,6 +48,16 @@ pub(super) async fn plan(
         owner: None,
     };
     Ok(forecast(vec![target], effect))
+}
+
+/// What is wrong with an expression.
+pub(super) fn unreadable(expression: &str, error: &CelError) -> Obstacle {
+    let message = format!("{error}: {expression}");
+    if error.may_pass() {
+        Obstacle::unknown(Reason::ExpressionInvalid, message)
+    } else {
+        Obstacle::fail(Reason::ExpressionInvalid, message)
+    }
 }
 
 /// A step that changes nothing.
@@ -78,6 +81,8 @@ pub(super) enum Sight {
     Holds,
     /// It does not hold, and may yet; why.
     NotYet(String),
+    /// It could not be looked at now; why.
+    Unseen(String),
     /// It can never hold as it is written; why.
     Never(String),
 }
@@ -124,7 +129,7 @@ async fn sight(
             Sight::NotYet(format!("{expression} does not hold for {shown}: {error}"))
         }
         Err(error) if error.may_pass() => {
-            Sight::NotYet(format!("{shown} was not looked at: {error}"))
+            Sight::Unseen(format!("{shown} was not looked at: {error}"))
         }
         Err(error) => Sight::Never(format!("{expression} cannot be asked of {shown}: {error}")),
     }

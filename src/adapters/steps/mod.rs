@@ -4,13 +4,21 @@
 
 mod apply;
 mod check;
+mod cordon;
+mod delete;
+mod drain;
 mod gate;
+mod http;
 mod job;
 mod landing;
 mod look;
+mod node;
+mod notify;
 mod patch;
 mod rollout_restart;
+mod rollout_undo;
 mod scale;
+mod uncordon;
 mod veil;
 mod wait;
 mod write;
@@ -27,6 +35,7 @@ use crate::{
     adapters::{
         cel::Cel,
         kube::account::{Account, AccountError},
+        prometheus::Prometheus,
     },
     api::v1alpha1::Step,
     domain::{
@@ -71,15 +80,22 @@ pub trait StepKind: Send + Sync {
 }
 
 /// Every kind that this version plans and runs.
-const KINDS: [&dyn StepKind; 8] = [
+const KINDS: [&dyn StepKind; 15] = [
     &apply::Apply,
     &patch::Patch,
     &scale::Scale,
     &rollout_restart::RolloutRestart,
+    &rollout_undo::RolloutUndo,
+    &delete::Delete,
+    &cordon::Cordon,
+    &uncordon::Uncordon,
+    &drain::Drain,
     &job::Job,
+    &http::Http,
     &wait::Wait,
     &check::Check,
     &gate::Gate,
+    &notify::Notify,
 ];
 
 /// How soon to look again at first.
@@ -116,6 +132,15 @@ pub fn kind_named(name: &str) -> Option<&'static dyn StepKind> {
     KINDS.into_iter().find(|kind| kind.name() == name)
 }
 
+/// What steps find in this installation, whoever wrote them.
+#[derive(Default)]
+pub struct Installation {
+    /// Answers the queries of checks.
+    pub prometheus: Option<Prometheus>,
+    /// The image of this program, which sends the requests of http steps from their Jobs; by digest.
+    pub image: Option<String>,
+}
+
 /// What a step is planned with.
 #[derive(Clone, Copy)]
 pub struct Planning<'a> {
@@ -131,6 +156,8 @@ pub struct Planning<'a> {
     pub veil: &'a Veil,
     /// Reads expressions.
     pub cel: &'a Cel,
+    /// What there is beside the cluster.
+    pub installation: &'a Installation,
     /// The steps before this one, as they are planned: what they leave is what this one finds.
     pub earlier: &'a [PlannedStep],
 }
@@ -175,12 +202,16 @@ pub struct Running<'a> {
     pub now: Timestamp,
     /// What the last pass over this attempt asked to be remembered; nothing in the first, and in another process.
     pub memory: Option<Timestamp>,
+    /// When that pass was, if it asked for anything to be remembered.
+    pub looked: Option<Timestamp>,
     /// The step as the verified Playbook has it, where the plan does not hold all of it because it is secret.
     pub rendered: Option<&'a Step>,
     /// The same as when it was planned.
     pub veil: &'a Veil,
     /// Evaluates expressions.
     pub cel: &'a Cel,
+    /// What there is beside the cluster.
+    pub installation: &'a Installation,
     /// Asked before each write.
     pub fence: &'a dyn Leadership,
 }

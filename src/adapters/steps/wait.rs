@@ -82,7 +82,7 @@ async fn run(running: &Running<'_>) -> Result<Progress, AccountError> {
     if let Some(expression) = text("expression") {
         return Ok(match look(running, expression).await? {
             Ok(Sight::Holds) => Progress::done(format!("{expression} holds")),
-            Ok(Sight::NotYet(message)) => Progress::Pending {
+            Ok(Sight::NotYet(message) | Sight::Unseen(message)) => Progress::Pending {
                 after: next_look(running),
                 message,
                 memory: None,

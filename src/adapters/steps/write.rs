@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// How often an object is read again that others write meanwhile.
-const LOOKS: u32 = 10;
+pub(super) const LOOKS: u32 = 10;
 /// A Secret of the core: its values are never seen.
 const SECRET: (&str, &str) = ("v1", "Secret");
 
@@ -328,7 +328,7 @@ fn present(aim: &Aim, live: &Value) -> Result<(), Obstacle> {
     Ok(())
 }
 
-fn absent(aim: &Aim, namespace: &str) -> Obstacle {
+pub(super) fn absent(aim: &Aim, namespace: &str) -> Obstacle {
     let message = format!(
         "there is no {}/{} in namespace {namespace}, the Playbook's own; is the name right?",
         aim.kind, aim.name
@@ -344,17 +344,17 @@ fn cannot(aim: &Aim, subresource: &str) -> Obstacle {
     Obstacle::fail(Reason::TargetNotAllowed, message)
 }
 
-fn uid(object: &Value) -> Option<&str> {
+pub(super) fn uid(object: &Value) -> Option<&str> {
     object.pointer("/metadata/uid").and_then(Value::as_str)
 }
 
-fn version(object: &Value) -> Option<&str> {
+pub(super) fn version(object: &Value) -> Option<&str> {
     let version = object.pointer("/metadata/resourceVersion");
     version.and_then(Value::as_str)
 }
 
 /// The write, bound to exactly the object that was read.
-fn bound(body: &Body, live: &Value) -> Body {
+pub(super) fn bound(body: &Body, live: &Value) -> Body {
     let (uid, version) = (uid(live), version(live));
     let with = |patch: &Value| {
         let mut patch = patch.clone();
@@ -386,7 +386,7 @@ fn bound(body: &Body, live: &Value) -> Body {
 }
 
 /// Whether a refusal may only mean that the object is not any more what was read: a `test` that fails is a 422.
-fn crossed(error: &AccountError) -> bool {
+pub(super) fn crossed(error: &AccountError) -> bool {
     matches!(error.code(), Some(404 | 409 | 422))
 }
 

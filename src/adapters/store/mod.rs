@@ -9,6 +9,7 @@
 
 mod batch;
 mod fault;
+mod limits;
 mod page;
 mod postgres;
 mod rows;

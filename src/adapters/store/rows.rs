@@ -301,6 +301,19 @@ pub(super) struct RunKeyRow {
 }
 
 impl RunKeyRow {
+    #[cfg(test)]
+    pub(super) fn of(key: &RunKey) -> Self {
+        Self {
+            uid: key.uid.clone(),
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+        }
+    }
+
+    pub(super) fn is(&self, run: &RunKey) -> bool {
+        self.uid == run.uid
+    }
+
     pub(super) fn key(self) -> RunKey {
         RunKey {
             uid: self.uid,

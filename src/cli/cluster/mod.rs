@@ -12,6 +12,8 @@ mod question;
 mod release;
 mod role;
 mod run;
+mod suggest;
+mod take;
 mod terminal;
 mod text;
 mod tree;
@@ -31,6 +33,12 @@ pub enum ClusterCommand {
     /// Let an approved run begin that was asked for with --start OnRelease
     #[command(after_help = release::HELP)]
     Release(release::ReleaseArgs),
+    /// Show which Playbooks fit the incident of a run, and why
+    #[command(after_help = suggest::HELP)]
+    Suggest(suggest::SuggestArgs),
+    /// Take a Playbook for a run that names none, in your own name
+    #[command(after_help = take::HELP)]
+    Take(take::TakeArgs),
     /// List the open Gates that wait for your decision
     #[command(after_help = inbox::HELP)]
     Inbox(inbox::InboxArgs),
@@ -71,6 +79,8 @@ pub async fn run(command: &ClusterCommand) -> Result<String, CommandError> {
     match command {
         ClusterCommand::Run(args) => run::run(args).await,
         ClusterCommand::Release(args) => release::run(args).await,
+        ClusterCommand::Suggest(args) => suggest::run(args).await,
+        ClusterCommand::Take(args) => take::run(args).await,
         ClusterCommand::Inbox(args) => inbox::run(args).await,
         ClusterCommand::Diff(args) => diff::run(args).await,
         ClusterCommand::Approve(args) => vote::run(args, Verdict::Approve).await,

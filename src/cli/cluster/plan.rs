@@ -83,7 +83,7 @@ pub async fn of_run(
             "(you may not read the ConfigMap {map} with the whole plan; this is the Gate's own diff)\n{}",
             ended(visible(own.unwrap_or_default()))
         ),
-        Err(error) => return Err(refused(tried, "neuralops-viewer")(error)),
+        Err(error) => return Err(refused(tried, "neuralops-engineer")(error)),
     };
     Ok(Shown {
         digest: digest.to_owned(),

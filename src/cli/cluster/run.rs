@@ -75,7 +75,7 @@ pub struct RunArgs {
 }
 
 /// `NAME=VALUE`; the value may hold anything, also further `=`.
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write NAME=VALUE".to_owned()),
@@ -100,7 +100,7 @@ fn start(text: &str) -> Result<Start, String> {
 }
 
 /// A map without a name that stands there twice: one of the two values would be lost in silence.
-fn map(
+pub(super) fn map(
     flag: &str,
     pairs: &[(String, String)],
 ) -> Result<Option<BTreeMap<String, String>>, CommandError> {
@@ -181,7 +181,7 @@ pub async fn run(args: &RunArgs) -> Result<String, CommandError> {
 }
 
 /// A name that is misspelt is told before there is a run that can only fail. Whoever may not look is told by the run.
-async fn look_for_playbook(access: &Access, name: &str) -> Result<(), CommandError> {
+pub(super) async fn look_for_playbook(access: &Access, name: &str) -> Result<(), CommandError> {
     let namespace = access.namespace();
     match access.objects::<Playbook>().get_metadata_opt(name).await {
         Ok(None) => Err(CommandError::Negative(format!(

@@ -1,7 +1,9 @@
 //! Floor 3: what is done about a run: records first, then what they are about. Each pass does one thing, and each thing can
 //! be repeated: ids of records, names of objects and locks are the same for whoever goes on.
 
+mod beginning;
 mod escalating;
+mod joining;
 mod midway;
 mod retiring;
 mod stepping;
@@ -10,8 +12,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     OrchestrationError, OrchestrationKind,
-    decide::{Ask, Begin, Decision, Finish, Turn, Wait, over_at},
-    gather::Facts,
+    decide::{Ask, Decision, Finish, Join, Own, Turn, Wait, over_at},
+    gather::{Facts, Planned},
     records,
 };
 use crate::{
@@ -20,7 +22,7 @@ use crate::{
         failpoint::failpoint,
         ledger::{Ack, Draft, Refusal, Stop},
     },
-    api::v1alpha1::{Gate, PlanVerdict},
+    api::v1alpha1::{Gate, Joined, PlanVerdict},
     controllers::{planner::Made, settling::Closing},
     domain::{
         plan::RunRef,
@@ -28,7 +30,7 @@ use crate::{
         stage::{Outcome, Stage},
         verdict::Verdict,
     },
-    ports::{Claim, Claimed, Leadership, RunKey},
+    ports::Leadership,
 };
 
 /// What really happened.
@@ -40,6 +42,8 @@ pub struct Done {
     pub(super) verdict: Verdict,
     /// The indexes of the first and the last record that were written.
     pub(super) recorded: Option<(u64, u64)>,
+    /// How many have joined it, or which one it joined, if that is to be told.
+    pub(super) joined: Option<Joined>,
     /// What the steps said.
     pub(super) said: std::collections::BTreeMap<String, String>,
     /// The facts that it began with.
@@ -57,11 +61,12 @@ pub(super) enum Told {
     Held(Refusal),
     /// It waits.
     Waiting(Box<Wait>),
-    /// People are asked.
+    /// People are asked; also though mode Auto was wanted, and why.
     Asked {
         made: Box<Made>,
         config_map: String,
         gate: Box<Gate>,
+        refused: Option<String>,
     },
     /// The next people are asked, because the deadline of those before has passed.
     Escalated { expired: Box<Gate>, gate: Box<Gate> },
@@ -72,6 +77,8 @@ pub(super) enum Told {
         gate: Option<Box<Gate>>,
         message: String,
     },
+    /// Nobody is asked: the signed Playbook allows it.
+    Allowed { made: Box<Made>, config_map: String },
     /// It goes on.
     Going { message: String },
     /// It has come to its end.
@@ -82,7 +89,7 @@ pub(super) enum Told {
         /// What the dry run came to, if it is the end because of that.
         verdict: Option<PlanVerdict>,
         /// The plan of a run that was only to be planned, and where it lies.
-        planned: Option<(Box<Made>, String)>,
+        planned: Option<Box<Planned>>,
     },
 }
 
@@ -92,6 +99,7 @@ struct Pass<'a> {
     facts: Arc<Facts>,
     fence: &'a dyn Leadership,
     recorded: Option<(u64, u64)>,
+    joined: Option<Joined>,
 }
 
 pub(super) async fn act(
@@ -105,12 +113,19 @@ pub(super) async fn act(
         facts: Arc::clone(&facts),
         fence,
         recorded: None,
+        joined: None,
     };
     let acted = match decision {
-        Decision::Settled => Ok((Told::Settled, pass.settled())),
+        Decision::Settled => {
+            // Who joined in its last moment has made it be remembered once more.
+            kind.memory.forget(&facts.run.uid);
+            Ok((Told::Settled, pass.settled()))
+        }
         Decision::Retire(retire) => pass.retire(*retire).await,
         Decision::Hold(refusal) => Err(Halt::Held(refusal)),
         Decision::Wait(wait) => Ok(pass.wait(*wait).await),
+        Decision::Own(own) => pass.own(own).await,
+        Decision::Join(join) => pass.join(*join).await,
         Decision::Ask(ask) => pass.ask(*ask).await,
         Decision::Escalate(escalate) => pass.escalate(*escalate).await,
         Decision::Begin(begin) => pass.begin(*begin).await,
@@ -119,7 +134,7 @@ pub(super) async fn act(
         Decision::Turn(turn) => pass.turn(*turn).await,
         Decision::Finish(finish) => pass.finish(*finish).await,
     };
-    let (told, verdict) = match acted {
+    let (told, mut verdict) = match acted {
         Ok(acted) => acted,
         Err(Halt::Held(refusal)) => {
             let reason = refusal.reason;
@@ -127,10 +142,13 @@ pub(super) async fn act(
         }
         Err(Halt::Failed(error)) => return Err(error),
     };
+    pass.out_of_line(&told);
+    pass.tell_joined(&told, &mut verdict);
     Ok(Done {
         told,
         verdict,
         recorded: pass.recorded,
+        joined: pass.joined,
         said: kind.memory.said(&facts.run.uid),
         facts,
     })
@@ -233,16 +251,25 @@ impl Pass<'_> {
                 &message,
             );
             self.record(end, Ack::Durable).await?;
+            failpoint!("finish.after");
             self.ended(Stage::DryRun, Outcome::Planned);
             let told = Told::Ended {
                 outcome: Outcome::Planned,
                 reason: Reason::Planned,
                 message,
                 verdict: None,
-                planned: Some((Box::new(ask.made), config_map)),
+                planned: Some(Box::new(Planned {
+                    digest: ask.made.digest,
+                    kept: Some((ask.made.plan, config_map)),
+                })),
             };
             return Ok((told, Verdict::Settled));
         }
+        let refused = match ask.auto {
+            Some(Ok(_)) => return Ok(self.allowed(ask.made, config_map)),
+            Some(Err(ref why)) => Some(why.clone()),
+            None => None,
+        };
         let gate = self.ask_set(&ask.made, &ask.requested_by, 0).await?;
         let took = clock::now().duration_since(self.facts.now);
         self.kind.metrics.run_planned(took);
@@ -250,6 +277,7 @@ impl Pass<'_> {
             made: Box::new(ask.made),
             config_map,
             gate: Box::new(gate),
+            refused,
         };
         // Somebody may have settled it already, and nobody would tell us again.
         let verdict = Verdict::Waiting {
@@ -257,53 +285,6 @@ impl Pass<'_> {
             after: None,
         };
         Ok((told, verdict))
-    }
-
-    /// All locks or none, then the record, anchored; nothing has happened before that.
-    async fn begin(&mut self, begin: Begin) -> Acted {
-        self.legal(self.facts.stage(), Stage::Execute)?;
-        let made = begin.made;
-        let run = self.run().clone();
-        failpoint!("start.before");
-        let claim = Claim {
-            run: RunKey {
-                uid: run.uid.clone(),
-                namespace: run.namespace.clone(),
-                name: run.name.clone(),
-            },
-            plan: made.bytes.clone(),
-            keys: made.plan.locks(),
-            since: self.facts.now,
-        };
-        // Before it asks: what is released after the answer wakes it.
-        self.kind.memory.waits(&run);
-        match self.kind.ledger.claim(claim).await? {
-            Claimed::Held => self.kind.memory.waits_no_more(&run),
-            Claimed::Taken { key, by } => {
-                let message = format!(
-                    "approved; {key} is held by run {}/{}, which goes first",
-                    by.namespace, by.name
-                );
-                // The release wakes it; the time is for the case that its run is gone without a word.
-                let wait = Wait::approved(Stage::Approve, Reason::TargetLocked, message);
-                let wait = wait.after(Duration::from_secs(30));
-                return Ok(self.wait(wait).await);
-            }
-        }
-        failpoint!("start.claimed");
-        // It was deleted meanwhile, and what it held may have been released before it was claimed.
-        if self.kind.memory.has_left(&run.uid) {
-            self.kind.ledger.release(&run.uid).await?;
-            return Ok((Told::Same, Verdict::Settled));
-        }
-        self.record(begin.record, Ack::Anchored).await?;
-        failpoint!("start.after");
-        self.kind
-            .metrics
-            .stage_left(Stage::Approve, Reason::Approved.as_str());
-        self.kind.memory.keep(&run.uid, Arc::new(made.plan));
-        self.kind.memory.keep_steps(&run.uid, made.steps);
-        Ok((Told::Same, AT_ONCE))
     }
 
     /// That what was done is taken back is on record before anything is.
@@ -334,21 +315,24 @@ impl Pass<'_> {
                 .await?;
         }
         // A stop that cannot be recorded now leaves its locks to whoever looks again.
-        let released = self.kind.ledger.release(&self.facts.run.uid).await;
-        if let Err(refusal) = released {
-            if !finish.stop {
-                return Err(refusal.into());
+        match self.kind.ledger.release(&uid).await {
+            Ok(joined) => {
+                self.kind.memory.joined(&uid, joined);
             }
-            tracing::warn!("the locks of a stopped run are not released yet: {refusal}");
-            self.kind.unreleased(self.run());
+            Err(refusal) if !finish.stop => return Err(refusal.into()),
+            Err(refusal) => {
+                tracing::warn!("the locks of a stopped run are not released yet: {refusal}");
+                self.kind.unreleased(self.run());
+            }
         }
+        self.tell_joined_at_end(finish.outcome);
         self.ended(finish.from, finish.outcome);
         let told = Told::Ended {
             outcome: finish.outcome,
             reason: finish.reason,
             message: finish.message,
             verdict: finish.verdict,
-            planned: None,
+            planned: finish.planned.map(Box::new),
         };
         Ok((told, Verdict::Settled))
     }

@@ -27,6 +27,8 @@ use crate::{
 
 /// The full digest of the plan that a child is about; a name holds only a part of it.
 pub(super) const PLAN_DIGEST: &str = "neuralops.io/plan-digest";
+/// Where the plan stands in its ConfigMap.
+pub(super) const PLAN_KEY: &str = "plan.json";
 /// Until when people are asked, where the rules do not say.
 const DEADLINE: std::time::Duration = std::time::Duration::from_secs(60 * 60);
 /// Sets of rules that a Playbook has at most.
@@ -104,7 +106,7 @@ pub(super) fn is_owned_by(found: &ObjectMeta, run: &RunRef) -> bool {
 }
 
 /// Whether the run owns the object, and it is about this plan.
-fn is_of(found: &ObjectMeta, run: &RunRef, digest: &Digest) -> bool {
+pub(super) fn is_of(found: &ObjectMeta, run: &RunRef, digest: &Digest) -> bool {
     let said = found
         .annotations
         .as_ref()
@@ -122,7 +124,7 @@ impl OrchestrationKind {
         let run = &made.plan.run;
         let mut data = BTreeMap::from([
             (
-                "plan.json".to_owned(),
+                PLAN_KEY.to_owned(),
                 String::from_utf8_lossy(&made.bytes).into_owned(),
             ),
             ("diff".to_owned(), plan::diff(&made.plan)),

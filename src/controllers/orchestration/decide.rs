@@ -3,35 +3,41 @@
 
 mod asking;
 mod back;
+mod ending;
 mod escalating;
+mod foreign;
+mod joining;
 mod midway;
 mod opening;
 mod retiring;
+mod wait;
 mod working;
 
 use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-pub(super) use asking::waits_for_people;
+pub(super) use asking::{limited, waits_for_people};
 pub(super) use back::undo_of;
 pub(super) use escalating::{Escalate, Next};
+pub(super) use foreign::is_foreign;
+pub(super) use joining::{Beside, Join, Own, beside, incident_of};
 pub(super) use midway::{AskMidway, Turned, rules_of};
 pub(super) use opening::shaped_by;
 pub(super) use retiring::{Retire, finished_at, is_due, over_at};
+pub(super) use wait::Wait;
 pub(super) use working::GATE;
 
+use ending::{cancelled, ended, finish};
+
 use super::{
-    gather::{Facts, Frozen, Look},
+    gather::{Facts, Frozen, Look, Planned},
     records,
 };
 use crate::{
     adapters::ledger::{self, Draft},
     api::v1alpha1::{Gate, OrchestrationSpec, OrchestrationStatus, PlanVerdict},
-    controllers::{
-        planner::Made,
-        settling::{Closing, is_open},
-    },
+    controllers::{planner::Made, settling::Closing},
     domain::{
         plan::{Obstacle, Plan, Verdict},
         reason::Reason,
@@ -58,6 +64,8 @@ pub(super) enum Standing {
     Cancelled,
     /// It has begun.
     Executing,
+    /// The signed Playbook allows it without a Gate.
+    Allowed,
     /// People are asked.
     Asked,
     /// It has to be planned.
@@ -77,6 +85,8 @@ pub(super) fn standing(
         Standing::Cancelled
     } else if history.started.is_some() {
         Standing::Executing
+    } else if is_allowed(status, history) {
+        Standing::Allowed
     } else if history.planned.is_some()
         && status.gates.as_ref().is_some_and(|gates| !gates.is_empty())
     {
@@ -84,6 +94,18 @@ pub(super) fn standing(
     } else {
         Standing::Planning
     }
+}
+
+/// Whether the plan that its status shows is the one that is allowed without a Gate; else it is planned once more.
+fn is_allowed(status: &OrchestrationStatus, history: &History) -> bool {
+    let Some(allowed) = &history.allowed else {
+        return false;
+    };
+    let planned = history.planned.as_ref();
+    let shown = status.plan.as_ref().and_then(|plan| plan.digest.as_deref());
+    status.gates.as_ref().is_none_or(Vec::is_empty)
+        && planned.is_some_and(|planned| planned.plan == allowed.plan)
+        && shown == Some(allowed.plan.as_str())
 }
 
 /// What is to be done about a run.
@@ -97,6 +119,10 @@ pub(super) enum Decision {
     Hold(ledger::Refusal),
     /// Somebody or something else has to act.
     Wait(Box<Wait>),
+    /// Later runs about the same incident are to join it.
+    Own(Own),
+    /// It joins an earlier run about the same incident.
+    Join(Box<Join>),
     /// People are to be asked about this plan.
     Ask(Box<Ask>),
     /// The next people are to be asked, because the deadline of those before has passed.
@@ -113,57 +139,6 @@ pub(super) enum Decision {
     Finish(Box<Finish>),
 }
 
-/// What a run waits for.
-#[derive(Clone, Debug)]
-pub(super) struct Wait {
-    pub(super) stage: Stage,
-    pub(super) reason: Reason,
-    pub(super) message: String,
-    /// When to look again; none: somebody wakes it.
-    pub(super) after: Option<Duration>,
-    /// Whether the right people have approved already.
-    pub(super) approved: bool,
-    /// What keeps it from going on, to be recorded once.
-    pub(super) record: Option<Draft>,
-    /// What the dry run came to, if that is what keeps it.
-    pub(super) verdict: Option<PlanVerdict>,
-}
-
-impl Wait {
-    /// Waits until somebody wakes it.
-    fn new(stage: Stage, reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            stage,
-            reason,
-            message: message.into(),
-            after: None,
-            approved: false,
-            record: None,
-            verdict: None,
-        }
-    }
-
-    /// Waits with the approval that is needed.
-    pub(super) fn approved(stage: Stage, reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            approved: true,
-            ..Self::new(stage, reason, message)
-        }
-    }
-
-    /// Looks again after this time, whoever wakes it.
-    pub(super) fn after(mut self, after: Duration) -> Self {
-        self.after = Some(after);
-        self
-    }
-}
-
-impl From<Wait> for Decision {
-    fn from(wait: Wait) -> Self {
-        Self::Wait(Box::new(wait))
-    }
-}
-
 /// A plan, and who is to be asked about it.
 #[derive(Debug)]
 pub(super) struct Ask {
@@ -172,6 +147,8 @@ pub(super) struct Ask {
     pub(super) records: Vec<Draft>,
     /// Only to be planned: nobody is asked.
     pub(super) plan_only: bool,
+    /// Mode Auto: the expression that allows it without a Gate, or why it is asked about all the same.
+    pub(super) auto: Option<Result<String, String>>,
     /// The Gates that asked about an earlier plan when the process ended, so that nobody was told of them.
     pub(super) outdated: Vec<Gate>,
 }
@@ -223,6 +200,8 @@ pub(super) struct Finish {
     pub(super) gates: Vec<(Gate, Closing)>,
     /// What the dry run came to, if it is the end because of that.
     pub(super) verdict: Option<PlanVerdict>,
+    /// The plan, if it was only to be planned.
+    pub(super) planned: Option<Planned>,
 }
 
 pub(super) fn decide(facts: &Facts) -> Decision {
@@ -233,8 +212,9 @@ pub(super) fn decide(facts: &Facts) -> Decision {
     match &facts.look {
         Look::Settled => Decision::Settled,
         Look::Retiring(found) => retiring::retiring(found),
-        Look::Ended => ended(facts, history),
+        Look::Ended { planned } => ended(facts, history, planned.as_deref()),
         Look::Cancelled => cancelled(facts, history),
+        Look::Allowed { beginning } => asking::allowed(facts, history, beginning.as_deref()),
         Look::Planning(opening) => opening::planning(facts, opening),
         Look::Asked { gate: None, .. } => finish(
             facts,
@@ -252,68 +232,20 @@ pub(super) fn decide(facts: &Facts) -> Decision {
             gate: Some(gate),
             beginning,
             ..
+        } if is_foreign(facts, gate, beginning.as_deref()) => finish(
+            facts,
+            Stage::Approve,
+            Outcome::Failed,
+            Reason::GateGone,
+            "the Gate that its status names is not one that this run opened, whatever people answered there: somebody else wrote that status or that Gate; ask for another run",
+        ),
+        Look::Asked {
+            gate: Some(gate),
+            beginning,
+            ..
         } => asking::asked(facts, gate, beginning.as_deref()),
         Look::Working(working) => working::working_on(facts, history, working),
     }
-}
-
-/// The records tell of the end; what they came to is all that is known of it.
-fn ended(facts: &Facts, history: &History) -> Decision {
-    let finished = history.finished.as_ref();
-    let outcome = finished.and_then(|finished| finished.outcome);
-    let outcome = outcome.unwrap_or(Outcome::Failed);
-    let reason = finished.and_then(|finished| finished.reason);
-    Decision::Finish(Box::new(Finish {
-        from: facts.stage(),
-        outcome,
-        reason: reason.unwrap_or_else(|| reason_of(outcome)),
-        message: format!(
-            "{}; the operator was interrupted when it came to its end, its records tell the rest",
-            outcome.as_str()
-        ),
-        records: Vec::new(),
-        stop: true,
-        gates: unanswered(facts, outcome),
-        verdict: None,
-    }))
-}
-
-fn cancelled(facts: &Facts, history: &History) -> Decision {
-    let forth = history.open_attempts().map(|open| (Way::Forth, open));
-    let back = history.open_undos().map(|open| (Way::Back, open));
-    let open = forth.chain(back);
-    let open = open.map(|(way, (step, attempt))| (way, step, attempt.number));
-    let by = facts.spec.cancelled_by.as_deref();
-    let who = by.map_or_else(|| "somebody".to_owned(), ToOwned::to_owned);
-    let message = if history.turned.is_some() {
-        format!("cancelled by {who} on the way back: nothing else is taken back")
-    } else if facts.has_effects() {
-        format!("cancelled by {who} after it had begun: nothing new begins, and nothing is undone")
-    } else {
-        format!("cancelled by {who} before anything was changed")
-    };
-    let mut records = first(facts);
-    if !history.cancelled {
-        records.push(records::cancelled(facts, by));
-    }
-    records.extend(open.map(|open| records::step_cut_off(facts, open, Reason::Cancelled)));
-    let from = facts.stage();
-    records.push(records::finished(
-        facts,
-        from,
-        (Outcome::Cancelled, Reason::Cancelled),
-        &message,
-    ));
-    Decision::Finish(Box::new(Finish {
-        from,
-        outcome: Outcome::Cancelled,
-        reason: Reason::Cancelled,
-        message,
-        records,
-        stop: true,
-        gates: unanswered(facts, Outcome::Cancelled),
-        verdict: None,
-    }))
 }
 
 fn told(obstacles: &[Obstacle], verdict: Verdict) -> String {
@@ -332,53 +264,6 @@ fn told(obstacles: &[Obstacle], verdict: Verdict) -> String {
 fn again(age: SignedDuration) -> Duration {
     let tenth = age.unsigned_abs() / 10;
     tenth.clamp(Duration::from_secs(2), Duration::from_secs(60))
-}
-
-fn finish(facts: &Facts, from: Stage, outcome: Outcome, reason: Reason, message: &str) -> Decision {
-    let mut records = first(facts);
-    records.push(records::finished(facts, from, (outcome, reason), message));
-    Decision::Finish(Box::new(Finish {
-        from,
-        outcome,
-        reason,
-        message: message.to_owned(),
-        records,
-        stop: false,
-        gates: unanswered(facts, outcome),
-        verdict: None,
-    }))
-}
-
-/// The Gates that still ask when the run comes to this end: whoever answers them would answer for nothing.
-fn unanswered(facts: &Facts, outcome: Outcome) -> Vec<(Gate, Closing)> {
-    let closing = match outcome {
-        Outcome::Cancelled => Closing::Cancelled,
-        _ => Closing::Superseded,
-    };
-    let open = facts.gates.iter().filter(|gate| is_open(gate));
-    open.map(|gate| (gate.clone(), closing)).collect()
-}
-
-/// Who asked for it comes before whatever else is recorded of it.
-fn first(facts: &Facts) -> Vec<Draft> {
-    let history = facts.history.as_ref();
-    if history.is_ok_and(|history| !history.requested) {
-        vec![records::requested(facts)]
-    } else {
-        Vec::new()
-    }
-}
-
-fn reason_of(outcome: Outcome) -> Reason {
-    match outcome {
-        Outcome::Succeeded => Reason::Succeeded,
-        Outcome::Failed | Outcome::Compensated | Outcome::CompensationFailed => Reason::StepFailed,
-        Outcome::Rejected => Reason::Rejected,
-        Outcome::Expired => Reason::Expired,
-        Outcome::Cancelled => Reason::Cancelled,
-        Outcome::Superseded | Outcome::Joined => Reason::Superseded,
-        Outcome::Planned => Reason::Planned,
-    }
 }
 
 /// A Freeze stops it; that is on record once for each Freeze.

@@ -5,7 +5,9 @@ mod beginning;
 mod escalating;
 mod gates;
 mod midway;
+mod opening;
 mod past;
+mod remains;
 mod retiring;
 
 use std::sync::Arc;
@@ -21,21 +23,24 @@ pub(super) use retiring::Retiring;
 use self::escalating::escalates;
 use super::{
     OrchestrationError, OrchestrationKind,
-    decide::{Standing, is_due, standing, waits_for_people},
+    decide::{Standing, is_due, is_foreign, standing, waits_for_people},
 };
 use crate::{
     adapters::{clock, kube::error::chain, ledger, steps::only_looks},
     api::v1alpha1::{
         self as api, Gate, GateState, Orchestration, OrchestrationSpec, OrchestrationStatus,
+        Suggestion,
     },
-    controllers::{guard, planner::Made, settling::is_open},
+    controllers::{planner::Made, settling::is_open},
     domain::{
-        gate::GUARD_MARGIN,
         plan::{Obstacle, Plan, RunRef},
         run::History,
         stage::Stage,
     },
+    ports::{Limited, RunKey},
 };
+
+pub(super) use remains::Planned;
 
 /// What is known about a run.
 #[derive(Debug)]
@@ -60,6 +65,12 @@ pub struct Facts {
     pub(super) too_many: bool,
     /// All its Gates, where one may be open that its status does not tell of.
     pub(super) gates: Vec<Gate>,
+    /// The name of the run that it joined, if its end is told by its records alone.
+    pub(super) joins: Option<String>,
+    /// Whose suggestion it was made from, if it is not on record yet.
+    pub(super) author: Option<String>,
+    /// Mode Auto: the expression that allows it without a Gate, or why it is asked about all the same.
+    pub(super) auto: Option<Result<String, String>>,
     /// What was looked at besides.
     pub(super) look: Look,
 }
@@ -71,12 +82,14 @@ pub(super) enum Look {
     Settled,
     /// It has come to its end, and its time is over.
     Retiring(Retiring),
-    /// Nothing: its records tell of its end.
-    Ended,
+    /// Its records tell of its end; what is left of it, if all that was to come of it was a plan.
+    Ended { planned: Option<Box<Planned>> },
     /// Nothing: it is cancelled.
     Cancelled,
     /// It has to be planned.
     Planning(Box<Opening>),
+    /// The signed Playbook allows it without a Gate; what has to be known before it begins.
+    Allowed { beginning: Option<Box<Beginning>> },
     /// People are asked.
     Asked {
         /// The Gate that stands in the run's status, if it is still there.
@@ -95,8 +108,14 @@ pub(super) enum Look {
 pub(super) enum Opening {
     /// It is suspended, and nothing was looked at.
     Suspended,
-    /// It names no Playbook.
-    NoPlaybook,
+    /// Nobody that goes on is about the same incident: it may be the one that later ones join.
+    Unowned { instead_of: Option<String> },
+    /// An earlier run is about the same and goes on.
+    SameAs(RunKey),
+    /// It names no Playbook; those that fit, if that is known now.
+    NoPlaybook {
+        suggestions: Option<Vec<Suggestion>>,
+    },
     /// It does not say who asked for it.
     NoRequester,
     /// Who asked for it is not proven; for good, or as long as the guard is not whole.
@@ -108,6 +127,8 @@ pub(super) enum Opening {
 /// What has to be known before an approved plan begins.
 #[derive(Debug, Default)]
 pub(super) struct Beginning {
+    /// The limit that has kept it waiting, if it is still reached; then nothing else was looked at.
+    pub(super) limited: Option<Limited>,
     /// What stops it.
     pub(super) frozen: Vec<Frozen>,
     /// Why it is not believed who released it.
@@ -272,6 +293,9 @@ impl OrchestrationKind {
             spec: object.spec.clone(),
             history: Ok(History::default()),
             gates: Vec::new(),
+            joins: None,
+            author: None,
+            auto: None,
             look: Look::Settled,
             status,
         };
@@ -290,84 +314,62 @@ impl OrchestrationKind {
         let Ok(history) = &facts.history else {
             return Ok(facts);
         };
+        self.recall_joined(&facts).await?;
         let standing = standing(&facts.spec, &facts.status, history);
         if may_ask_untold(standing, history) {
             facts.gates = self.gates(&facts.run).await?;
         }
         facts.look = match standing {
             Standing::Settled => Look::Settled,
-            Standing::Ended => Look::Ended,
-            Standing::Cancelled => Look::Cancelled,
-            Standing::Planning => Look::Planning(Box::new(self.opening(&facts).await?)),
-            Standing::Asked => {
-                let gate = self.gate(&facts).await?;
-                let beginning = match &gate {
-                    Some(gate) if may_begin(&facts.spec, gate) => {
-                        Some(Box::new(self.beginning(&facts, gate).await?))
-                    }
-                    _ => None,
-                };
-                let escalation = match &gate {
-                    Some(gate) if escalates(gate) => self.escalation(&facts, gate).await?,
-                    _ => None,
-                };
-                Look::Asked {
-                    gate: gate.map(Box::new),
-                    beginning,
-                    escalation,
+            Standing::Ended => {
+                facts.joins = self.joins(&facts.run).await?;
+                Look::Ended {
+                    planned: self.planned(&facts.run, history).await?.map(Box::new),
                 }
+            }
+            Standing::Cancelled => Look::Cancelled,
+            Standing::Planning => self.planning(&mut facts).await?,
+            Standing::Allowed => Look::Allowed {
+                beginning: match waits_for_people(&facts.spec) {
+                    None => Some(Box::new(self.beginning(&facts, None).await?)),
+                    Some(_) => None,
+                },
+            },
+            Standing::Asked => {
+                let (look, gates) = self.asked(&facts).await?;
+                facts.gates.extend(gates);
+                look
             }
             Standing::Executing => Look::Working(self.working(&facts, history).await?),
         };
         Ok(facts)
     }
 
-    async fn opening(&self, facts: &Facts) -> Result<Opening, OrchestrationError> {
-        if facts.spec.suspend == Some(true) {
-            return Ok(Opening::Suspended);
-        }
-        if facts.spec.playbook_ref.is_none() {
-            return Ok(Opening::NoPlaybook);
-        }
-        if facts.spec.requested_by.is_none() {
-            return Ok(Opening::NoRequester);
-        }
-        // Once it is on record who asked, a gap of the guard that came later says nothing about it.
-        let known = facts
-            .history
-            .as_ref()
-            .is_ok_and(|history| history.requested);
-        if !known && let Some(distrusted) = self.distrusted(facts).await? {
-            return Ok(distrusted);
-        }
-        let planned = self.planner.plan(&facts.run, &facts.spec).await;
-        Ok(Opening::Planned(planned.map(Box::new)))
-    }
-
-    /// Whether the names in the run were written while nobody proved them.
-    async fn distrusted(&self, facts: &Facts) -> Result<Option<Opening>, OrchestrationError> {
-        let standing = self
-            .guard
-            .standing()
-            .await
-            .map_err(OrchestrationError::Guard)?;
-        let distrusted = |message: &str, lasting| Opening::Distrusted {
-            message: message.to_owned(),
-            lasting,
-        };
-        Ok(match standing {
-            guard::Standing::Broken => Some(distrusted(
-                "the admission guard is missing or altered, so that nobody proves who asks; the operator's readiness says what",
-                false,
-            )),
-            guard::Standing::Whole { since } if facts.created <= since + GUARD_MARGIN => {
-                Some(distrusted(
-                    "it was asked for while the admission guard was not whole, so that nobody proved who asked; ask again",
-                    true,
-                ))
+    /// What is known of a run about which people are asked, and its other Gates where they matter.
+    async fn asked(&self, facts: &Facts) -> Result<(Look, Vec<Gate>), OrchestrationError> {
+        let gate = self.gate(facts).await?;
+        let beginning = match &gate {
+            Some(gate) if may_begin(&facts.spec, gate) => {
+                Some(Box::new(self.beginning(facts, Some(gate)).await?))
             }
-            guard::Standing::Whole { .. } => None,
-        })
+            _ => None,
+        };
+        let foreign = |gate: &Gate| is_foreign(facts, gate, beginning.as_deref());
+        let gates = if gate.as_ref().is_none_or(foreign) {
+            self.gates(&facts.run).await?
+        } else {
+            Vec::new()
+        };
+        let escalation = match &gate {
+            Some(gate) if escalates(gate) => self.escalation(facts, gate).await?,
+            _ => None,
+        };
+        let look = Look::Asked {
+            gate: gate.map(Box::new),
+            beginning,
+            escalation,
+        };
+        Ok((look, gates))
     }
 
     async fn working(
@@ -432,6 +434,6 @@ fn may_ask_untold(standing: Standing, history: &History) -> bool {
         // It stops also while its records cannot be read.
         Standing::Cancelled => true,
         Standing::Ended | Standing::Planning => history.planned.is_some(),
-        Standing::Settled | Standing::Asked | Standing::Executing => false,
+        Standing::Settled | Standing::Allowed | Standing::Asked | Standing::Executing => false,
     }
 }

@@ -27,6 +27,8 @@ pub enum Loose {
     Gone(RunRef),
     /// It has come to its end, and its locks could not be released then.
     Unreleased(RunRef),
+    /// Whichever was deleted while nobody watched.
+    Missed,
 }
 
 /// Puts what is loose to its end.
@@ -55,16 +57,15 @@ impl Sweeper {
         }
     }
 
-    /// Works until `stop` turns true. What was deleted while nobody watched is found first, by what the store still holds.
+    /// Works until `stop` turns true.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let work = async {
-            self.left_behind().await;
             while let Some(loose) = self.loose.recv().await {
-                let (run, gone) = match &loose {
-                    Loose::Gone(run) => (run, true),
-                    Loose::Unreleased(run) => (run, false),
-                };
-                until_done(|| self.sweep(run, gone)).await;
+                match &loose {
+                    Loose::Gone(run) => until_done(|| self.sweep(run, true)).await,
+                    Loose::Unreleased(run) => until_done(|| self.sweep(run, false)).await,
+                    Loose::Missed => self.left_behind().await,
+                }
             }
         };
         tokio::select! {
@@ -73,6 +74,7 @@ impl Sweeper {
         }
     }
 
+    /// What the store still holds for runs whose object is not there.
     async fn left_behind(&self) {
         until_done(|| async {
             for run in self.ledger.runs().await? {
@@ -88,6 +90,7 @@ impl Sweeper {
                         name: run.name,
                         uid: run.uid,
                     };
+                    self.memory.leaves(&run);
                     self.sweep(&run, true).await?;
                 }
             }

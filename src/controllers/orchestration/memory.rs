@@ -4,10 +4,12 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::queue::Queue;
 use crate::{
     api::v1alpha1::Step,
     domain::plan::{Plan, RunRef},
@@ -22,6 +24,10 @@ const GONE_KEPT: usize = 4096;
 #[derive(Default)]
 pub(super) struct Memory {
     runs: Mutex<HashMap<String, Remembered>>,
+    /// Runs that wait for somebody to take a Playbook.
+    choosing: Mutex<HashSet<RunRef>>,
+    /// Runs that wait for room under a limit.
+    pub(super) queue: Queue,
     /// Runs that wait for a lock or for the end of a Freeze.
     waiting: Mutex<HashSet<RunRef>>,
     /// The uids of those whose end is being recorded, as an end or as gone: a run has one end.
@@ -34,14 +40,36 @@ pub(super) struct Memory {
     too_many: Mutex<HashSet<String>>,
 }
 
+/// How long until it may be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Later(pub(super) Duration);
+
 #[derive(Default)]
 struct Remembered {
     plan: Option<Arc<Plan>>,
     /// The steps as the verified Playbook has them.
     steps: Option<Arc<Vec<Step>>>,
     said: BTreeMap<String, String>,
-    held: BTreeMap<String, Timestamp>,
+    held: BTreeMap<String, Held>,
     told: Option<Timestamp>,
+    joined: Option<Joining>,
+}
+
+/// How many have joined a run, and what of that is told.
+#[derive(Clone, Copy)]
+struct Joining {
+    count: u64,
+    told: Option<u64>,
+    at: Option<Timestamp>,
+}
+
+/// What a step asked to be remembered, and when it did.
+#[derive(Clone, Copy)]
+pub(super) struct Held {
+    /// What it asked for.
+    pub(super) since: Timestamp,
+    /// When.
+    pub(super) at: Timestamp,
 }
 
 impl Memory {
@@ -81,17 +109,17 @@ impl Memory {
     }
 
     /// Since when what a step looks at has been as it should be; a new process begins to watch anew.
-    pub(super) fn holds(&self, uid: &str, step: &str, since: Option<Timestamp>) {
+    pub(super) fn holds(&self, uid: &str, step: &str, held_now: Option<Held>) {
         let mut runs = self.runs();
         let held = &mut runs.entry(uid.to_owned()).or_default().held;
-        match since {
-            Some(since) => held.insert(step.to_owned(), since),
+        match held_now {
+            Some(held_now) => held.insert(step.to_owned(), held_now),
             None => held.remove(step),
         };
     }
 
     /// The same, as it was remembered.
-    pub(super) fn held_since(&self, uid: &str, step: &str) -> Option<Timestamp> {
+    pub(super) fn held(&self, uid: &str, step: &str) -> Option<Held> {
         self.runs()
             .get(uid)
             .and_then(|run| run.held.get(step).copied())
@@ -107,6 +135,53 @@ impl Memory {
             run.told = Some(now);
         }
         due
+    }
+
+    /// So many have joined the run; whether it has to be looked at for that, and is not going to be already.
+    pub(super) fn joined(&self, uid: &str, count: u64) -> bool {
+        let mut runs = self.runs();
+        let joined = &mut runs.entry(uid.to_owned()).or_default().joined;
+        let before = joined.unwrap_or(Joining {
+            count: 0,
+            told: None,
+            at: None,
+        });
+        let expected = before.told.unwrap_or_default() != before.count;
+        *joined = Some(Joining {
+            count: before.count.max(count),
+            ..before
+        });
+        !expected
+    }
+
+    /// Whether this process has asked how many have joined the run.
+    pub(super) fn knows_joined(&self, uid: &str) -> bool {
+        let runs = self.runs();
+        runs.get(uid).is_some_and(|run| run.joined.is_some())
+    }
+
+    /// How many have joined the run, if that is to be told now: whenever something else is told `anyway`, else at the pace
+    /// of progress. An error says that it is to be told later.
+    pub(super) fn tells_joined(
+        &self,
+        uid: &str,
+        anyway: bool,
+        (began, now): (Timestamp, Timestamp),
+    ) -> Result<Option<u64>, Later> {
+        let mut runs = self.runs();
+        let Some(joined) = runs.get_mut(uid).and_then(|run| run.joined.as_mut()) else {
+            return Ok(None);
+        };
+        if joined.told.unwrap_or_default() == joined.count {
+            return Ok(None);
+        }
+        let since = now.duration_since(joined.at.unwrap_or(began));
+        if !anyway && since < PACE {
+            return Err(Later(PACE.saturating_sub(since).unsigned_abs()));
+        }
+        joined.told = Some(joined.count);
+        joined.at = Some(now);
+        Ok(Some(joined.count))
     }
 
     /// The run has come to its end, or is gone.
@@ -139,6 +214,23 @@ impl Memory {
         self.waiting().insert(run.clone());
     }
 
+    /// The run waits for somebody to take a Playbook.
+    pub(super) fn chooses(&self, run: &RunRef) {
+        self.choosing().insert(run.clone());
+    }
+
+    /// Everybody of this namespace who waits for that, to look again.
+    pub(super) fn choosing_in(&self, namespace: &str) -> Vec<RunRef> {
+        let mut choosing = self.choosing();
+        choosing
+            .extract_if(|run| run.namespace == namespace)
+            .collect()
+    }
+
+    fn choosing(&self) -> MutexGuard<'_, HashSet<RunRef>> {
+        self.choosing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// It does not wait any more.
     pub(super) fn waits_no_more(&self, run: &RunRef) {
         self.waiting().remove(run);
@@ -150,6 +242,7 @@ impl Memory {
         self.waits_no_more(run);
         locked(&self.uncounted).remove(&run.uid);
         locked(&self.too_many).remove(&run.uid);
+        self.choosing().remove(run);
         let mut gone = self.gone();
         if !gone.contains(&run.uid) {
             gone.push_back(run.uid.clone());
@@ -176,9 +269,11 @@ impl Memory {
         self.ending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Everybody who waits, to look again.
+    /// Everybody who waits, to look again; of those who wait in a line, the first.
     pub(super) fn wake(&self) -> HashSet<RunRef> {
-        std::mem::take(&mut *self.waiting())
+        let mut woken = std::mem::take(&mut *self.waiting());
+        woken.extend(self.queue.first());
+        woken
     }
 
     fn runs(&self) -> MutexGuard<'_, HashMap<String, Remembered>> {
@@ -247,5 +342,30 @@ mod tests {
             .map(|now| memory.paces("u", at(0), at(now)))
             .into();
         assert_eq!(told, [false, false, true, false, false, true, true]);
+    }
+
+    #[test]
+    fn who_joined_is_told_once_a_second_or_with_something_else() {
+        let memory = Memory::default();
+        let at = |millisecond| Timestamp::from_millisecond(millisecond).unwrap();
+        let tells = |anyway, now| memory.tells_joined("u", anyway, (at(0), at(now)));
+        assert_eq!(tells(true, 0), Ok(None));
+        assert!(!memory.knows_joined("u"));
+        assert!(!memory.joined("u", 0) || tells(false, 9000) == Ok(None));
+        assert!(memory.joined("u", 1), "it is woken for the first");
+        assert!(
+            !memory.joined("u", 2) && !memory.joined("u", 3),
+            "and not again"
+        );
+        assert_eq!(tells(false, 400), Err(Later(Duration::from_millis(600))));
+        assert_eq!(tells(false, 1000), Ok(Some(3)));
+        assert_eq!(tells(false, 5000), Ok(None), "nothing new");
+        assert!(memory.joined("u", 4));
+        assert_eq!(tells(false, 1500), Err(Later(Duration::from_millis(500))));
+        assert_eq!(tells(true, 1500), Ok(Some(4)));
+        assert!(
+            !memory.joined("u", 2) || tells(true, 9000) == Ok(None),
+            "it never falls"
+        );
     }
 }

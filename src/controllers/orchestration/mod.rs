@@ -8,6 +8,7 @@ mod decide;
 mod gather;
 mod gone;
 mod memory;
+mod queue;
 mod records;
 mod status;
 mod tidying;
@@ -28,6 +29,7 @@ use super::{
     counting::{Counting, CountingError},
     guard::{self, GuardWatch},
     harness::{Failure, Kind},
+    matching::Matching,
     planner::Planner,
     retention::{PlaybookName, Retention},
     settling::{Closing, Settling},
@@ -63,10 +65,14 @@ pub struct Parts {
     pub planner: Planner,
     /// Counts votes again before a run begins.
     pub counting: Counting,
+    /// Which Playbooks fit an incident.
+    pub matching: Arc<Matching>,
     /// Since when the admission guard is whole.
     pub guard: Arc<GuardWatch>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
+    /// Runs of one namespace that may be under way at the same time.
+    pub namespace_limit: u32,
     /// Runs that have to be looked at again.
     pub wakes: mpsc::UnboundedSender<RunRef>,
     /// Runs that are gone, or whose locks are still to be released.
@@ -81,8 +87,10 @@ pub struct OrchestrationKind {
     ledger: Ledger,
     planner: Planner,
     counting: Counting,
+    matching: Arc<Matching>,
     guard: Arc<GuardWatch>,
     metrics: Arc<Metrics>,
+    namespace_limit: u32,
     wakes: mpsc::UnboundedSender<RunRef>,
     loose: mpsc::UnboundedSender<Loose>,
     retention: Arc<Retention>,
@@ -98,8 +106,10 @@ impl OrchestrationKind {
             ledger,
             planner,
             counting,
+            matching,
             guard,
             metrics,
+            namespace_limit,
             wakes,
             loose,
             retention,
@@ -110,8 +120,10 @@ impl OrchestrationKind {
             ledger,
             planner,
             counting,
+            matching,
             guard,
             metrics,
+            namespace_limit,
             wakes,
             loose,
             retention,
@@ -152,8 +164,29 @@ impl OrchestrationKind {
         }
     }
 
+    /// Has everybody of a namespace look again who waits for somebody to take one of its Playbooks.
+    pub fn chooser(&self) -> impl Fn(&str) + Send + Sync + use<> {
+        let (memory, wakes) = (Arc::clone(&self.memory), self.wakes.clone());
+        let matching = Arc::clone(&self.matching);
+        move |namespace| {
+            matching.forget(namespace);
+            for run in memory.choosing_in(namespace) {
+                // Nobody listens any more: the process ends.
+                let _ = wakes.send(run);
+            }
+        }
+    }
+
     fn wake_waiting(&self) {
         self.waker()();
+    }
+
+    /// Has these look again.
+    fn call(&self, runs: impl IntoIterator<Item = RunRef>) {
+        for run in runs {
+            // Nobody listens any more: the process ends.
+            let _ = self.wakes.send(run);
+        }
     }
 
     fn unreleased(&self, run: &RunRef) {
@@ -341,6 +374,11 @@ impl Kind for OrchestrationKind {
         status.conditions.as_deref().unwrap_or_default()
     }
 
+    fn listed(&self) {
+        // Nobody listens any more: the process ends.
+        let _ = self.loose.send(Loose::Missed);
+    }
+
     fn heard(&self, meta: &ObjectMeta, gone: bool) {
         // Whoever keeps the object keeps nobody from what it has locked.
         if !gone && meta.deletion_timestamp.is_none() {
@@ -352,6 +390,7 @@ impl Kind for OrchestrationKind {
             uid: meta.uid.clone().unwrap_or_default(),
         };
         self.memory.leaves(&run);
+        self.call(self.memory.queue.leaves(&run.uid));
         // Nobody listens any more: the process ends.
         let _ = self.loose.send(Loose::Gone(run));
     }

@@ -10,6 +10,7 @@ use crate::{
         audit::{
             event::Event,
             record::{Actor, Fact, Method, Object, RecordId},
+            semantics::AUTO,
         },
         digest::Digest,
         plan::{self, Plan, PlannedStep, RunRef},
@@ -35,6 +36,11 @@ fn fact(run: &RunRef, event: Event, parts: &[&str]) -> Fact {
     let mut fact = Fact::new(id, event, Actor::operator(CONTROLLER));
     fact.object = Some(object(run, None));
     fact
+}
+
+/// The record that says that the run with this uid was asked for.
+pub(super) fn requested_id(uid: &str) -> RecordId {
+    RecordId::of(&[uid, Event::RunRequested.code()])
 }
 
 fn person(name: &str) -> Actor {
@@ -66,6 +72,16 @@ pub(super) fn requested(facts: &Facts) -> Draft {
     with(fact, summary)
 }
 
+/// It is made from what somebody suggested in a Decision.
+pub(super) fn suggested(facts: &Facts, author: &str) -> Draft {
+    let mut fact = fact(&facts.run, Event::RunSuggested, &[]);
+    fact.actor = person(author);
+    let from = facts.spec.from.as_ref();
+    let decision = from.and_then(|from| from.decision_uid.as_deref());
+    fact.decisions = decision.into_iter().map(Into::into).collect();
+    fact.into()
+}
+
 /// It was dry-run into this plan.
 pub(super) fn planned(facts: &Facts, made: &Made) -> Draft {
     let mut fact = fact(&facts.run, Event::RunPlanned, &[made.digest.as_str()]);
@@ -89,6 +105,37 @@ pub(super) fn escalated(facts: &Facts, made: &Made, expired: &Gate) -> Draft {
     about_plan(&mut fact, made);
     fact.gate = Some(uid.into());
     fact.into()
+}
+
+/// The signed Playbook allows it without a Gate: which document, and what it says that held over the incident.
+pub(super) fn allowed(facts: &Facts, made: &Made, expression: &str) -> Draft {
+    let mut fact = fact(&facts.run, Event::RunAllowed, &[made.digest.as_str()]);
+    fact = fact.outcome(Reason::AutoAllowed);
+    fact.stage = Some(Stage::DryRun.as_str().into());
+    about_plan(&mut fact, made);
+    fact.expression = Some(expression.into());
+    with(
+        fact,
+        format!("it holds over the incident that {expression}"),
+    )
+}
+
+/// What the Playbook allows begins, and nobody was asked.
+pub(super) fn started_by_policy(facts: &Facts, made: &Made) -> Draft {
+    let mut fact = fact(&facts.run, Event::RunStarted, &[]);
+    fact.outcome = Some(AUTO.into());
+    fact.stage = Some(Stage::Execute.as_str().into());
+    about_plan(&mut fact, made);
+    let allowed = [
+        &facts.run.uid,
+        Event::RunAllowed.code(),
+        made.digest.as_str(),
+    ];
+    fact.cause = Some(RecordId::of(&allowed));
+    match &facts.spec.released_by {
+        Some(by) => with(fact, format!("released by {by}")),
+        None => fact.into(),
+    }
 }
 
 /// What was approved begins; by which Gate, and by whose decisions.

@@ -1,14 +1,19 @@
 //! Floor 3: what a run's status says. Pure; the only place that builds its conditions.
 
 mod gates;
+mod planned;
 mod steps;
+mod words;
 
 use jiff::Timestamp;
 use k8s_openapi::jiff;
 
 pub(super) use gates::waited_for;
 
-use self::gates::{approval, end_gates, of_gate, settle_gates, tell_gate};
+use self::{
+    gates::{approval, end_gates, of_gate, settle_gates, tell_gate},
+    words::{BY_POLICY, asked, by_playbook, outcome_of, stage},
+};
 use super::{
     act::{Done, Told},
     decide::Wait,
@@ -17,28 +22,14 @@ use super::{
 use crate::{
     api::{
         conditions::{self, ConditionStatus, ConditionType, Draft},
-        v1alpha1::{
-            self as api, AuditRange, CoverageCount, Orchestration, OrchestrationStatus,
-            PlanSummary, PlanVerdict,
-        },
+        v1alpha1::{self as api, AuditRange, Orchestration, OrchestrationStatus},
     },
     controllers::{
         harness::Failure,
-        planner::Made,
         untold::{failed, unrecorded},
     },
-    domain::{
-        plan::{self, Coverage},
-        reason::Reason,
-        run::History,
-        stage::{Outcome, Stage},
-    },
+    domain::{plan, reason::Reason, run::History, stage::Outcome},
 };
-
-/// What fits into the summary of a plan.
-const LONGEST_SUMMARY: usize = 1024;
-/// Targets that a status shows; the plan holds them all.
-const TARGETS_SHOWN: usize = 64;
 
 pub(super) fn status(
     object: &Orchestration,
@@ -80,6 +71,7 @@ pub(super) fn status(
         | Told::Escalated { .. }
         | Told::AskedMidway { .. }
         | Told::Answered { .. }
+        | Told::Allowed { .. }
         | Told::Going { .. }
         | Told::Ended { .. } => {}
     }
@@ -97,6 +89,7 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
     let history = done.facts.history.as_ref().ok();
     let mut status = OrchestrationStatus {
         audit: audit(history, done.recorded).or(before.audit.clone()),
+        joined: done.joined.clone().or(before.joined.clone()),
         ..before
     };
     match &done.told {
@@ -104,7 +97,10 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
         Told::Waiting(wait) => {
             status.stage = Some(stage(wait.stage));
             if let Some(verdict) = wait.verdict {
-                status.plan = Some(unmade(verdict, &wait.message));
+                status.plan = Some(planned::unmade(verdict, &wait.message));
+            }
+            if let Some(suggestions) = &wait.suggestions {
+                status.suggestions = Some(suggestions.clone()).filter(|some| !some.is_empty());
             }
             if wait.approved {
                 settle_gates(&mut status, &done.facts);
@@ -112,14 +108,15 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
             status.steps = steps::told(status.steps, history, &done.said, false);
         }
         Told::Asked {
-            made,
-            config_map,
-            gate,
-        } => {
+            made, config_map, ..
+        }
+        | Told::Allowed { made, config_map } => {
             status.stage = Some(api::Stage::Approve);
-            status.plan = Some(summary(made, config_map));
+            status.plan = Some(planned::summary(&made.digest, &made.plan, config_map));
             status.steps = Some(steps::pending(&made.plan));
-            status.gates = Some(vec![of_gate(gate)]);
+            if let Told::Asked { gate, .. } = &done.told {
+                status.gates = Some(vec![of_gate(gate)]);
+            }
         }
         Told::Escalated { expired, gate } => {
             status.stage = Some(api::Stage::Approve);
@@ -152,11 +149,12 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
             status.stage = Some(api::Stage::Done);
             status.outcome = Some(outcome_of(*outcome));
             if let Some(verdict) = verdict {
-                status.plan = Some(unmade(*verdict, message));
+                status.plan = Some(planned::unmade(*verdict, message));
             }
-            if let Some((made, config_map)) = planned {
-                status.plan = Some(summary(made, config_map));
-                status.steps = Some(steps::pending(&made.plan));
+            if let Some(planned) = planned {
+                status.plan = Some(planned::kept(planned));
+                let plan = planned.kept.as_ref();
+                status.steps = plan.map(|(plan, _)| steps::pending(plan));
             }
             end_gates(&mut status, &done.facts, *outcome);
             status.steps = steps::told(status.steps, history, &done.said, true);
@@ -178,59 +176,26 @@ fn audit(history: Option<&History>, recorded: Option<(u64, u64)>) -> Option<Audi
     })
 }
 
-fn summary(made: &Made, config_map: &str) -> PlanSummary {
-    let steps = made.plan.steps.iter();
-    let mut count = CoverageCount::default();
-    for step in steps.clone() {
-        let of = match step.coverage {
-            Coverage::ServerDryRun => &mut count.server_dry_run,
-            Coverage::SchemaOnly => &mut count.schema_only,
-            Coverage::Opaque => &mut count.opaque,
-            Coverage::Unplannable => &mut count.unplannable,
-        };
-        *of += 1;
-    }
-    let mut targets: Vec<String> = Vec::new();
-    for target in steps.flat_map(|step| &step.targets) {
-        let shown = target.shown();
-        if !targets.contains(&shown) && targets.len() < TARGETS_SHOWN {
-            targets.push(shown);
-        }
-    }
-    PlanSummary {
-        digest: Some(made.digest.to_string()),
-        config_map: Some(config_map.to_owned()),
-        verdict: PlanVerdict::Pass,
-        coverage: Some(count),
-        targets: Some(targets),
-        summary: Some(plan::summary(&made.plan)),
-    }
-}
-
-/// There is no plan; why, in short.
-fn unmade(verdict: PlanVerdict, message: &str) -> PlanSummary {
-    PlanSummary {
-        digest: None,
-        config_map: None,
-        verdict,
-        coverage: None,
-        targets: None,
-        summary: Some(steps::cut(message, LONGEST_SUMMARY)),
-    }
-}
-
 fn drafts(before: &OrchestrationStatus, told: &Told, facts: &Facts) -> Vec<Draft> {
     let plan = before.plan.as_ref().filter(|plan| plan.digest.is_some());
     let planned = plan.and_then(|plan| plan.summary.as_deref());
     match told {
         Told::Same | Told::Settled | Told::Held(_) => Vec::new(),
         Told::Waiting(wait) => waits(wait, before, facts),
-        Told::Asked { made, gate, .. } => under_way(
-            Reason::AwaitingApproval,
-            &waited_for(gate),
-            Some(&plan::summary(&made.plan)),
-            None,
-        ),
+        Told::Asked {
+            made,
+            gate,
+            refused,
+            ..
+        } => {
+            let (reason, message) = asked(gate, refused.as_deref());
+            under_way(reason, &message, Some(&plan::summary(&made.plan)), None)
+        }
+        Told::Allowed { made, .. } => {
+            let planned = plan::summary(&made.plan);
+            let approved = Some(by_playbook());
+            under_way(Reason::AutoAllowed, BY_POLICY, Some(&planned), approved)
+        }
         Told::Escalated { gate, .. } => {
             let message = format!("nobody decided in time; {}", waited_for(gate));
             under_way(Reason::AwaitingApproval, &message, planned, None)
@@ -251,7 +216,10 @@ fn drafts(before: &OrchestrationStatus, told: &Told, facts: &Facts) -> Vec<Draft
             planned: made,
             ..
         } => {
-            let made = made.as_ref().map(|(made, _)| plan::summary(&made.plan));
+            let made = made.as_ref().map(|made| match &made.kept {
+                Some((plan, _)) => plan::summary(plan),
+                None => planned::GONE.to_owned(),
+            });
             let planned = made.as_deref().or(planned);
             ended(*outcome, (*reason, message), planned, facts)
         }
@@ -270,7 +238,7 @@ fn waits(wait: &Wait, before: &OrchestrationStatus, facts: &Facts) -> Vec<Draft>
     )
 }
 
-/// The conditions of a run that has not come to its end.
+/// The conditions of a run that has not come to its end; if it may begin, whether by the policy of its Playbook.
 fn under_way(
     reason: Reason,
     message: &str,
@@ -337,31 +305,6 @@ fn ended(
     let succeeded = outcome == Outcome::Succeeded;
     drafts.push(said(ConditionType::Succeeded, succeeded, reason));
     drafts
-}
-
-fn stage(stage: Stage) -> api::Stage {
-    match stage {
-        Stage::Suggest => api::Stage::Suggest,
-        Stage::DryRun => api::Stage::DryRun,
-        Stage::Approve => api::Stage::Approve,
-        Stage::Execute => api::Stage::Execute,
-        Stage::Done(_) => api::Stage::Done,
-    }
-}
-
-fn outcome_of(outcome: Outcome) -> api::Outcome {
-    match outcome {
-        Outcome::Succeeded => api::Outcome::Succeeded,
-        Outcome::Failed => api::Outcome::Failed,
-        Outcome::Compensated => api::Outcome::Compensated,
-        Outcome::CompensationFailed => api::Outcome::CompensationFailed,
-        Outcome::Rejected => api::Outcome::Rejected,
-        Outcome::Expired => api::Outcome::Expired,
-        Outcome::Cancelled => api::Outcome::Cancelled,
-        Outcome::Superseded => api::Outcome::Superseded,
-        Outcome::Planned => api::Outcome::Planned,
-        Outcome::Joined => api::Outcome::Joined,
-    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Not signed and can only restrict: no new runs.
-const SUSPEND: &str = "neuralops.io/suspend";
+pub(in crate::controllers) const SUSPEND: &str = "neuralops.io/suspend";
 
 impl Planner {
     /// The Playbook that the run names, if it is trusted and may be used now.

@@ -9,6 +9,7 @@ mod status;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
+use tokio::sync::mpsc;
 
 pub use act::{Done, PlaybookError};
 pub use decide::{Decision, Judgement};
@@ -30,15 +31,21 @@ use crate::{
 pub struct PlaybookKind {
     ledger: Ledger,
     verification: Verification,
+    changed: mpsc::UnboundedSender<String>,
     retention: Arc<Retention>,
 }
 
 impl PlaybookKind {
-    /// One that records into this log, and tells how many finished runs a verified Playbook keeps.
-    pub fn new(ledger: Ledger, verification: Verification, retention: Arc<Retention>) -> Self {
+    /// One that records into this log, and tells in which namespace a Playbook changed and how many finished runs one keeps.
+    pub fn new(
+        ledger: Ledger,
+        verification: Verification,
+        (changed, retention): (mpsc::UnboundedSender<String>, Arc<Retention>),
+    ) -> Self {
         Self {
             ledger,
             verification,
+            changed,
             retention,
         }
     }
@@ -91,6 +98,10 @@ impl Kind for PlaybookKind {
     }
 
     fn heard(&self, meta: &ObjectMeta, gone: bool) {
+        // Nobody listens any more: the process ends.
+        let _ = self
+            .changed
+            .send(meta.namespace.clone().unwrap_or_default());
         if gone && let (Some(namespace), Some(name)) = (&meta.namespace, &meta.name) {
             self.retention
                 .keeps((namespace.clone(), name.clone()), None);

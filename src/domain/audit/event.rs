@@ -50,8 +50,12 @@ events! {
     PolicyRefused => "policy.refused",
     /// A run was asked for; the leaf names by whom.
     RunRequested => "run.requested",
+    /// A run is made from what somebody suggested in a Decision; the leaf names that person and the Decision.
+    RunSuggested => "run.suggested",
     /// A run was dry-run into a plan.
     RunPlanned => "run.planned",
+    /// The signed Playbook allows a run in mode Auto without a Gate; the leaf names its document and its expression.
+    RunAllowed => "run.allowed",
     /// A run that was approved, or needs nobody's approval, begins; the leaf names what it was allowed by.
     RunStarted => "run.started",
     /// The deadline of a run's Gate has passed, which the leaf names, and the next set of rules is asked.

@@ -192,6 +192,9 @@ pub struct Fact {
     /// What a step writes, or has found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effect: Option<Digest>,
+    /// The expression of a Playbook that held over an incident; a long one stands here by its digest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expression: Option<Name>,
     /// The uid of the Gate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gate: Option<Name>,
@@ -242,6 +245,7 @@ impl Fact {
             step: None,
             attempt: None,
             effect: None,
+            expression: None,
             gate: None,
             decisions: Vec::new(),
             outcome: None,

@@ -17,7 +17,7 @@ pub use finding::{Misstep, Wrong};
 use run::{Run, is_forward};
 
 /// The word by which `run.started` says that no Gate was asked: mode Auto, allowed by the signed Playbook.
-const AUTO: &str = "Auto";
+pub const AUTO: &str = "Auto";
 
 /// What the records of runs came to.
 #[derive(Debug, Default)]
@@ -78,6 +78,8 @@ impl Semantics {
             Event::RunRequested
             | Event::RunPlanned
             | Event::RunEscalated
+            | Event::RunSuggested
+            | Event::RunAllowed
             | Event::RunStarted
             | Event::RunHeld
             | Event::RunCancelled
@@ -141,9 +143,11 @@ impl Semantics {
         });
         let mut wrongs = run.take(record);
         match fact.code {
-            Event::RunStarted => wrongs.extend(self.not_allowed(&uid, fact)),
+            Event::RunStarted => wrongs.extend(self.not_allowed(&uid, fact, &run)),
             // People who are asked in its middle approve the plan that was begun, at a Gate of their own.
-            Event::StepSucceeded if run.asks(fact) => wrongs.extend(self.not_agreed(&uid, fact)),
+            Event::StepSucceeded if run.asks(fact) => {
+                wrongs.extend(self.not_agreed(&uid, fact, &run));
+            }
             Event::RunEscalated => wrongs.extend(self.not_expired(&uid, fact)),
             _ => {}
         }
@@ -158,17 +162,24 @@ impl Semantics {
         self.runs.insert(uid, run);
     }
 
-    /// What a run lacks that begins: an approval of exactly its plan that stands on record before it.
-    fn not_allowed(&mut self, run: &Name, fact: &Fact) -> Option<Wrong> {
-        let Some(uid) = &fact.gate else {
+    /// What a run lacks that begins: an approval of exactly its plan that stands on record before it, by people or by the
+    /// Playbook that they signed.
+    fn not_allowed(&mut self, uid: &Name, fact: &Fact, run: &Run) -> Option<Wrong> {
+        let Some(gate_uid) = &fact.gate else {
             let words = [&fact.outcome, &fact.stage];
             let auto = words
                 .iter()
                 .any(|word| word.as_ref().is_some_and(|word| word.as_str() == AUTO));
-            return (!auto).then_some(Wrong::NoGate);
+            return match (auto, run.is_allowed(fact)) {
+                (false, _) => Some(Wrong::NoGate),
+                (true, false) => Some(Wrong::NotAllowed),
+                (true, true) => None,
+            };
         };
-        let Some(gate) = self.gates.get_mut(uid) else {
-            return Some(Wrong::NotApproved { gate: uid.clone() });
+        let Some(gate) = self.gates.get_mut(gate_uid) else {
+            return Some(Wrong::NotApproved {
+                gate: gate_uid.clone(),
+            });
         };
         // Who approved stands in both records: people are not named where a policy acted, and the other way round.
         let by_policy = (fact.outcome.as_ref())
@@ -180,32 +191,32 @@ impl Semantics {
         };
         if gate.settled != wanted {
             return Some(Wrong::SettledOtherwise {
-                gate: uid.clone(),
+                gate: gate_uid.clone(),
                 settled: gate.settled,
             });
         }
         if by_policy && gate.playbook != fact.playbook_digest {
             return Some(Wrong::OtherPolicy {
-                gate: uid.clone(),
+                gate: gate_uid.clone(),
                 policy: gate.playbook.clone(),
             });
         }
         if gate.plan.is_none() || gate.plan != fact.plan_digest {
             return Some(Wrong::OtherPlanApproved {
-                gate: uid.clone(),
+                gate: gate_uid.clone(),
                 approved: gate.plan.clone(),
             });
         }
-        let other = gate.used_by.as_ref().filter(|other| *other != run).cloned();
-        gate.used_by.get_or_insert_with(|| run.clone());
+        let other = gate.used_by.as_ref().filter(|other| *other != uid).cloned();
+        gate.used_by.get_or_insert_with(|| uid.clone());
         other.map(|other| Wrong::GateOfAnother {
-            gate: uid.clone(),
+            gate: gate_uid.clone(),
             other,
         })
     }
 
     /// What a step lacks that people were asked by: the same, and that nothing has begun by their Gate before.
-    fn not_agreed(&mut self, run: &Name, fact: &Fact) -> Option<Wrong> {
+    fn not_agreed(&mut self, uid: &Name, fact: &Fact, run: &Run) -> Option<Wrong> {
         let gate = fact.gate.as_ref().and_then(|uid| self.gates.get(uid));
         if let (Some(uid), Some(used)) = (&fact.gate, gate.and_then(|gate| gate.used_by.clone())) {
             return Some(Wrong::GateOfAnother {
@@ -213,7 +224,7 @@ impl Semantics {
                 other: used,
             });
         }
-        self.not_allowed(run, fact)
+        self.not_allowed(uid, fact, run)
     }
 
     /// What a run lacks that has the next set of rules asked: a Gate whose deadline has passed on record before it.

@@ -3,6 +3,7 @@
 
 mod parameters;
 mod position;
+mod secrets;
 mod steps;
 mod structure;
 mod substitution;
@@ -102,6 +103,7 @@ fn lint_within(document: &Document, largest: usize) -> Vec<Finding> {
         return findings.0;
     }
     values::check(&document.spec, &spec, &mut findings);
+    secrets::check(&document.spec, &spec, &mut findings);
     structure::check(&document.spec, &spec, &mut findings);
     let declared = parameters::check(
         document.spec.get("parameters"),
@@ -109,12 +111,15 @@ fn lint_within(document: &Document, largest: usize) -> Vec<Finding> {
         &mut findings,
     );
     let used = substitution::check(&document.spec, &declared, &mut findings);
+    let steps = document.spec.get("steps").and_then(Value::as_array);
     for (name, position) in declared.positions() {
-        if !used.contains(name) {
+        let read = || steps.is_some_and(|steps| steps::read(steps, name));
+        if !used.contains(name) && !read() {
             findings.warning(position, format!("the parameter {name} is never used"));
         }
     }
-    if let Some(steps) = document.spec.get("steps").and_then(Value::as_array) {
+    if let Some(steps) = steps {
+        secrets::variables(steps, &spec.key("steps"), &mut findings);
         steps::check(steps, document, &spec.key("steps"), &mut findings);
     }
     findings.0.sort_by_key(|finding| finding.severity);

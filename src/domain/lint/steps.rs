@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::{Findings, Position, targets};
-use crate::domain::document::Document;
+use crate::domain::{document::Document, promql};
 
 const WORKLOADS: [&str; 3] = ["Deployment", "StatefulSet", "DaemonSet"];
 
@@ -38,6 +38,25 @@ pub(super) fn check(
             }
         }
     }
+}
+
+/// Whether an expression of these steps reads this parameter.
+pub(super) fn read(steps: &[Value], name: &str) -> bool {
+    let places = ["/wait", "/check", "/check/prometheus"];
+    let texts = steps.iter().flat_map(|step| {
+        let bodies = places.iter().filter_map(|place| step.pointer(place));
+        bodies.filter_map(|body| body.get("expression")?.as_str())
+    });
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut texts = texts;
+    texts.any(|text| {
+        let mut behind = text.split("params.").skip(1);
+        let indexed = ['"', '\''].map(|mark| format!("params[{mark}{name}{mark}]"));
+        behind.any(|rest| {
+            rest.strip_prefix(name)
+                .is_some_and(|rest| !rest.starts_with(word))
+        }) || indexed.iter().any(|form| text.contains(form))
+    })
 }
 
 fn apply(
@@ -278,43 +297,30 @@ fn prometheus(body: &Value, position: &Position, findings: &mut Findings) {
         return;
     };
     let at = position.key("prometheus");
-    let wanted = variables(
-        check
-            .get("query")
-            .and_then(Value::as_str)
-            .unwrap_or_default(),
-    );
-    let given: BTreeSet<String> = check
-        .get("vars")
-        .and_then(Value::as_object)
+    let query = check.get("query").and_then(Value::as_str);
+    let query = query.unwrap_or_default();
+    let given = check.get("vars").and_then(Value::as_object);
+    let given: BTreeSet<&str> = given
         .into_iter()
         .flatten()
-        .map(|(name, _)| name.clone())
+        .map(|(name, _)| name.as_str())
         .collect();
-    for name in wanted.difference(&given) {
+    for name in given.iter().filter(|name| !promql::is_name(name)) {
         findings.error(
-            &at.key("query"),
-            format!("${name} is not in vars: give it a value there"),
+            &at.key("vars").key(name),
+            format!("{name:?} is no name: a letter or _, then letters, digits or _"),
         );
     }
-    for name in given.difference(&wanted) {
+    // What the values are makes no difference to where they may stand.
+    let values = given.iter().map(|name| ((*name).to_owned(), String::new()));
+    if let Err(error) = promql::filled(query, &values.collect()) {
+        findings.error(&at.key("query"), error.to_string());
+    }
+    let wanted = promql::wanted(query).unwrap_or_default();
+    for name in given.iter().filter(|name| !wanted.contains(name)) {
         findings.warning(
             &at.key("vars").key(name),
             format!("${name} is not used in the query"),
         );
     }
-}
-
-/// The names behind each `$` of a query.
-fn variables(query: &str) -> BTreeSet<String> {
-    query
-        .split('$')
-        .skip(1)
-        .map(|rest| {
-            rest.chars()
-                .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
-                .collect::<String>()
-        })
-        .filter(|name| !name.is_empty())
-        .collect()
 }

@@ -12,6 +12,7 @@ use super::*;
 
 mod bytes;
 mod parameters;
+mod secrets;
 mod steps;
 mod targets;
 

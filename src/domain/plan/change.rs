@@ -50,6 +50,9 @@ const NOISE: [&str; 8] = [
     "deletionGracePeriodSeconds",
 ];
 
+/// An annotation of DaemonSets that the API server counts up whenever their template changes, also when it changes back.
+const COUNTED: &str = "deprecated.daemonset.template.generation";
+
 /// The object without what the API server and the controllers add to it of their own accord.
 pub fn comparable(object: &Value) -> Value {
     let Some(fields) = object.as_object() else {
@@ -60,6 +63,11 @@ pub fn comparable(object: &Value) -> Value {
     if let Some(metadata) = kept.get_mut("metadata").and_then(Value::as_object_mut) {
         for name in NOISE {
             metadata.remove(name);
+        }
+        // Annotations that are left empty stay: others may be added to them.
+        let annotations = metadata.get_mut("annotations");
+        if let Some(annotations) = annotations.and_then(Value::as_object_mut) {
+            annotations.remove(COUNTED);
         }
     }
     exact(&Value::Object(kept))

@@ -49,7 +49,7 @@ fn overlap(earlier: &PlannedStep, later: &PlannedStep) -> Option<String> {
 /// Whether the later change begins with what the earlier one leaves. Two that were both planned against the object as it
 /// is begin alike, so this cannot be so by accident.
 fn goes_on(earlier: &Change, later: &Change) -> bool {
-    earlier.path == later.path && earlier.to == later.from
+    earlier.alters() && earlier.path == later.path && earlier.to == later.from
 }
 
 /// Whether one place lies in the other, or is the same.

@@ -92,6 +92,17 @@ fn what_the_api_server_adds_by_itself_is_no_change() {
 }
 
 #[test]
+fn what_the_api_server_counts_on_a_daemon_set_is_no_change_of_it() {
+    let live = |count: &str, image: &str| {
+        let annotations = json!({"deprecated.daemonset.template.generation": count});
+        comparable(&json!({"metadata": {"annotations": annotations}, "spec": {"image": image}}))
+    };
+    let found = changes(&live("1", "a"), &live("2", "b"));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(stands(Some(&live("3", "a")), &found), Stands::Before);
+}
+
+#[test]
 fn a_number_that_json_would_not_keep_stands_there_as_text() {
     let found = exact(&json!({"a": 9_007_199_254_740_993_u64, "b": 0.1, "c": 7}));
     assert_eq!(

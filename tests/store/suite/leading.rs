@@ -52,7 +52,10 @@ async fn every_write(
             "claim",
             store.claim(epoch, claim("two", &["b"])).await.map(drop),
         ),
-        ("release", store.release(epoch, "uid-of-one").await),
+        (
+            "release",
+            store.release(epoch, "uid-of-one").await.map(drop),
+        ),
         (
             "restore_log",
             store.restore_log(epoch, "restored").await.map(drop),

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::{
     entries::{at, entries, entry, lead, second, tree_of},
     place::Place,
-    suite::runs::claim,
+    suite::runs::{claim, run},
 };
 
 pub async fn runs_pages_and_single_leaves_agree(place: &Place) {
@@ -399,6 +399,16 @@ pub async fn the_newest_leaf_that_settles_a_revision_is_found_by_name(place: &Pl
     assert_eq!(ids, [entry(5).id, entry(2).id, entry(1).id]);
 }
 
+async fn without_storms(place: &Place) {
+    for table in [
+        "DROP TABLE begun",
+        "DROP TABLE incident",
+        "DROP TABLE joined",
+    ] {
+        place.alter(table).await;
+    }
+}
+
 /// As version 1 left them.
 pub async fn tables_of_an_older_version_are_brought_up_to_date(place: &Place) {
     let store = place.open().await;
@@ -408,6 +418,7 @@ pub async fn tables_of_an_older_version_are_brought_up_to_date(place: &Place) {
     drop(store);
     place.alter("DROP TABLE lock").await;
     place.alter("DROP TABLE run").await;
+    without_storms(place).await;
     place.alter("DROP INDEX leaf_playbook").await;
     place.alter("ALTER TABLE leaf DROP COLUMN playbook").await;
     match place {
@@ -429,9 +440,26 @@ pub async fn tables_of_an_older_version_are_brought_up_to_date(place: &Place) {
     assert_eq!(held, Claimed::Held);
     drop(store);
 
+    // As version 3 left them, with a run under way.
+    without_storms(place).await;
+    place.alter("DROP INDEX run_namespace").await;
+    place.alter("ALTER TABLE run DROP COLUMN playbook").await;
+    match place {
+        Place::Sqlite { .. } => place.alter("PRAGMA user_version = 3").await,
+        Place::Postgres { .. } => place.alter("UPDATE schema SET version = 3").await,
+    }
+    let store = place.open().await;
+    assert_eq!(store.runs().await.unwrap(), [run("one")]);
+    let mut limited = claim("two", &["b"]);
+    limited.limits.namespace = Some(1);
+    let full = store.claim(epoch, limited).await.unwrap();
+    assert!(matches!(full, Claimed::Limited(_)), "{full:?}");
+    drop(store);
+
     // As version 2 left them.
     place.alter("DROP TABLE lock").await;
     place.alter("DROP TABLE run").await;
+    without_storms(place).await;
     match place {
         Place::Sqlite { .. } => place.alter("PRAGMA user_version = 2").await,
         Place::Postgres { .. } => place.alter("UPDATE schema SET version = 2").await,

@@ -2,7 +2,7 @@
 
 use neuralops::{
     domain::plan::LARGEST,
-    ports::{Claim, Claimed, Epoch, RunKey, Store, StoreError},
+    ports::{Claim, Claimed, Epoch, Limits, RunKey, Store, StoreError},
 };
 
 use crate::{
@@ -25,6 +25,8 @@ pub fn claim(name: &str, keys: &[&str]) -> Claim {
         plan: format!("the plan of {name}").into_bytes(),
         keys: keys.iter().map(|key| (*key).to_owned()).collect(),
         since: second(1_700_000_000),
+        playbook: "heal".to_owned(),
+        limits: Limits::default(),
     }
 }
 

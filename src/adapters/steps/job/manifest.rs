@@ -37,20 +37,17 @@ pub(super) struct Origin<'a> {
 }
 
 /// What is approved: the container, and the rest of the Job as it will be made.
-pub(super) fn effect(step: &Step, run: &RunRef, account: &str) -> Result<Value, Obstacle> {
-    let invalid = |message: String| Obstacle::fail(Reason::Invalid, message);
-    let Some(job) = &step.job else {
-        return Err(invalid("the step makes no Job".to_owned()));
-    };
+pub(super) fn effect(
+    step: &Step,
+    job: &JobStep,
+    run: &RunRef,
+    account: &str,
+) -> Result<Value, Obstacle> {
     if step.opaque.is_none() {
         let message = "what a job does inside cannot be planned: the step says opaque: Accepted";
-        return Err(invalid(message.to_owned()));
+        return Err(Obstacle::fail(Reason::Invalid, message));
     }
-    let timeout = match &step.timeout {
-        None => TIMEOUT,
-        Some(text) => duration::parse(text).map_err(|error| invalid(error.to_string()))?,
-    };
-    let seconds = timeout.as_millis().div_ceil(1000).max(1);
+    let seconds = timeout(step)?.as_millis().div_ceil(1000).max(1);
     let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
     let mut effect = container(job);
     let spec = json!({
@@ -73,6 +70,14 @@ pub(super) fn effect(step: &Step, run: &RunRef, account: &str) -> Result<Value, 
     });
     effect.insert("spec".to_owned(), spec);
     Ok(Value::Object(effect))
+}
+
+/// Time for one attempt.
+pub(in crate::adapters::steps) fn timeout(step: &Step) -> Result<Duration, Obstacle> {
+    step.timeout
+        .as_deref()
+        .map_or(Ok(TIMEOUT), duration::parse)
+        .map_err(|error| Obstacle::fail(Reason::Invalid, error.to_string()))
 }
 
 fn container(job: &JobStep) -> Map<String, Value> {
@@ -102,7 +107,7 @@ fn container(job: &JobStep) -> Map<String, Value> {
 
 /// So that the kubelet puts nothing in: it reads `$$` as `$`, and `$(NAME)` as a variable. Escaping only what stands before
 /// a bracket would turn `$$(NAME)` into a variable.
-fn plain(text: &str) -> String {
+pub(in crate::adapters::steps) fn plain(text: &str) -> String {
     text.replace('$', "$$")
 }
 
@@ -176,7 +181,8 @@ mod tests {
 
     fn made(job_step: Value) -> Value {
         let run = run();
-        let effect = effect(&step(job_step, "1500ms"), &run, "runbook").unwrap();
+        let step = step(job_step, "1500ms");
+        let effect = effect(&step, step.job.as_ref().unwrap(), &run, "runbook").unwrap();
         let origin = Origin {
             run: &run,
             step: "say",
@@ -266,7 +272,8 @@ mod tests {
     fn nobody_makes_a_job_without_saying_that_it_cannot_be_planned() {
         let mut silent = step(json!({"image": "a"}), "5m");
         silent.opaque = None;
-        assert!(effect(&silent, &run(), "runbook").is_err());
+        let job = silent.job.as_ref().unwrap();
+        assert!(effect(&silent, job, &run(), "runbook").is_err());
     }
 
     /// What the kubelet makes of a text (k8s.io/kubernetes third_party/forked/golang/expansion).

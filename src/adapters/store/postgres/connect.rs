@@ -15,10 +15,11 @@ use crate::{
 };
 
 /// Each brings the tables from the version before to its own, which it writes down; the first is version 1.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../migrations/postgres/0001.sql"),
     include_str!("../migrations/postgres/0002.sql"),
     include_str!("../migrations/postgres/0003.sql"),
+    include_str!("../migrations/postgres/0004.sql"),
 ];
 /// How long a new connection is waited for.
 const CONNECT: Duration = Duration::from_secs(3);

@@ -5,6 +5,7 @@ mod append;
 mod connect;
 mod read;
 mod runs;
+mod storms;
 mod write;
 mod writer;
 
@@ -39,8 +40,8 @@ use crate::{
         digest::Digest,
     },
     ports::{
-        Answer, Claim, Claimed, Entry, Epoch, Grown, Leaf, Log, LogNumber, Notice, Query, Request,
-        RunKey, SavedCheckpoint, Store, StoreError,
+        Answer, Claim, Claimed, Entry, Epoch, Grown, IncidentKey, Leaf, Log, LogNumber, Notice,
+        Query, Request, RunKey, SavedCheckpoint, Store, StoreError, Tally,
     },
 };
 
@@ -289,7 +290,45 @@ impl Store for PostgresStore {
         }))
     }
 
-    fn release<'a>(&'a self, epoch: Epoch, uid: &'a str) -> Answer<'a, ()> {
+    fn would_claim<'a>(&'a self, claim: &'a Claim) -> Answer<'a, Claimed> {
+        Box::pin(async move { answer(runs::would_claim(&self.base(), claim)).await })
+    }
+
+    fn own<'a>(
+        &'a self,
+        epoch: Epoch,
+        incident: &'a IncidentKey,
+        run: &'a RunKey,
+        instead_of: Option<&'a str>,
+    ) -> Answer<'a, RunKey> {
+        let (incident, run) = (incident.clone(), run.clone());
+        let instead_of = instead_of.map(ToOwned::to_owned);
+        Box::pin(self.write("taking an incident", epoch, |base| {
+            Box::pin(async move { storms::own(base, &incident, &run, instead_of.as_deref()).await })
+        }))
+    }
+
+    fn owner<'a>(&'a self, incident: &'a IncidentKey) -> Answer<'a, Option<RunKey>> {
+        Box::pin(async move { answer(storms::owner(&self.base(), incident)).await })
+    }
+
+    fn join<'a>(
+        &'a self,
+        epoch: Epoch,
+        uid: &'a str,
+        owner: &'a RunKey,
+    ) -> Answer<'a, Option<u64>> {
+        let (uid, owner) = (uid.to_owned(), owner.clone());
+        Box::pin(self.write("joining a run", epoch, |base| {
+            Box::pin(async move { storms::join(base, &uid, &owner).await })
+        }))
+    }
+
+    fn tally<'a>(&'a self, uid: &'a str) -> Answer<'a, Tally> {
+        Box::pin(async move { answer(storms::tally(&self.base(), uid)).await })
+    }
+
+    fn release<'a>(&'a self, epoch: Epoch, uid: &'a str) -> Answer<'a, u64> {
         let uid = uid.to_owned();
         Box::pin(self.write("releasing a run", epoch, |base| {
             Box::pin(async move { runs::release(base, &uid).await })

@@ -5,6 +5,7 @@ mod append;
 mod connect;
 mod read;
 mod runs;
+mod storms;
 mod write;
 mod writer;
 
@@ -38,8 +39,8 @@ use crate::{
         digest::Digest,
     },
     ports::{
-        Answer, Claim, Claimed, Entry, Epoch, Grown, Leaf, Log, LogNumber, Notice, Query, Request,
-        RunKey, SavedCheckpoint, Store, StoreError,
+        Answer, Claim, Claimed, Entry, Epoch, Grown, IncidentKey, Leaf, Log, LogNumber, Notice,
+        Query, Request, RunKey, SavedCheckpoint, Store, StoreError, Tally,
     },
 };
 
@@ -285,7 +286,45 @@ impl Store for SqliteStore {
         }))
     }
 
-    fn release<'a>(&'a self, epoch: Epoch, uid: &'a str) -> Answer<'a, ()> {
+    fn would_claim<'a>(&'a self, claim: &'a Claim) -> Answer<'a, Claimed> {
+        Box::pin(async move { runs::would_claim(&self.file(), claim).await })
+    }
+
+    fn own<'a>(
+        &'a self,
+        epoch: Epoch,
+        incident: &'a IncidentKey,
+        run: &'a RunKey,
+        instead_of: Option<&'a str>,
+    ) -> Answer<'a, RunKey> {
+        let (incident, run) = (incident.clone(), run.clone());
+        let instead_of = instead_of.map(ToOwned::to_owned);
+        Box::pin(self.write("taking an incident", epoch, |file| {
+            Box::pin(async move { storms::own(file, &incident, &run, instead_of.as_deref()).await })
+        }))
+    }
+
+    fn owner<'a>(&'a self, incident: &'a IncidentKey) -> Answer<'a, Option<RunKey>> {
+        Box::pin(async move { storms::owner(&self.file(), incident).await })
+    }
+
+    fn join<'a>(
+        &'a self,
+        epoch: Epoch,
+        uid: &'a str,
+        owner: &'a RunKey,
+    ) -> Answer<'a, Option<u64>> {
+        let (uid, owner) = (uid.to_owned(), owner.clone());
+        Box::pin(self.write("joining a run", epoch, |file| {
+            Box::pin(async move { storms::join(file, &uid, &owner).await })
+        }))
+    }
+
+    fn tally<'a>(&'a self, uid: &'a str) -> Answer<'a, Tally> {
+        Box::pin(async move { storms::tally(&self.file(), uid).await })
+    }
+
+    fn release<'a>(&'a self, epoch: Epoch, uid: &'a str) -> Answer<'a, u64> {
         let uid = uid.to_owned();
         Box::pin(self.write("releasing a run", epoch, |file| {
             Box::pin(async move { runs::release(file, &uid).await })

@@ -4,6 +4,7 @@
 use serde_json::json;
 use sqlx::{SqliteConnection, SqlitePool};
 
+use super::storms;
 use crate::{
     adapters::store::{
         fault::failed,
@@ -18,23 +19,15 @@ pub(super) async fn claim(
 ) -> Result<Claimed, StoreError> {
     let failed = || failed("claiming for a run");
     let (run, keys) = (&claim.run, json!(claim.keys).to_string());
-    let taken: Option<TakenRow> = sqlx::query_as(
-        "SELECT lock.key, run.uid, run.namespace, run.name
-         FROM json_each(?1) AS wanted
-             CROSS JOIN lock ON lock.key = wanted.value
-             CROSS JOIN run ON run.uid = lock.run
-         WHERE lock.run <> ?2 ORDER BY lock.key LIMIT 1",
-    )
-    .bind(&keys)
-    .bind(&run.uid)
-    .fetch_optional(&mut *file)
-    .await
-    .map_err(failed())?;
-    if let Some(taken) = taken {
-        return Ok(taken.claimed());
+    if let Some(taken) = taken(file, claim).await? {
+        return Ok(taken);
     }
+    if let Some(limited) = storms::limited(file, claim).await? {
+        return Ok(limited);
+    }
+    storms::begins(file, claim).await?;
     sqlx::query(
-        "INSERT INTO run (uid, namespace, name, plan, since) VALUES (?1, ?2, ?3, ?4, ?5)
+        "INSERT INTO run (uid, namespace, name, plan, since, playbook) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT (uid) DO NOTHING",
     )
     .bind(&run.uid)
@@ -42,6 +35,7 @@ pub(super) async fn claim(
     .bind(&run.name)
     .bind(&claim.plan)
     .bind(nanoseconds(claim.since))
+    .bind(&claim.playbook)
     .execute(&mut *file)
     .await
     .map_err(failed())?;
@@ -58,8 +52,42 @@ pub(super) async fn claim(
     Ok(Claimed::Held)
 }
 
-pub(super) async fn release(file: &mut SqliteConnection, uid: &str) -> Result<(), StoreError> {
+/// What another run has of it.
+async fn taken(file: &mut SqliteConnection, claim: &Claim) -> Result<Option<Claimed>, StoreError> {
+    let taken: Option<TakenRow> = sqlx::query_as(
+        "SELECT lock.key, run.uid, run.namespace, run.name
+         FROM json_each(?1) AS wanted
+             CROSS JOIN lock ON lock.key = wanted.value
+             CROSS JOIN run ON run.uid = lock.run
+         WHERE lock.run <> ?2 ORDER BY lock.key LIMIT 1",
+    )
+    .bind(json!(claim.keys).to_string())
+    .bind(&claim.run.uid)
+    .fetch_optional(file)
+    .await
+    .map_err(failed("looking for what is taken"))?;
+    Ok(taken.map(TakenRow::claimed))
+}
+
+/// What the claim would come to now.
+pub(super) async fn would_claim(file: &SqlitePool, claim: &Claim) -> Result<Claimed, StoreError> {
+    let mut file = file
+        .acquire()
+        .await
+        .map_err(failed("looking for what is taken"))?;
+    if let Some(taken) = taken(&mut file, claim).await? {
+        return Ok(taken);
+    }
+    let limited = storms::limited(&mut file, claim).await?;
+    Ok(limited.unwrap_or(Claimed::Held))
+}
+
+/// Lets go of all that it has; how many had joined it.
+pub(super) async fn release(file: &mut SqliteConnection, uid: &str) -> Result<u64, StoreError> {
+    let joined = storms::tally(&mut *file, uid).await?.joined;
     for statement in [
+        "DELETE FROM incident WHERE run = ?1",
+        "DELETE FROM joined WHERE owner = ?1",
         "DELETE FROM lock WHERE run = ?1",
         "DELETE FROM run WHERE uid = ?1",
     ] {
@@ -69,7 +97,7 @@ pub(super) async fn release(file: &mut SqliteConnection, uid: &str) -> Result<()
             .await
             .map_err(failed("releasing a run"))?;
     }
-    Ok(())
+    Ok(joined)
 }
 
 pub(super) async fn runs(file: &SqlitePool) -> Result<Vec<RunKey>, StoreError> {

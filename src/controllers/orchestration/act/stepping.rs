@@ -17,7 +17,7 @@ use crate::{
     api::v1alpha1::Step,
     controllers::orchestration::{
         decide::{Stepping, passed, undo_of},
-        memory::Memory,
+        memory::{Held, Memory},
     },
     domain::{
         plan::{self, Obstacle, Plan, PlannedStep},
@@ -110,6 +110,10 @@ impl Pass<'_> {
         let rendered = self.rendered(plan, stepping.index).await?;
         let account = planner.account(&run.namespace, &plan.service_account)?;
         let veil = planner.veil().await;
+        let held = self
+            .kind
+            .memory
+            .held(&run.uid, &said_by(stepping.way, step));
         let running = Running {
             account: &account,
             plan,
@@ -120,13 +124,12 @@ impl Pass<'_> {
             refused: stepping.refused,
             began,
             now: clock::now(),
-            memory: self
-                .kind
-                .memory
-                .held_since(&run.uid, &said_by(stepping.way, step)),
+            memory: held.map(|held| held.since),
+            looked: held.map(|held| held.at),
             rendered: rendered.as_ref(),
             veil: veil?,
             cel: planner.cel(),
+            installation: planner.installation(),
             fence: &gatekeeper,
         };
         let progress = match stepping.way {
@@ -163,7 +166,9 @@ impl Pass<'_> {
                 memory: since,
             } => {
                 memory.say(&uid, &said_by, &message);
-                memory.holds(&uid, &said_by, since);
+                let at = clock::now();
+                let held = since.map(|since| Held { since, at });
+                memory.holds(&uid, &said_by, held);
                 let verdict = Verdict::Waiting {
                     reason: Reason::Running,
                     after: Some(after),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     super::{
@@ -15,14 +15,19 @@ use super::{
     Begin, Decision, LONGEST_DOUBT, LONGEST_WAIT, Wait, again, finish, frozen, told,
 };
 use crate::{
-    api::v1alpha1::{CountedVerdict, Gate, GateState, OnTimeout, OrchestrationSpec, Start},
+    api::v1alpha1::{CountedVerdict, Gate, GateState, Mode, OnTimeout, OrchestrationSpec, Start},
     controllers::{planner::Made, settling::is_by_policy},
     domain::{
         plan::{Obstacle, Verdict},
         reason::Reason,
+        run::{History, PlannedAs},
         stage::{Outcome, Stage},
     },
+    ports::{Limit, Limited},
 };
+
+/// Whoever waits in line is called; the time is for the case that nobody does.
+const UNHEARD: Duration = Duration::from_secs(60);
 
 pub(super) fn asked(facts: &Facts, gate: &Gate, beginning: Option<&Beginning>) -> Decision {
     let end =
@@ -30,8 +35,8 @@ pub(super) fn asked(facts: &Facts, gate: &Gate, beginning: Option<&Beginning>) -
     let state = gate.status.as_ref().and_then(|status| status.state);
     match state.unwrap_or(GateState::Open) {
         GateState::Open => {
-            let message = waited_for(gate);
-            Wait::new(Stage::Approve, Reason::AwaitingApproval, message).into()
+            let (reason, message) = awaits(facts, gate);
+            Wait::new(Stage::Approve, reason, message).into()
         }
         GateState::Rejected => end(Outcome::Rejected, Reason::Rejected, &rejected(gate)),
         GateState::Expired => nobody_decided(facts, ""),
@@ -47,7 +52,7 @@ pub(super) fn asked(facts: &Facts, gate: &Gate, beginning: Option<&Beginning>) -
         ),
         GateState::Approved => match beginning {
             None => approved_but_waiting(facts),
-            Some(beginning) => begin(facts, gate, beginning),
+            Some(beginning) => begin(facts, Approval::Gate(gate), beginning),
         },
     }
 }
@@ -57,6 +62,53 @@ pub(super) fn nobody_decided(facts: &Facts, more: &str) -> Decision {
     let message = format!("not enough people approved before the deadline{more}");
     let (outcome, reason) = (Outcome::Expired, Reason::Expired);
     finish(facts, Stage::Approve, outcome, reason, &message)
+}
+
+/// What the signed Playbook allows without a Gate waits for its release, or begins.
+pub(super) fn allowed(facts: &Facts, history: &History, beginning: Option<&Beginning>) -> Decision {
+    match (beginning, &history.allowed) {
+        (Some(beginning), Some(allowed)) => begin(facts, Approval::Policy(allowed), beginning),
+        _ => approved_but_waiting(facts),
+    }
+}
+
+/// By what something may begin.
+#[derive(Clone, Copy)]
+enum Approval<'a> {
+    /// People approved it.
+    Gate(&'a Gate),
+    /// The signed Playbook allows it, and that is on record.
+    Policy(&'a PlannedAs),
+}
+
+impl Approval<'_> {
+    fn plan(&self) -> &str {
+        match self {
+            Self::Gate(gate) => &gate.spec.subject.plan_digest,
+            Self::Policy(allowed) => allowed.plan.as_str(),
+        }
+    }
+
+    /// Whether a Gate that its deadline approved asks rules of which the verified Playbook says so.
+    fn holds(&self, facts: &Facts, made: &Made) -> bool {
+        match self {
+            Self::Gate(gate) => !is_by_policy(gate) || lets_lapse(facts, gate, made),
+            Self::Policy(_) => true,
+        }
+    }
+}
+
+/// Who is asked; in the words that were written when the Gate was opened, or there would be another write.
+fn awaits(facts: &Facts, gate: &Gate) -> (Reason, String) {
+    let mut conditions = facts.status.conditions.iter().flatten();
+    let refused = conditions
+        .find(|one| one.type_ == "Reconciling" && one.reason == Reason::AutoNotAllowed.as_str());
+    match refused {
+        Some(told) if facts.spec.mode == Some(Mode::Auto) => {
+            (Reason::AutoNotAllowed, told.message.clone())
+        }
+        _ => (Reason::AwaitingApproval, waited_for(gate)),
+    }
 }
 
 pub(super) fn rejected(gate: &Gate) -> String {
@@ -105,7 +157,10 @@ fn approved_but_waiting(facts: &Facts) -> Decision {
 }
 
 /// Everything was read live: it begins only if all of it is as it was when people approved.
-fn begin(facts: &Facts, gate: &Gate, beginning: &Beginning) -> Decision {
+fn begin(facts: &Facts, approval: Approval<'_>, beginning: &Beginning) -> Decision {
+    if let Some(limit) = &beginning.limited {
+        return limited(limit, facts.now).into();
+    }
     if let Some(freeze) = beginning.frozen.first() {
         return frozen(facts, Stage::Approve, freeze);
     }
@@ -128,16 +183,19 @@ fn begin(facts: &Facts, gate: &Gate, beginning: &Beginning) -> Decision {
             true,
             "approved; planned again before it begins",
         ),
-        Some(Ok(made)) if made.digest.as_str() != gate.spec.subject.plan_digest => superseded(
+        Some(Ok(made)) if made.digest.as_str() != approval.plan() => superseded(
             facts,
             "what was approved is not what would run now: Playbook, parameters, policies or targets have changed; nothing was written, ask again",
         ),
-        Some(Ok(made)) if is_by_policy(gate) && !lets_lapse(facts, gate, made) => superseded(
+        Some(Ok(made)) if !approval.holds(facts, made) => superseded(
             facts,
             "the signed Playbook does not say that the deadline approves it; nothing was written, ask again",
         ),
         Some(Ok(made)) => Decision::Begin(Box::new(Begin {
-            record: records::started(facts, made, gate),
+            record: match approval {
+                Approval::Gate(gate) => records::started(facts, made, gate),
+                Approval::Policy(_) => records::started_by_policy(facts, made),
+            },
             made: made.clone(),
         })),
     }
@@ -149,6 +207,31 @@ fn lets_lapse(facts: &Facts, gate: &Gate, made: &Made) -> bool {
     let set = set.and_then(|set| usize::try_from(set).ok());
     let rules = set.and_then(|set| made.approval.get(set));
     rules.is_some_and(|rules| rules.on_timeout == Some(OnTimeout::Approve))
+}
+
+/// As many run as may: it waits in line, and says for whom.
+pub(in crate::controllers::orchestration) fn limited(limited: &Limited, now: Timestamp) -> Wait {
+    let (allowed, ahead) = (limited.allowed, &limited.by.name);
+    let message = match (&limited.limit, limited.until) {
+        (Limit::Namespace, _) => format!(
+            "approved; {allowed} runs of this namespace run, and the operator allows no more at the same time: run {ahead} goes first, until it ends"
+        ),
+        (Limit::Playbook, _) => format!(
+            "approved; {allowed} runs of its Playbook run, and limits.concurrentRuns allows no more: run {ahead} goes first, until it ends"
+        ),
+        (Limit::TargetHour(target), until) => {
+            let until = until.map_or_else(|| "later".to_owned(), |until| format!("at {until:.0}"));
+            format!(
+                "approved; {allowed} runs of its Playbook began on {target} within an hour, and limits.runsPerTargetPerHour allows no more: run {ahead} is an hour old {until}"
+            )
+        }
+    };
+    let left = limited.until.map(|until| until.duration_since(now));
+    let after = left.map_or(UNHEARD, |left| {
+        let left = left.max(SignedDuration::ZERO).unsigned_abs();
+        left.saturating_add(Duration::from_secs(1))
+    });
+    Wait::approved(Stage::Approve, Reason::LimitReached, message).after(after)
 }
 
 pub(super) fn superseded(facts: &Facts, message: &str) -> Decision {

@@ -7,10 +7,11 @@ use super::{
         gather::{Facts, Opening},
         records,
     },
-    Ask, Decision, LONGEST_DOUBT, LONGEST_WAIT, Wait, again, finish, told,
+    Ask, Decision, LONGEST_DOUBT, LONGEST_WAIT, Wait, again, finish, joining, told,
 };
 use crate::{
-    api::v1alpha1::{Gate, Mode, PlanVerdict},
+    adapters::ledger::Draft,
+    api::v1alpha1::{Gate, Mode, PlanVerdict, Suggestion},
     controllers::{planner::Made, settling::is_open},
     domain::{
         plan::{Obstacle, Verdict},
@@ -18,6 +19,9 @@ use crate::{
         stage::{Outcome, Stage},
     },
 };
+
+/// Before it is asked again which Playbooks fit.
+const UNKNOWN: Duration = Duration::from_secs(5);
 
 pub(super) fn planning(facts: &Facts, opening: &Opening) -> Decision {
     let waits = |reason, message: &str| Wait::new(Stage::DryRun, reason, message);
@@ -27,7 +31,9 @@ pub(super) fn planning(facts: &Facts, opening: &Opening) -> Decision {
     };
     match opening {
         Opening::Suspended => suspended(facts),
-        Opening::NoPlaybook => no_playbook(facts),
+        Opening::Unowned { instead_of } => joining::owns(facts, instead_of.as_ref()),
+        Opening::SameAs(owner) => joining::joins(facts, owner),
+        Opening::NoPlaybook { suggestions } => no_playbook(facts, suggestions.as_deref()),
         Opening::NoRequester => unproven(
             "spec.requestedBy does not say who asked for it: is the policy orchestration-requester installed?",
         ),
@@ -46,9 +52,17 @@ pub(super) fn planning(facts: &Facts, opening: &Opening) -> Decision {
 /// Everybody who shaped the run is named in its Gates, and does not decide.
 pub(in crate::controllers::orchestration) fn shaped_by(facts: &Facts) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    for name in [&facts.spec.requested_by, &facts.spec.selected_by]
-        .into_iter()
-        .flatten()
+    let history = facts.history.as_ref().ok();
+    let on_record = history.and_then(|history| history.author.as_ref());
+    let spec = &facts.spec;
+    let author = on_record.or(facts.author.as_ref());
+    for name in [
+        spec.requested_by.as_ref(),
+        spec.selected_by.as_ref(),
+        author,
+    ]
+    .into_iter()
+    .flatten()
     {
         if !names.contains(name) {
             names.push(name.clone());
@@ -66,8 +80,9 @@ fn ask(facts: &Facts, made: &Made) -> Decision {
     Decision::Ask(Box::new(Ask {
         made: made.clone(),
         requested_by: shaped_by(facts),
-        records: vec![records::requested(facts), records::planned(facts, made)],
+        records: records_of(facts, made),
         plan_only: facts.spec.mode == Some(Mode::PlanOnly),
+        auto: facts.auto.clone(),
         outdated: outdated(facts, made),
     }))
 }
@@ -81,6 +96,21 @@ fn outdated(facts: &Facts, made: &Made) -> Vec<Gate> {
     others.cloned().collect()
 }
 
+fn records_of(facts: &Facts, made: &Made) -> Vec<Draft> {
+    let mut records = vec![records::requested(facts)];
+    records.extend(
+        facts
+            .author
+            .as_deref()
+            .map(|author| records::suggested(facts, author)),
+    );
+    records.push(records::planned(facts, made));
+    if let Some(Ok(expression)) = &facts.auto {
+        records.push(records::allowed(facts, made, expression));
+    }
+    records
+}
+
 /// No run goes back to choosing a Playbook, so one that has none is not told to be further than that.
 fn suspended(facts: &Facts) -> Decision {
     let (stage, then) = if facts.spec.playbook_ref.is_some() {
@@ -92,17 +122,34 @@ fn suspended(facts: &Facts) -> Decision {
     Wait::new(stage, Reason::Suspended, message).into()
 }
 
-fn no_playbook(facts: &Facts) -> Decision {
+fn no_playbook(facts: &Facts, suggestions: Option<&[Suggestion]>) -> Decision {
     if facts.age() >= LONGEST_WAIT {
         let message = "nobody took a Playbook within a day";
         let (outcome, reason) = (Outcome::Expired, Reason::NoPlaybook);
         return finish(facts, Stage::Suggest, outcome, reason, message);
     }
     let left = LONGEST_WAIT.saturating_sub(facts.age()).unsigned_abs();
-    let message = "the run names no Playbook: set spec.playbookRef, spec.parameters and spec.selectedBy in one write";
-    Wait::new(Stage::Suggest, Reason::NoPlaybook, message)
-        .after(left.saturating_add(Duration::from_secs(1)))
-        .into()
+    let left = left.saturating_add(Duration::from_secs(1));
+    let known = facts.status.suggestions.as_deref().unwrap_or_default();
+    let fit = match suggestions.unwrap_or(known).len() {
+        0 => "none of its namespace fits the incident: neuralops take takes one".to_owned(),
+        1 => {
+            "one fits the incident: neuralops suggest shows why, neuralops take takes it".to_owned()
+        }
+        count => format!(
+            "{count} fit the incident: neuralops suggest shows why, neuralops take takes one"
+        ),
+    };
+    let message = format!("the run names no Playbook, and {fit}");
+    let wait = Wait::new(Stage::Suggest, Reason::NoPlaybook, message);
+    let wait = match suggestions {
+        Some(suggestions) => Wait {
+            suggestions: Some(suggestions.to_vec()),
+            ..wait.after(left)
+        },
+        None => wait.after(UNKNOWN),
+    };
+    wait.into()
 }
 
 /// Something stands in the way of a plan: for good, or as far as is known now.

@@ -19,6 +19,7 @@ use crate::domain::{
         record::{Actor, Fact, Record, RecordId, VERSION},
     },
     digest::Digest,
+    names,
     plan::RunRef,
 };
 
@@ -57,25 +58,39 @@ pub(in super::super) fn made(steps: usize) -> Made {
     }))
     .unwrap();
     let bytes = plan.to_bytes().unwrap();
-    let rules = json!({"rules": [{"role": "oncall", "min": 1}]});
+    let rules = json!({"rules": rules()});
     Made {
         digest: Digest::of(&bytes),
         plan,
         bytes,
         steps: Vec::new(),
         approval: vec![serde_json::from_value(rules).unwrap()],
+        limits: crate::ports::Limits::default(),
+        auto: None,
         seen: Vec::new(),
     }
 }
 
+fn rules() -> Value {
+    json!([{"role": "oncall", "min": 2}, {"role": "owner", "min": 1}])
+}
+
+fn gate_name(digest: &Digest) -> String {
+    names::child(&made(2).plan.run, "Gate", "", 0, digest)
+}
+
 pub(in super::super) fn gate(state: &str) -> Gate {
+    let digest = made(2).digest;
+    let owner = json!({
+        "apiVersion": "neuralops.io/v1alpha1", "kind": "Orchestration", "name": "r", "uid": "u", "controller": true,
+    });
     let counted =
         json!([{"user": "bob", "verdict": if state == "Rejected" { "Reject" } else { "Approve" }}]);
     let gate = json!({
         "apiVersion": "neuralops.io/v1alpha1", "kind": "Gate",
-        "metadata": {"name": "g", "namespace": "shop", "uid": "g-uid"},
-        "spec": {"subject": {"uid": "u", "planDigest": made(2).digest}, "rules": [{"role": "oncall", "min": 2}, {"role": "owner", "min": 1}],
-                 "requestedBy": ["alice"], "deadline": "1970-01-01T00:16:40Z"},
+        "metadata": {"name": gate_name(&digest), "namespace": "shop", "uid": "g-uid", "ownerReferences": [owner]},
+        "spec": {"subject": {"uid": "u", "planDigest": digest}, "rules": rules(),
+                 "requestedBy": ["alice"], "deadline": "1970-01-01T00:16:40Z", "onTimeout": "Reject"},
         "status": {"state": state, "observedGeneration": 1, "decisions": counted},
     });
     serde_json::from_value(gate).unwrap()
@@ -132,6 +147,9 @@ pub(in super::super) fn facts(spec: OrchestrationSpec, history: History, look: L
         spec,
         status: OrchestrationStatus::default(),
         history: Ok(history),
+        joins: None,
+        author: None,
+        auto: None,
         gates: Vec::new(),
         look,
     }
@@ -195,6 +213,8 @@ fn told(decision: &Decision) -> String {
                 wait.message
             )
         }
+        Decision::Own(own) => format!("Own {:?}", own.instead_of),
+        Decision::Join(join) => format!("Join {}: {}", join.owner.name, join.end.message),
         Decision::Ask(ask) => format!("Ask {}", if ask.plan_only { "nobody" } else { "people" }),
         Decision::Escalate(escalate) => match &escalate.next {
             Next::Opened(gate) => format!("Tells of {}", gate.metadata.name.as_deref().unwrap()),
@@ -266,7 +286,7 @@ fn what_cannot_be_known_or_is_over_is_left_alone() {
     facts.history = Ok(History::default());
     facts.look = Look::Settled;
     starts(&facts, "Settled");
-    facts.look = Look::Ended;
+    facts.look = Look::Ended { planned: None };
     facts.history = Ok(history(&[(Event::RunFinished, None)]));
     starts(
         &facts,
@@ -291,8 +311,10 @@ fn a_run_that_is_not_planned_waits_or_ends_in_words() {
             "Wait DryRun Suspended: the run is suspended: it is planned",
         ),
         (
-            Opening::NoPlaybook,
-            "Wait Suggest NoPlaybook: the run names no Playbook: set",
+            Opening::NoPlaybook {
+                suggestions: Some(Vec::new()),
+            },
+            "Wait Suggest NoPlaybook: the run names no Playbook, and none",
         ),
         (
             Opening::NoRequester,
@@ -344,7 +366,7 @@ fn doubt_and_indecision_end_with_their_time() {
     );
     facts.now = at(100 + 3600);
     starts(&facts, "Failed KindUnknown: not known for an hour: why");
-    let mut facts = planning(Opening::NoPlaybook);
+    let mut facts = planning(Opening::NoPlaybook { suggestions: None });
     facts.spec.playbook_ref = None;
     facts.now = at(100 + 24 * 3600);
     starts(&facts, "Expired NoPlaybook");
@@ -352,11 +374,12 @@ fn doubt_and_indecision_end_with_their_time() {
 
 #[test]
 fn a_settled_gate_ends_the_run_or_begins_it() {
+    let open = format!(
+        "Wait Approve AwaitingApproval: Gate {} waits for 2 of oncall and owner until 1970-01-01T00:16:40Z",
+        gate_name(&made(2).digest)
+    );
     for (state, expected) in [
-        (
-            "Open",
-            "Wait Approve AwaitingApproval: Gate g waits for 2 of oncall and owner until 1970-01-01T00:16:40Z",
-        ),
+        ("Open", open.as_str()),
         ("Rejected", "Rejected Rejected: rejected by bob"),
         ("Expired", "Expired Expired"),
         ("Superseded", "Superseded Superseded"),
@@ -372,6 +395,72 @@ fn a_settled_gate_ends_the_run_or_begins_it() {
         escalation: None,
     };
     starts(&gone, "Failed GateGone");
+}
+
+#[test]
+fn a_gate_that_the_run_did_not_open_is_not_believed() {
+    let alter = |state: &str, alter: &dyn Fn(&mut Gate)| {
+        let mut facts = asked(state, (state == "Approved").then(whole));
+        if let Look::Asked {
+            gate: Some(gate), ..
+        } = &mut facts.look
+        {
+            alter(gate);
+        }
+        facts
+    };
+    let others: [&dyn Fn(&mut Gate); 5] = [
+        &|gate| gate.metadata.owner_references = None,
+        &|gate| gate.metadata.owner_references.as_mut().unwrap()[0].uid = "another".into(),
+        &|gate| gate.spec.subject.uid = "another".into(),
+        &|gate| gate.spec.subject.plan_digest = made(3).digest.to_string(),
+        &|gate| gate.spec.requested_by = vec!["nobody".into()],
+    ];
+    for (number, other) in others.iter().enumerate() {
+        for state in ["Open", "Approved", "Rejected"] {
+            let facts = alter(state, other);
+            assert!(
+                told(&decide(&facts))
+                    .starts_with("Failed GateGone: the Gate that its status names"),
+                "{number} {state}: {}",
+                told(&decide(&facts))
+            );
+        }
+    }
+    // Whose rules they are is known once the Playbook was read again.
+    let rules: [&dyn Fn(&mut Gate); 4] = [
+        &|gate| gate.spec.rules[0].min = 1,
+        &|gate| gate.spec.rules.truncate(1),
+        &|gate| gate.spec.on_timeout = Some(crate::api::v1alpha1::OnTimeout::Approve),
+        &|gate| gate.metadata.name = Some("another".into()),
+    ];
+    for other in rules {
+        starts(&alter("Approved", other), "Failed GateGone");
+    }
+    starts(&alter("Approved", &|_| {}), "Begin");
+    // The Gate of the second set of rules asks by the second set.
+    let second = |rules: Value| {
+        let mut beginning = whole();
+        let mut made = made(2);
+        made.approval
+            .push(serde_json::from_value(json!({"rules": rules})).unwrap());
+        beginning.made = Some(Ok(made));
+        let mut facts = asked("Approved", Some(beginning));
+        if let Look::Asked {
+            gate: Some(gate), ..
+        } = &mut facts.look
+        {
+            let run = facts.run.clone();
+            let digest = Digest::try_from(gate.spec.subject.plan_digest.clone()).unwrap();
+            gate.metadata.name = Some(names::child(&run, "Gate", "", 1, &digest));
+        }
+        facts
+    };
+    starts(&second(self::rules()), "Begin");
+    starts(
+        &second(json!([{"role": "lead", "min": 1}])),
+        "Failed GateGone",
+    );
 }
 
 #[test]
@@ -529,7 +618,11 @@ fn closed(decision: &Decision) -> Vec<Closing> {
 #[test]
 fn no_end_leaves_anybody_asked() {
     // The process ended between the run's end and that of its Gate.
-    let mut facts = facts(spec(&json!({"cancel": true})), asked_about(), Look::Ended);
+    let mut facts = facts(
+        spec(&json!({"cancel": true})),
+        asked_about(),
+        Look::Ended { planned: None },
+    );
     facts.gates = vec![gate("Open"), gate("Superseded")];
     let ends = |outcome: Outcome| {
         let mut history = history(&[(Event::RunPlanned, None), (Event::RunFinished, None)]);
@@ -549,6 +642,25 @@ fn no_end_leaves_anybody_asked() {
     facts.history = Ok(asked_about());
     facts.look = Look::Planning(Box::new(Opening::Planned(Err(vec![fail]))));
     assert_eq!(closed(&decide(&facts)), [Closing::Superseded]);
+}
+
+#[test]
+fn a_plan_that_nobody_was_to_be_asked_about_is_told_after_an_interruption() {
+    let ended = history(&[(Event::RunPlanned, None), (Event::RunFinished, None)]);
+    let planned = Planned {
+        digest: made(2).digest,
+        kept: None,
+    };
+    let look = Look::Ended {
+        planned: Some(Box::new(planned)),
+    };
+    let Decision::Finish(end) = decide(&facts(spec(&json!({})), ended, look)) else {
+        panic!("it ends");
+    };
+    assert_eq!(
+        end.planned.map(|planned| planned.digest),
+        Some(made(2).digest)
+    );
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::{
         settling::is_by_policy,
     },
     domain::{audit::event::Event, gate::Outcome, plan::RunRef},
+    ports::{Claim, Claimed, Limited},
 };
 
 impl OrchestrationKind {
@@ -20,8 +21,14 @@ impl OrchestrationKind {
     pub(super) async fn beginning(
         &self,
         facts: &Facts,
-        gate: &Gate,
+        gate: Option<&Gate>,
     ) -> Result<Beginning, OrchestrationError> {
+        if let Some(limited) = self.still_limited(facts).await? {
+            return Ok(Beginning {
+                limited: Some(limited),
+                ..Beginning::default()
+            });
+        }
         let mut beginning = Beginning {
             frozen: self.frozen(&facts.run).await?,
             ..Beginning::default()
@@ -32,7 +39,11 @@ impl OrchestrationKind {
         if facts.spec.released_by.is_some() {
             beginning.release_distrusted = self.release_distrusted(facts).await?;
         }
-        beginning.recount = Some(self.approved_still(gate).await?);
+        beginning.recount = Some(match gate {
+            Some(gate) => self.approved_still(gate).await?,
+            // Nobody was asked.
+            None => Ok(()),
+        });
         if matches!(beginning.recount, Some(Ok(()))) {
             beginning.made = Some(self.planner.plan(&facts.run, &facts.spec).await);
         }
@@ -79,6 +90,23 @@ impl OrchestrationKind {
             Ok(())
         } else {
             Err("that a policy approved it is on no record".to_owned())
+        })
+    }
+
+    /// Whether the limit that it has met before is still reached: that is asked of the store alone, so that whoever waits in
+    /// a long line plans again only when there is room.
+    async fn still_limited(&self, facts: &Facts) -> Result<Option<Limited>, OrchestrationError> {
+        let Some(wish) = self.memory.queue.wish(&facts.run.uid) else {
+            return Ok(None);
+        };
+        let claim = Claim {
+            since: facts.now,
+            ..wish
+        };
+        let came = self.ledger.would_claim(&claim).await;
+        Ok(match came.map_err(OrchestrationError::Log)? {
+            Claimed::Limited(limited) => Some(limited),
+            Claimed::Held | Claimed::Taken { .. } => None,
         })
     }
 

@@ -7,11 +7,14 @@ use kube::{Api, ResourceExt as _};
 
 use super::{Facts, Frozen};
 use crate::{
-    api::v1alpha1::{Gate, GateState},
+    api::v1alpha1::{Gate, GateState, OnTimeout},
     controllers::orchestration::{
-        OrchestrationError, OrchestrationKind, children::Place, decide::GATE,
+        OrchestrationError, OrchestrationKind,
+        children::{Place, is_owned_by},
+        decide::{GATE, rules_of, shaped_by},
     },
     domain::{
+        digest::Digest,
         plan::{Obstacle, Plan, PlannedStep},
         run::{Attempt, History},
     },
@@ -80,6 +83,8 @@ impl OrchestrationKind {
                 })
             }
         };
+        // Status and Gate may have been written while no policy kept others from it.
+        let gate = gate.filter(|gate| asks_as(facts, gate, (&started.plan, step)));
         let held = !frozen.is_empty() || facts.spec.suspend == Some(true);
         let rest = match &gate {
             Some(gate) if attempt.ended.is_none() && is_approved(gate) && !held => {
@@ -121,6 +126,19 @@ fn asking<'a>(
     let steps = plan.steps.iter().enumerate().rev();
     let mut asked = steps.filter(|(_, step)| step.kind == GATE);
     asked.find_map(|(index, step)| Some((index, step, history.attempt(&step.name)?)))
+}
+
+/// Whether it is a Gate that this run opened for that step: about its plan, asking as the plan says, and not whoever shaped it.
+fn asks_as(facts: &Facts, gate: &Gate, (plan, step): (&Digest, &PlannedStep)) -> bool {
+    let (spec, rules) = (&gate.spec, rules_of(step));
+    is_owned_by(&gate.metadata, &facts.run)
+        && spec.subject.uid == facts.run.uid
+        && spec.subject.plan_digest == plan.as_str()
+        && spec.requested_by == shaped_by(facts)
+        && rules.is_some_and(|rules| {
+            spec.rules == rules.rules
+                && spec.on_timeout == Some(rules.on_timeout.unwrap_or(OnTimeout::Reject))
+        })
 }
 
 fn is_approved(gate: &Gate) -> bool {

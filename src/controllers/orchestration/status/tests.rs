@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 use super::{
     super::{
         decide::tests::{at, begun, facts, gate, history, made, spec},
-        gather::Look,
+        gather::{Look, Planned},
     },
     *,
 };
 use crate::{
     adapters::ledger::Refusal,
-    api::v1alpha1::GateState,
-    domain::{audit::event::Event, verdict::Verdict},
+    api::v1alpha1::{GateState, PlanVerdict},
+    domain::{audit::event::Event, stage::Stage, verdict::Verdict},
 };
 
 fn object(status: Option<OrchestrationStatus>) -> Orchestration {
@@ -34,6 +34,7 @@ fn done(told: Told, history: History) -> Done {
         told,
         verdict: Verdict::Settled,
         recorded: Some((7, 9)),
+        joined: None,
         said: BTreeMap::new(),
         facts: Arc::new(facts(spec(&json!({})), history, Look::Settled)),
     }
@@ -164,6 +165,7 @@ fn asked() -> Told {
         made: Box::new(made(2)),
         config_map: "plan".to_owned(),
         gate: Box::new(gate("Open")),
+        refused: None,
     }
 }
 
@@ -239,6 +241,33 @@ fn a_gate_that_was_answered_before_the_run_was_stopped_is_told_as_it_is() {
     }
 }
 
+#[test]
+fn a_run_that_was_only_to_be_planned_tells_its_plan_also_after_an_interruption() {
+    let planned = |kept| {
+        let mut told = ended(Outcome::Planned, Reason::Planned);
+        if let Told::Ended { planned, .. } = &mut told {
+            let digest = made(2).digest;
+            *planned = Some(Box::new(Planned { digest, kept }));
+        }
+        of(None, &done(told, before_any_effect()))
+    };
+    let digest = Some(made(2).digest.to_string());
+    let whole = planned(Some((made(2).plan, "r-1".to_owned())));
+    assert_eq!(says(&whole, "Planned"), Some("True Planned".to_owned()));
+    assert_eq!(whole.steps.map(|steps| steps.len()), Some(2));
+    let plan = whole.plan.unwrap();
+    assert_eq!(
+        (plan.digest, plan.config_map.as_deref()),
+        (digest.clone(), Some("r-1"))
+    );
+    // Somebody deleted the ConfigMap: what was planned is on record all the same.
+    let gone = planned(None);
+    assert_eq!(says(&gone, "Planned"), Some("True Planned".to_owned()));
+    let plan = gone.plan.unwrap();
+    assert_eq!((plan.digest, plan.config_map), (digest, None));
+    assert!(plan.summary.unwrap().contains("not there any more"));
+}
+
 /// The longest words that anybody may say, in letters of several bytes.
 fn largest() -> (OrchestrationStatus, Done) {
     let long = "𝒳é".repeat(3000);
@@ -246,6 +275,7 @@ fn largest() -> (OrchestrationStatus, Done) {
         made: Box::new(made(64)),
         config_map: "c".repeat(253),
         gate: Box::new(gate("Open")),
+        refused: None,
     };
     let before = of(None, &done(told, before_any_effect()));
     let names: Vec<String> = (0..64).map(|number| format!("s{number}")).collect();

@@ -28,6 +28,8 @@ pub(super) struct Sorted<'a> {
     effect: Option<Cow<'a, Digest>>,
     epoch: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    expression: Option<Cow<'a, Name>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     gate: Option<Cow<'a, Name>>,
     id: RecordId,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,6 +85,7 @@ impl<'a> From<&'a Record> for Sorted<'a> {
             details: fact.details.as_ref().map(Cow::Borrowed),
             effect: fact.effect.as_ref().map(Cow::Borrowed),
             epoch: *epoch,
+            expression: fact.expression.as_ref().map(Cow::Borrowed),
             gate: fact.gate.as_ref().map(Cow::Borrowed),
             id: fact.id,
             late: *late,
@@ -119,6 +122,7 @@ impl From<Sorted<'_>> for Record {
                 step: read.step.map(Cow::into_owned),
                 attempt: read.attempt,
                 effect: read.effect.map(Cow::into_owned),
+                expression: read.expression.map(Cow::into_owned),
                 gate: read.gate.map(Cow::into_owned),
                 decisions: read.decisions.into_owned(),
                 outcome: read.outcome.map(Cow::into_owned),

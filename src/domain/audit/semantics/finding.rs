@@ -69,6 +69,11 @@ pub enum Wrong {
     /// A run begins and does not say what it was allowed by.
     #[error("it begins and names neither a Gate nor that none was needed")]
     NoGate,
+    /// A run begins without a Gate, and nothing says that it may.
+    #[error(
+        "it begins without a Gate, and there is no run.allowed before this that names this plan, the Playbook and its expression"
+    )]
+    NotAllowed,
     /// A run begins without approval.
     #[error("it begins by the Gate {}, and there is no gate.approved of it before this", gate.as_str())]
     NotApproved {

@@ -17,6 +17,8 @@ pub(super) struct Run {
     doubtful: bool,
     requested: bool,
     planned: Vec<Digest>,
+    /// The plan that the Playbook with this digest allows without a Gate.
+    allowed: Option<(Digest, Digest)>,
     started: Option<Digest>,
     cancelled: bool,
     steps: Vec<Step>,
@@ -106,6 +108,7 @@ impl Run {
                 None => wrongs.push(Wrong::NoPlanDigest),
             },
             Event::RunEscalated => wrongs.extend(self.escalate()),
+            Event::RunAllowed => self.allow(fact),
             Event::RunStarted => wrongs.extend(self.start(fact)),
             Event::RunCancelled => self.cancelled = true,
             Event::StepIntended => wrongs.extend(self.intend(fact)),
@@ -125,6 +128,23 @@ impl Run {
             _ => {}
         }
         wrongs
+    }
+
+    /// Only what names plan, Playbook and expression allows anything, and only a plan that is on record.
+    fn allow(&mut self, fact: &Fact) {
+        let named = fact.plan_digest.clone().zip(fact.playbook_digest.clone());
+        self.allowed = named.filter(|(plan, _)| {
+            let on_record = self.planned.contains(plan);
+            on_record && fact.expression.is_some() && !self.cancelled
+        });
+    }
+
+    /// Whether what begins is what the Playbook allows without a Gate.
+    pub(super) fn is_allowed(&self, fact: &Fact) -> bool {
+        let (plan, playbook) = (&fact.plan_digest, &fact.playbook_digest);
+        self.allowed.as_ref().is_some_and(|(allowed, by)| {
+            Some(allowed) == plan.as_ref() && Some(by) == playbook.as_ref()
+        })
     }
 
     /// After its end nothing is recorded of a run but stops that come late; and where only its object is gone, what became
@@ -369,6 +389,7 @@ pub(super) fn is_forward(code: Event) -> bool {
         Event::GateApproved
             | Event::GateAllowed
             | Event::RunEscalated
+            | Event::RunAllowed
             | Event::RunStarted
             | Event::StepIntended
             | Event::RunTurned

@@ -18,7 +18,7 @@ use crate::domain::audit::{
 const ORIGIN: &str = "log.example/one";
 
 /// A record in a line: what happened, to whom, and words that say more:
-/// `plan=P`, `gate=G`, `by=D,E`, `step=S`, `try=N`, `came=O`, `book=B`, `policy=B`, `late`.
+/// `plan=P`, `pb=B`, `expr=E`, `gate=G`, `by=D,E`, `step=S`, `try=N`, `came=O`, `book=B`, `policy=B`, `late`.
 fn record(line: &str) -> Record {
     let mut words = line.split_whitespace();
     let code = Event::parse(words.next().unwrap()).unwrap();
@@ -42,6 +42,8 @@ fn record(line: &str) -> Record {
         let (key, value) = word.split_once('=').unwrap_or((word, ""));
         match key {
             "plan" => fact.plan_digest = Some(Digest::of(value.as_bytes())),
+            "pb" => fact.playbook_digest = Some(Digest::of(value.as_bytes())),
+            "expr" => fact.expression = Some(value.into()),
             "gate" => fact.gate = Some(format!("uid-{value}").into()),
             "by" => fact.decisions = value.split(',').map(Name::from).collect(),
             "step" => fact.step = Some(value.into()),
@@ -204,7 +206,8 @@ fn good_histories_are_good() {
         "run.requested a \n run.planned a plan=p \n gate.expired g \n run.finished a came=Expired",
         "run.requested a \n run.planned a plan=p \n gate.approved g plan=p by=d \n run.finished a came=Superseded",
         // Nobody was asked: the signed Playbook allows it.
-        "run.requested a \n run.planned a plan=p \n run.started a plan=p came=Auto \n run.finished a came=Succeeded",
+        "run.requested a \n run.planned a plan=p \n run.allowed a plan=p pb=b expr=true
+         run.started a plan=p pb=b came=Auto \n run.finished a came=Succeeded",
         // While nothing could be recorded it was stopped.
         "run.requested a \n run.finished a came=Cancelled \n run.cancelled a late",
         "run.cancelled a late \n run.finished a came=Cancelled late",
@@ -326,4 +329,47 @@ fn where_records_were_lost_nothing_is_said_of_the_runs_they_may_be_about() {
     // Without the log before it there is as little to say.
     let all = lines("log.followed - after=log.example/zero:9 \n run.finished a came=Succeeded");
     assert_eq!(wrongs(&all), []);
+}
+
+#[test]
+fn without_a_gate_only_what_the_playbook_allows_begins() {
+    let begins = "run.started a plan=p pb=b came=Auto";
+    for allowed in [
+        "run.held a",
+        "run.allowed a pb=b expr=true",
+        "run.allowed a plan=p expr=true",
+        "run.allowed a plan=p pb=b",
+        "run.allowed a plan=q pb=b expr=true",
+        "run.allowed a plan=p pb=c expr=true",
+        "run.allowed b plan=p pb=b expr=true",
+    ] {
+        let history = [
+            "run.requested a",
+            "run.requested b",
+            "run.planned b plan=p",
+            "run.planned a plan=p",
+            allowed,
+            begins,
+        ];
+        let found = wrongs(&history);
+        assert!(
+            matches!(&found[..], [(5, said)] if said.contains("no run.allowed before this")),
+            "{allowed}: {found:?}"
+        );
+    }
+    // Nor does it stand for a Gate, or come late.
+    let asked = [
+        "run.requested a",
+        "run.planned a plan=p",
+        "run.allowed a plan=p pb=b expr=true",
+        "run.started a plan=p pb=b",
+    ];
+    assert_eq!(wrongs(&asked).len(), 1);
+    let late = [
+        "run.requested a",
+        "run.planned a plan=p",
+        "run.allowed a plan=p pb=b expr=true late",
+        begins,
+    ];
+    assert!(!wrongs(&late).is_empty());
 }

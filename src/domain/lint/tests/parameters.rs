@@ -193,4 +193,18 @@ fn parameters_are_a_schema_that_needs_nothing_from_outside() {
         "spec.parameters.properties.spare",
         "never used",
     );
+    // An expression reads it by its name, and not by one that begins so.
+    let reading = |expression: &str| {
+        let mut spec = with("/parameters/properties/spare", json!({"type": "string"}));
+        let check = json!({"prometheus": {"query": "up", "expression": expression}});
+        let steps = spec["steps"].as_array_mut().unwrap();
+        steps.push(json!({"name": "last", "check": check}));
+        findings(spec)
+            .iter()
+            .any(|finding| finding.contains("spare is never used"))
+    };
+    assert!(!reading("result[0].metric.a == params.spare"));
+    assert!(!reading("result[0].metric.a == params['spare']"));
+    assert!(reading("result[0].metric.a == params.spared"));
+    assert!(reading("result[0].metric.spare == 'a'"));
 }

@@ -23,6 +23,11 @@ fn openings() -> impl Strategy<Value = Opening> {
     prop_oneof![
         Just(()).prop_map(|()| Opening::Suspended),
         Just(()).prop_map(|()| Opening::NoRequester),
+        Just(()).prop_map(|()| Opening::SameAs(crate::ports::RunKey {
+            uid: "o".into(),
+            namespace: "shop".into(),
+            name: "o".into(),
+        })),
         any::<bool>().prop_map(|lasting| Opening::Distrusted {
             message: "why".into(),
             lasting
@@ -40,6 +45,7 @@ fn beginnings() -> impl Strategy<Value = Beginning> {
         prop::option::of(any_made()),
     )
         .prop_map(|(frozen, distrusted, recount, made)| Beginning {
+            limited: None,
             frozen: if frozen { vec![freeze()] } else { vec![] },
             release_distrusted: distrusted.then(|| "who".to_owned()),
             recount,
@@ -123,15 +129,22 @@ fn any_facts() -> impl Strategy<Value = Facts> {
                 serde_json::from_value(json!({"stage": stage, "gates": gates})).unwrap();
             let look = match standing(&spec, &status, &history) {
                 Standing::Settled => Look::Settled,
-                Standing::Ended => Look::Ended,
+                Standing::Ended => Look::Ended { planned: None },
                 Standing::Cancelled => Look::Cancelled,
                 Standing::Planning if spec.playbook_ref.is_none() && !suspend => {
-                    Look::Planning(Box::new(Opening::NoPlaybook))
+                    Look::Planning(Box::new(Opening::NoPlaybook {
+                        suggestions: there.then(Vec::new),
+                    }))
                 }
                 Standing::Planning if spec.playbook_ref.is_none() => {
                     Look::Planning(Box::new(Opening::Suspended))
                 }
                 Standing::Planning => Look::Planning(Box::new(opening)),
+                Standing::Allowed => Look::Allowed {
+                    beginning: waits_for_people(&spec)
+                        .is_none()
+                        .then(|| Box::new(beginning)),
+                },
                 Standing::Asked => Look::Asked {
                     gate: there.then(|| Box::new(gate(state))),
                     beginning: waits_for_people(&spec)
@@ -166,7 +179,16 @@ proptest! {
         let decision = decide(&facts);
         prop_assert_eq!(told(&decision), told(&decide(&facts)));
         match &decision {
-            Decision::Settled | Decision::Retire(_) | Decision::Hold(_) | Decision::Step(_) | Decision::Turn(_) => {}
+            Decision::Settled
+            | Decision::Retire(_)
+            | Decision::Hold(_)
+            | Decision::Step(_)
+            | Decision::Turn(_)
+            | Decision::Own(_) => {}
+            Decision::Join(join) => {
+                let end = Stage::Done(Outcome::Joined);
+                prop_assert!(join.end.outcome == Outcome::Joined && stage.may_become(end));
+            }
             Decision::Wait(wait) => {
                 prop_assert!(stage.may_become(wait.stage), "{stage:?} {wait:?}");
                 prop_assert!(!wait.message.is_empty());
@@ -184,7 +206,7 @@ proptest! {
                 prop_assert!(end.from.may_become(Stage::Done(end.outcome)), "{end:?}");
                 prop_assert!(stage.may_become(end.from), "{stage:?} {end:?}");
                 prop_assert!(!end.message.is_empty());
-                let over = matches!(facts.look, Look::Ended);
+                let over = matches!(facts.look, Look::Ended { .. });
                 let last = end.records.last().map(|draft| draft.fact.code);
                 prop_assert!(over || last == Some(Event::RunFinished), "{last:?}");
             }

@@ -114,8 +114,11 @@ fn what_a_policy_approved_begins_only_if_the_verified_playbook_says_so() {
         made.approval[0].on_timeout = on_timeout;
         beginning.made = Some(Ok(made));
         let mut facts = asked("Approved", None);
+        // It says what the Playbook says; that the deadline approved it, somebody else has written.
+        let mut gate = lapsed();
+        gate.spec.on_timeout = Some(on_timeout.unwrap_or(OnTimeout::Reject));
         facts.look = Look::Asked {
-            gate: Some(Box::new(lapsed())),
+            gate: Some(Box::new(gate)),
             beginning: Some(Box::new(beginning)),
             escalation: None,
         };
@@ -126,8 +129,10 @@ fn what_a_policy_approved_begins_only_if_the_verified_playbook_says_so() {
         starts(&begins(other), "Superseded Superseded: the signed Playbook");
     }
     let mut voted = begins(Some(OnTimeout::Approve));
+    let mut gate = of_set(0, "Approved");
+    gate.spec.on_timeout = Some(OnTimeout::Reject);
     voted.look = Look::Asked {
-        gate: Some(Box::new(of_set(0, "Approved"))),
+        gate: Some(Box::new(gate)),
         beginning: Some(Box::new(whole())),
         escalation: None,
     };

@@ -1,0 +1,143 @@
+//! Floor 3: the beginning of what was approved: locks and limits in one claim, then the record. Who finds no room waits in
+//! line and is called.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{AT_ONCE, Acted, Pass, Told};
+use crate::{
+    adapters::{clock, failpoint::failpoint, ledger::Ack},
+    controllers::{
+        orchestration::decide::{Begin, Wait, limited},
+        planner::Made,
+    },
+    domain::{reason::Reason, stage::Stage, verdict::Verdict},
+    ports::{Claim, Claimed, Limited, Limits, RunKey},
+};
+
+impl Pass<'_> {
+    /// All locks or none, then the record, anchored; nothing has happened before that.
+    pub(super) async fn begin(&mut self, begin: Begin) -> Acted {
+        self.legal(self.facts.stage(), Stage::Execute)?;
+        let made = begin.made;
+        let run = self.run().clone();
+        failpoint!("start.before");
+        let claim = self.claim(&made);
+        let wish = Claim {
+            plan: Vec::new(),
+            ..claim.clone()
+        };
+        // Before it asks: what is released after the answer wakes it.
+        self.kind.memory.waits(&run);
+        match self.kind.ledger.claim(claim).await? {
+            Claimed::Held => self.kind.memory.waits_no_more(&run),
+            Claimed::Taken { key, by } => {
+                let message = format!(
+                    "approved; {key} is held by run {}/{}, which goes first",
+                    by.namespace, by.name
+                );
+                // The release wakes it; the time is for the case that its run is gone without a word.
+                let wait = Wait::approved(Stage::Approve, Reason::TargetLocked, message);
+                let wait = wait.after(Duration::from_secs(30));
+                return Ok(self.wait(wait).await);
+            }
+            Claimed::Limited(found) => {
+                self.kind.memory.waits_no_more(&run);
+                return self.stand_in_line(found, wish).await;
+            }
+        }
+        failpoint!("start.claimed");
+        // It was deleted meanwhile, and what it held may have been released before it was claimed.
+        if self.kind.memory.has_left(&run.uid) {
+            self.kind.ledger.release(&run.uid).await?;
+            return Ok((Told::Same, Verdict::Settled));
+        }
+        self.record(begin.record, Ack::Anchored).await?;
+        failpoint!("start.after");
+        self.kind
+            .metrics
+            .stage_left(Stage::Approve, self.allowed_by().as_str());
+        self.kind.memory.keep(&run.uid, Arc::new(made.plan));
+        self.kind.memory.keep_steps(&run.uid, made.steps);
+        Ok((Told::Same, AT_ONCE))
+    }
+
+    /// By whom it may begin.
+    fn allowed_by(&self) -> Reason {
+        let history = self.facts.history.as_ref();
+        if history.is_ok_and(|history| history.allowed.is_some()) {
+            Reason::AutoAllowed
+        } else {
+            Reason::Approved
+        }
+    }
+
+    /// Nobody is asked: what is on record allows it, and it begins with the next look.
+    pub(super) fn allowed(&self, made: Made, config_map: String) -> (Told, Verdict) {
+        let took = clock::now().duration_since(self.facts.now);
+        self.kind.metrics.run_planned(took);
+        let told = Told::Allowed {
+            made: Box::new(made),
+            config_map,
+        };
+        (told, AT_ONCE)
+    }
+
+    fn claim(&self, made: &Made) -> Claim {
+        let run = self.run();
+        Claim {
+            run: RunKey {
+                uid: run.uid.clone(),
+                namespace: run.namespace.clone(),
+                name: run.name.clone(),
+            },
+            plan: made.bytes.clone(),
+            keys: made.plan.locks(),
+            since: self.facts.now,
+            playbook: made.plan.playbook.name.clone(),
+            limits: Limits {
+                namespace: Some(self.kind.namespace_limit),
+                ..made.limits
+            },
+        }
+    }
+
+    /// It stands in line before it says so; who ended between the claim and that called nobody, so it asks once more.
+    async fn stand_in_line(&mut self, found: Limited, wish: Claim) -> Acted {
+        let run = self.run().clone();
+        let again = wish.clone();
+        if self.kind.memory.queue.stands(&run, &found.limit, wish) {
+            self.kind.metrics.run_limited(&found.limit);
+        }
+        if self.kind.memory.has_left(&run.uid) {
+            self.kind.call(self.kind.memory.queue.leaves(&run.uid));
+            return Ok((Told::Same, Verdict::Settled));
+        }
+        let found = match self.kind.ledger.would_claim(&again).await? {
+            Claimed::Limited(found) => found,
+            Claimed::Held | Claimed::Taken { .. } => return Ok((Told::Same, AT_ONCE)),
+        };
+        Ok(self.wait(limited(&found, self.facts.now)).await)
+    }
+
+    /// Whoever goes out of its line, wherever to, calls the next.
+    pub(super) fn out_of_line(&self, told: &Told) {
+        let stays = match told {
+            Told::Waiting(wait) => wait.reason == Reason::LimitReached,
+            Told::Same | Told::Held(_) => true,
+            Told::Allowed { .. } => true,
+            Told::Settled
+            | Told::Asked { .. }
+            | Told::Escalated { .. }
+            | Told::AskedMidway { .. }
+            | Told::Answered { .. }
+            | Told::Going { .. }
+            | Told::Ended { .. } => false,
+        };
+        let begun = self.facts.history.as_ref();
+        let begun = begun.is_ok_and(|history| history.started.is_some());
+        if !stays || begun {
+            self.kind
+                .call(self.kind.memory.queue.leaves(&self.facts.run.uid));
+        }
+    }
+}

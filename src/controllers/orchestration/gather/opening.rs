@@ -1,0 +1,215 @@
+//! Floor 3: what is known of a run that has to be planned: who asked for it, which other run is about the same incident, and
+//! its plan. Reads and dry runs only.
+
+use kube::{Api, ResourceExt as _, api::ListParams};
+
+use super::{Facts, Look, Opening};
+use crate::{
+    adapters::kube::error::chain,
+    api::v1alpha1::{Decision, Incident, Mode, Orchestration, Suggestion},
+    controllers::{
+        guard,
+        orchestration::{
+            OrchestrationError, OrchestrationKind,
+            decide::{Beside, beside, incident_of},
+        },
+        planner::Made,
+    },
+    domain::{gate::GUARD_MARGIN, plan::RunRef, suggest::Suggested},
+};
+
+impl OrchestrationKind {
+    /// Everything that a run which has to be planned is decided by.
+    pub(super) async fn planning(&self, facts: &mut Facts) -> Result<Look, OrchestrationError> {
+        let opening = match self.author(facts).await? {
+            Ok(author) => {
+                facts.author = author;
+                self.opening(facts).await?
+            }
+            Err(message) => Opening::Distrusted {
+                message,
+                lasting: true,
+            },
+        };
+        if let Opening::Planned(Ok(made)) = &opening
+            && facts.spec.mode == Some(Mode::Auto)
+        {
+            facts.auto = Some(self.allows(made, &facts.spec.incident).await);
+        }
+        Ok(Look::Planning(Box::new(opening)))
+    }
+
+    /// The expression by which the signed Playbook allows this incident without a Gate; or why it does not.
+    async fn allows(&self, made: &Made, incident: &Incident) -> Result<String, String> {
+        let Some(expression) = &made.auto else {
+            return Err("the Playbook does not say safety: Auto".to_owned());
+        };
+        match self.matching.holds(expression, incident).await {
+            Ok(true) => Ok(expression.clone()),
+            Ok(false) => {
+                Err("the Playbook's auto.expression does not hold over this incident".to_owned())
+            }
+            Err(error) => Err(format!(
+                "of the Playbook's auto.expression: {}",
+                chain(&error)
+            )),
+        }
+    }
+
+    /// Who suggested what the run was made of; an error says that nobody knows.
+    async fn author(
+        &self,
+        facts: &Facts,
+    ) -> Result<Result<Option<String>, String>, OrchestrationError> {
+        let from = facts.spec.from.as_ref();
+        let Some(uid) = from.and_then(|from| from.decision_uid.as_ref()) else {
+            return Ok(Ok(None));
+        };
+        let history = facts.history.as_ref();
+        if history.is_ok_and(|history| history.author.is_some()) {
+            return Ok(Ok(None));
+        }
+        let decisions: Api<Decision> = Api::namespaced(self.client.clone(), &facts.run.namespace);
+        let all = decisions.list(&ListParams::default()).await;
+        let all = all.map_err(|source| OrchestrationError::Read {
+            what: "the Decision that it was made from",
+            source: Box::new(source),
+        })?;
+        let mut found = all.items.into_iter();
+        let found = found.find(|decision| decision.uid().as_ref() == Some(uid));
+        Ok(found.map(|found| Some(found.spec.user)).ok_or_else(|| {
+            format!("the Decision {uid} that it was made from is not there, so that nobody knows who shaped it; ask for a run of your own")
+        }))
+    }
+
+    async fn opening(&self, facts: &Facts) -> Result<Opening, OrchestrationError> {
+        if facts.spec.suspend == Some(true) {
+            return Ok(Opening::Suspended);
+        }
+        let unproven = self.unproven(facts).await?;
+        if unproven.is_none()
+            && let Some(incident) = self.incident(facts).await?
+        {
+            return Ok(incident);
+        }
+        if facts.spec.playbook_ref.is_none() {
+            return Ok(self.suggesting(facts).await);
+        }
+        if let Some(unproven) = unproven {
+            return Ok(unproven);
+        }
+        let planned = self.planner.plan(&facts.run, &facts.spec).await;
+        Ok(Opening::Planned(planned.map(Box::new)))
+    }
+
+    /// The Playbooks that fit its incident; whoever changes one wakes it.
+    async fn suggesting(&self, facts: &Facts) -> Opening {
+        // Before it looks: what changes after the look wakes it.
+        self.memory.chooses(&facts.run);
+        let found = self
+            .matching
+            .suggest(&facts.run.namespace, &facts.spec.incident)
+            .await;
+        let suggestions = match found {
+            Ok(found) => Some(found.into_iter().map(shown).collect()),
+            Err(error) => {
+                tracing::debug!(error = %chain(&error), "it is looked at again");
+                None
+            }
+        };
+        Opening::NoPlaybook { suggestions }
+    }
+
+    /// Why it is not proven who asked for it. Once that is on record, a gap of the guard that came later says nothing about it.
+    async fn unproven(&self, facts: &Facts) -> Result<Option<Opening>, OrchestrationError> {
+        if facts.spec.requested_by.is_none() {
+            return Ok(Some(Opening::NoRequester));
+        }
+        let history = facts.history.as_ref();
+        if history.is_ok_and(|history| history.requested) {
+            return Ok(None);
+        }
+        self.distrusted(facts).await
+    }
+
+    /// Whether it is about an incident that has no run yet, or another one; neither if it goes its own way.
+    async fn incident(&self, facts: &Facts) -> Result<Option<Opening>, OrchestrationError> {
+        let Some(incident) = incident_of(facts) else {
+            return Ok(None);
+        };
+        let owner = self.ledger.owner(&incident).await;
+        let Some(owner) = owner.map_err(OrchestrationError::Log)? else {
+            return Ok(Some(Opening::Unowned { instead_of: None }));
+        };
+        if owner.uid == facts.run.uid {
+            return Ok(None);
+        }
+        let objects: Api<Orchestration> = Api::namespaced(self.client.clone(), &owner.namespace);
+        let found = objects.get_opt(&owner.name).await;
+        let found = found.map_err(|source| OrchestrationError::Read {
+            what: "the run that is about the same incident",
+            source: Box::new(source),
+        })?;
+        Ok(match beside(&facts.spec, &owner, found.as_ref()) {
+            Beside::Nobody => Some(Opening::Unowned {
+                instead_of: Some(owner.uid),
+            }),
+            Beside::Same => Some(Opening::SameAs(owner)),
+            Beside::Other => None,
+        })
+    }
+
+    /// A new process asks once how many have joined a run that another one has taken up.
+    pub(super) async fn recall_joined(&self, facts: &Facts) -> Result<(), OrchestrationError> {
+        let uid = &facts.run.uid;
+        let may_have = facts.spec.incident.key.is_some() && facts.status.stage.is_some();
+        if !may_have || self.memory.knows_joined(uid) {
+            return Ok(());
+        }
+        let tally = self.ledger.tally(uid).await;
+        let joined = tally.map_err(OrchestrationError::Log)?.joined;
+        self.memory.joined(uid, joined);
+        Ok(())
+    }
+
+    /// Which run it joined, if it did.
+    pub(super) async fn joins(&self, run: &RunRef) -> Result<Option<String>, OrchestrationError> {
+        let tally = self.ledger.tally(&run.uid).await;
+        Ok(tally.map_err(OrchestrationError::Log)?.joins)
+    }
+
+    /// Whether the names in the run were written while nobody proved them.
+    async fn distrusted(&self, facts: &Facts) -> Result<Option<Opening>, OrchestrationError> {
+        let standing = self
+            .guard
+            .standing()
+            .await
+            .map_err(OrchestrationError::Guard)?;
+        let distrusted = |message: &str, lasting| Opening::Distrusted {
+            message: message.to_owned(),
+            lasting,
+        };
+        Ok(match standing {
+            guard::Standing::Broken => Some(distrusted(
+                "the admission guard is missing or altered, so that nobody proves who asks; the operator's readiness says what",
+                false,
+            )),
+            guard::Standing::Whole { since } if facts.created <= since + GUARD_MARGIN => {
+                Some(distrusted(
+                    "it was asked for while the admission guard was not whole, so that nobody proved who asked; ask again",
+                    true,
+                ))
+            }
+            guard::Standing::Whole { .. } => None,
+        })
+    }
+}
+
+fn shown(suggested: Suggested) -> Suggestion {
+    Suggestion {
+        playbook: suggested.playbook,
+        digest: suggested.digest,
+        score: suggested.score,
+        reasons: suggested.reasons,
+    }
+}

@@ -1,0 +1,362 @@
+//! Suggestions: which Playbooks fit an incident, told with reasons, kept up to date without a write too many, and taken by a
+//! person who then has no vote.
+
+#![expect(
+    clippy::too_many_lines,
+    reason = "a scene is told from beginning to end"
+)]
+
+use std::{process::Command, time::Duration};
+
+use neuralops::domain::audit::event::Event;
+use serde_json::{Value, json};
+
+use crate::support::{Scene, condition, create, eventually, need, random, scale, told, waits_for};
+
+const SOON: Duration = Duration::from_secs(60);
+
+/// What a person's command answered: its code, and all that it said.
+pub fn command(scene: &Scene, person: &str, args: &[&str]) -> (Option<i32>, String) {
+    let kubeconfig = scene.cluster.kubeconfig_file().with_file_name(person);
+    let output = Command::new(env!("CARGO_BIN_EXE_neuralops"))
+        .args(args)
+        .args(["-n", scene.ns.name(), "--kubeconfig"])
+        .arg(kubeconfig)
+        .env_clear()
+        .output()
+        .expect("the program");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).expect("text"))
+}
+
+fn matched(scene: &Scene, name: &str, matches: Value) -> Value {
+    let mut playbook = scene.playbook(name, json!([scale("s", "d", 3)]));
+    playbook["spec"]["match"] = matches;
+    playbook
+}
+
+fn names(status: &Value) -> Vec<&str> {
+    let suggested = status["suggestions"].as_array().into_iter().flatten();
+    suggested
+        .map(|one| one["playbook"].as_str().expect("a name"))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fits_is_suggested_with_reasons_and_whoever_takes_it_has_no_vote() {
+    let cluster = need!(Users, Owned, Controllers);
+    let scene = Scene::set(cluster, "suggest").await;
+    scene.workloads(&["d"]).await;
+    let crash = json!({"alertname": "KubePodCrashLooping"});
+    for (name, matches) in [
+        ("wide", json!({"labels": crash})),
+        (
+            "closer",
+            json!({"labels": crash, "expression": "incident.severity == 'critical'"}),
+        ),
+        (
+            "urgent",
+            json!({"expression": "incident.labels.team == 'shop'", "priority": 10}),
+        ),
+        (
+            "calm",
+            json!({"labels": crash, "expression": "incident.severity == 'warning'"}),
+        ),
+        (
+            "other",
+            json!({"labels": {"alertname": "KubeNodeNotReady"}}),
+        ),
+        // What the incident does not say does not hold, and what cannot be evaluated suggests nothing.
+        (
+            "unsaid",
+            json!({"expression": "incident.annotations.runbook == 'x'"}),
+        ),
+        ("no-truth", json!({"expression": "incident.severity"})),
+    ] {
+        scene.signed(matched(&scene, name, matches)).await;
+    }
+    scene
+        .signed(scene.playbook("unmatched", json!([scale("s", "d", 3)])))
+        .await;
+    let unsigned = matched(&scene, "unsigned", json!({"labels": crash}));
+    create(scene.admin(), unsigned).await.expect("a playbook");
+    let mut paused = scene
+        .author
+        .sign(matched(&scene, "paused", json!({"labels": crash})));
+    paused["metadata"]["annotations"]["neuralops.io/suspend"] = json!("true");
+    create(scene.admin(), paused).await.expect("a playbook");
+
+    let object = json!({
+        "apiVersion": "neuralops.io/v1alpha1", "kind": "Orchestration",
+        "metadata": {"name": "r", "namespace": scene.ns.name()},
+        "spec": {"requestedBy": "alice", "incident": {
+            "summary": "checkout crash loops", "severity": "critical",
+            "labels": {"alertname": "KubePodCrashLooping", "team": "shop"},
+        }},
+    });
+    create(&scene.alice().await, object).await.expect("a run");
+    let run = scene
+        .until("r", "has its suggestions", |status| {
+            names(status) == ["urgent", "closer", "wide"]
+        })
+        .await;
+    let status = &run["status"];
+    assert_eq!(condition(status, "Ready"), "Unknown/NoPlaybook");
+    assert!(told(status).contains("3 fit the incident"), "{status:#}");
+    assert_eq!(
+        status["suggestions"][1]["reasons"],
+        json!([
+            "the incident has alertname=KubePodCrashLooping",
+            "it holds that incident.severity == 'critical'",
+        ])
+    );
+    assert_eq!(status["suggestions"][0]["score"], 501_003);
+    let urgent = scene.object("Playbook", "urgent").await;
+    assert_eq!(
+        status["suggestions"][0]["digest"],
+        urgent["status"]["digest"]
+    );
+
+    // What comes and goes is told; what changes nothing is no write.
+    let better = json!({"labels": crash, "priority": 100});
+    scene.signed(matched(&scene, "better", better)).await;
+    let four = ["better", "urgent", "closer", "wide"];
+    scene
+        .until("r", "tells of a new one", |status| names(status) == four)
+        .await;
+    let pause = json!({"metadata": {"annotations": {"neuralops.io/suspend": "true"}}});
+    scene
+        .patch(scene.admin(), "Playbook", "better", pause)
+        .await
+        .expect("suspended");
+    let before = scene
+        .until("r", "tells of it no more", |status| {
+            names(status) == ["urgent", "closer", "wide"]
+        })
+        .await;
+    scene
+        .signed(scene.playbook("meaningless", json!([scale("s", "d", 2)])))
+        .await;
+    scene.meanwhile().await;
+    let after = scene.object("Orchestration", "r").await;
+    assert_eq!(
+        after["metadata"]["resourceVersion"],
+        before["metadata"]["resourceVersion"]
+    );
+
+    let (code, said) = command(&scene, "bob", &["suggest", "r"]);
+    assert_eq!(code, Some(0), "{said}");
+    for words in [
+        "urgent",
+        "501003",
+        "its author gives it priority 10",
+        "neuralops take",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let (code, said) = command(&scene, "bob", &["take", "r", "nowhere"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("no Playbook nowhere"), "{said}");
+    let (code, said) = command(&scene, "bob", &["take", "r", "closer"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("taken by bob"), "{said}");
+    let (code, said) = command(&scene, "alice", &["take", "r", "wide"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("closer already"), "{said}");
+    let run = scene.asked("r").await;
+    let gate = run["status"]["gates"][0]["name"].as_str().expect("a gate");
+    let gate = scene.object("Gate", gate).await;
+    assert_eq!(gate["spec"]["requestedBy"], json!(["alice", "bob"]));
+    // bob holds the role, and has shaped the run.
+    let refused = scene.vote("bob", &run, "Approve").await;
+    assert!(refused.is_err(), "{refused:?}");
+    scene.vote("dave", &run, "Approve").await.expect("a vote");
+    scene.ended("r", "Succeeded").await;
+    assert_eq!(scene.replicas("d").await, 3);
+}
+
+#[tokio::test]
+async fn parameters_are_set_with_the_choice_or_come_from_the_incident() {
+    let cluster = need!(Users, Owned, Controllers);
+    let scene = Scene::set(cluster, "suggest").await;
+    scene.workloads(&["d"]).await;
+    let target =
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "$(params.deployment)"});
+    let steps =
+        json!([{"name": "s", "scale": {"target": target, "replicas": "$(params.replicas)"}}]);
+    let mut playbook = scene.playbook("typed", steps);
+    playbook["spec"]["match"] = json!({"expression": "true"});
+    playbook["spec"]["parameters"] = json!({
+        "type": "object", "required": ["deployment", "replicas"],
+        "properties": {
+            "deployment": {"type": "string", "maxLength": 63, "default": "$(incident.labels.deployment)"},
+            "replicas": {"type": "integer", "minimum": 1, "maximum": 9, "default": "$(incident.annotations.wanted-replicas)"},
+        },
+    });
+    scene.signed(playbook).await;
+    let ask = async |name: &str, wanted: &str| {
+        let object = json!({
+            "apiVersion": "neuralops.io/v1alpha1", "kind": "Orchestration",
+            "metadata": {"name": name, "namespace": scene.ns.name()},
+            "spec": {"requestedBy": "alice", "incident": {
+                "labels": {"deployment": "d"}, "annotations": {"wanted-replicas": wanted},
+            }},
+        });
+        create(&scene.alice().await, object).await.expect("a run");
+        scene.until(name, "waits", waits_for("NoPlaybook")).await;
+    };
+    ask("given", "many").await;
+    let (code, said) = command(
+        &scene,
+        "alice",
+        &["take", "given", "typed", "--set", "replicas=4"],
+    );
+    assert_eq!(code, Some(0), "{said}");
+    let given = scene.asked("given").await;
+    let plan = given["status"]["plan"]["configMap"]
+        .as_str()
+        .expect("a plan");
+    let plan = scene.object("ConfigMap", plan).await;
+    let plan = plan["data"]["plan.json"].as_str().expect("a plan");
+    assert!(
+        plan.contains(r#""parameters":{"deployment":"d","replicas":4}"#),
+        "{plan}"
+    );
+    scene.cancel("given").await;
+
+    ask("taken", "5").await;
+    let (code, said) = command(&scene, "alice", &["take", "taken", "typed"]);
+    assert_eq!(code, Some(0), "{said}");
+    let taken = scene.asked("taken").await;
+    scene.approve(&taken).await;
+    scene.ended("taken", "Succeeded").await;
+    assert_eq!(scene.replicas("d").await, 5);
+
+    // What the incident says has to be of the type and within the bounds.
+    for (name, wanted, words) in [
+        (
+            "words",
+            "many",
+            "parameters.replicas from incident.annotations.wanted-replicas: \"many\" is no integer",
+        ),
+        ("much", "12", "12 is greater than the maximum of 9"),
+    ] {
+        ask(name, wanted).await;
+        let (code, said) = command(&scene, "alice", &["take", name, "typed"]);
+        assert_eq!(code, Some(0), "{said}");
+        let failed = scene.ended(name, "Failed").await;
+        let said = told(&failed["status"]);
+        assert!(said.contains(words), "{said}");
+        assert_eq!(
+            condition(&failed["status"], "Ready"),
+            "False/ParametersInvalid"
+        );
+    }
+}
+
+/// bob votes about the run, and says what he would rather see.
+async fn suggests(scene: &Scene, run: &Value, patch: Option<&str>) -> String {
+    let gate = &run["status"]["gates"][0];
+    let mut decision = json!({
+        "apiVersion": "neuralops.io/v1alpha1", "kind": "Decision",
+        "metadata": {"name": random("vote"), "namespace": scene.ns.name()},
+        "spec": {
+            "gateRef": {"name": gate["name"], "uid": gate["uid"]},
+            "planDigest": run["status"]["plan"]["digest"], "verdict": "Withdraw", "user": "bob",
+        },
+    });
+    if let Some(patch) = patch {
+        decision["spec"]["patch"] = json!(patch);
+    }
+    let bob = scene.cluster.person("bob").await;
+    eventually("the policy knows the Gate", SOON, async || {
+        match create(&bob, decision.clone()).await {
+            Ok(made) => Ok(made.metadata.name.unwrap_or_default()),
+            Err(error) => Err(error.to_string()),
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suggested_patch_makes_another_run_and_its_author_has_no_vote() {
+    let cluster = need!(Users, Owned, Controllers);
+    let scene = Scene::set(cluster, "suggested").await;
+    scene.workloads(&["d"]).await;
+    let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"});
+    let steps =
+        json!([{"name": "s", "scale": {"target": target, "replicas": "$(params.replicas)"}}]);
+    let mut playbook = scene.playbook("sized", steps);
+    playbook["spec"]["parameters"] = json!({"type": "object", "required": ["replicas"],
+        "properties": {"replicas": {"type": "integer", "minimum": 1}}});
+    scene.signed(playbook).await;
+    let asked = json!({"parameters": {"replicas": "9"}});
+    scene.ask("first", "sized", asked).await;
+    let first = scene.asked("first").await;
+    // What touches anything else, or is nothing at all, is refused in words.
+    let elsewhere = r#"[{"op":"replace","path":"/playbookRef/name","value":"other"}]"#;
+    for (patch, words) in [
+        (None, "suggests nothing"),
+        (
+            Some(elsewhere),
+            "(replace /playbookRef/name) touches more than one parameter",
+        ),
+        (
+            Some(r#"[{"op":"replace","path":"/parameters/replicas","value":4}]"#),
+            "something else than text",
+        ),
+    ] {
+        let name = suggests(&scene, &first, patch).await;
+        let (code, said) = command(&scene, "alice", &["take", "--decision", &name]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let patch = r#"[{"op":"replace","path":"/parameters/replicas","value":"4"}]"#;
+    let name = suggests(&scene, &first, Some(patch)).await;
+    let (code, said) = command(
+        &scene,
+        "alice",
+        &["take", "--decision", &name, "-o", "json"],
+    );
+    assert_eq!(code, Some(0), "{said}");
+    let made: Value = serde_json::from_str(&said).expect("a run");
+    let made = made["metadata"]["name"]
+        .as_str()
+        .expect("a name")
+        .to_owned();
+    let run = scene.asked(&made).await;
+    assert_eq!(run["spec"]["parameters"], json!({"replicas": "4"}));
+    assert_eq!(run["spec"]["from"]["orchestration"], "first");
+    assert_ne!(
+        run["status"]["plan"]["digest"],
+        first["status"]["plan"]["digest"]
+    );
+    let gate = run["status"]["gates"][0]["name"].as_str().expect("a gate");
+    let gate = scene.object("Gate", gate).await;
+    assert_eq!(gate["spec"]["requestedBy"], json!(["alice", "bob"]));
+    assert!(scene.vote("bob", &run, "Approve").await.is_err());
+    scene.vote("dave", &run, "Approve").await.expect("a vote");
+    scene.ended(&made, "Succeeded").await;
+    assert_eq!(scene.replicas("d").await, 4);
+    let records = scene
+        .records(run["metadata"]["uid"].as_str().expect("a uid"))
+        .await;
+    let suggested = records
+        .iter()
+        .find(|record| record.fact.code == Event::RunSuggested);
+    let suggested = &suggested.expect("it is on record").fact;
+    assert_eq!(suggested.actor.subject.as_str(), "bob");
+    // The plan that was voted on is as it was.
+    let kept = scene.object("Orchestration", "first").await;
+    assert_eq!(kept["status"]["plan"], first["status"]["plan"]);
+    assert_eq!(kept["spec"], first["spec"]);
+
+    // Who says that it was suggested has to say by whom.
+    let from = json!({"parameters": {"replicas": "5"}, "from": {"orchestration": "first", "decisionUID": "nobody"}});
+    scene.ask("made-up", "sized", from).await;
+    let failed = scene.ended("made-up", "Failed").await;
+    assert_eq!(
+        condition(&failed["status"], "Ready"),
+        "False/RequesterUnknown"
+    );
+}
