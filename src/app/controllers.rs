@@ -150,9 +150,9 @@ impl Controllers {
             shelf,
             Arc::clone(&shared.metrics),
         );
-        let (retention, uncounted) = Retention::new();
         let clients = (client.clone(), accounts);
         let (changed, playbooks_changed) = mpsc::unbounded_channel();
+        let (retention, uncounted) = Retention::new();
         let orchestrations = Runs {
             shared: shared.clone(),
             ledger: ledger.clone(),
@@ -162,9 +162,9 @@ impl Controllers {
             playbooks_changed,
             pulse: pulses.orchestrations,
             settled,
+            namespace_limit,
             retention: Arc::clone(&retention),
             uncounted,
-            namespace_limit,
         };
         let judged = async {
             // Judged without its policies, a Playbook would be called untrusted that is not.
@@ -172,8 +172,7 @@ impl Controllers {
                 () = policies.settled() => {}
                 _ = stop.wait_for(|stop| *stop) => {}
             }
-            let told = (changed, retention);
-            let kind = PlaybookKind::new(ledger, verification, told);
+            let kind = PlaybookKind::new(ledger, verification, (changed, retention));
             let wakes = stream::select(changes(policies.changes()), changes(set_backs));
             let (all, pulse) = (Api::all(client), pulses.playbooks);
             let playbooks = harness::run(kind, all, shared, pulse, wakes, stop.clone());
@@ -199,10 +198,10 @@ struct Runs {
     pulse: Arc<Pulse>,
     /// Runs whose Gate the watch spoke of.
     settled: mpsc::UnboundedReceiver<gate::RunName>,
+    namespace_limit: u32,
     retention: Arc<Retention>,
     /// Playbooks whose finished runs are to be counted.
     uncounted: mpsc::UnboundedReceiver<PlaybookName>,
-    namespace_limit: u32,
 }
 
 impl Runs {
@@ -238,7 +237,8 @@ impl Runs {
             stream::select(by_gate, by_name),
             stop,
         );
-        future::join5(runs, sweeper, freezes, tidier, choosing).await;
+        let beside = future::join(choosing, tidier);
+        future::join4(runs, sweeper, freezes, beside).await;
     }
 }
 

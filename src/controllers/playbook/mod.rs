@@ -36,7 +36,8 @@ pub struct PlaybookKind {
 }
 
 impl PlaybookKind {
-    /// One that records into this log, and tells in which namespace a Playbook changed and how many finished runs one keeps.
+    /// One that records into this log, and tells in which namespace a Playbook changed, and how many finished runs a
+    /// verified one keeps.
     pub fn new(
         ledger: Ledger,
         verification: Verification,
@@ -89,14 +90,6 @@ impl Kind for PlaybookKind {
         done.verdict(clock::now())
     }
 
-    fn current(object: &RawPlaybook) -> Option<&PlaybookStatus> {
-        object.status.as_ref()
-    }
-
-    fn conditions(status: &PlaybookStatus) -> &[Condition] {
-        status.conditions.as_deref().unwrap_or_default()
-    }
-
     fn heard(&self, meta: &ObjectMeta, gone: bool) {
         // Nobody listens any more: the process ends.
         let _ = self
@@ -106,5 +99,13 @@ impl Kind for PlaybookKind {
             self.retention
                 .keeps((namespace.clone(), name.clone()), None);
         }
+    }
+
+    fn current(object: &RawPlaybook) -> Option<&PlaybookStatus> {
+        object.status.as_ref()
+    }
+
+    fn conditions(status: &PlaybookStatus) -> &[Condition] {
+        status.conditions.as_deref().unwrap_or_default()
     }
 }

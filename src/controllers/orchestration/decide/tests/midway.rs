@@ -47,7 +47,7 @@ fn it_goes_on_only_as_people_say_and_only_with_what_they_approved() {
     let same = || Some(Rest::Same);
     starts(
         &known("Open", true, None),
-        "Wait Approve AwaitingApproval: Gate g waits for",
+        "Wait Approve AwaitingApproval: Gate",
     );
     starts(
         &known("Rejected", true, None),
