@@ -4,6 +4,7 @@
 mod beginning;
 mod escalating;
 mod gates;
+mod midway;
 mod opening;
 mod past;
 mod remains;
@@ -17,6 +18,7 @@ use kube::ResourceExt as _;
 
 pub(super) use beginning::Frozen;
 pub(super) use escalating::Escalation;
+pub(super) use midway::{Midway, Rest};
 pub(super) use retiring::Retiring;
 
 use self::{escalating::escalates, gates::may_ask_untold};
@@ -147,6 +149,8 @@ pub(super) struct Working {
     pub(super) frozen: Vec<Frozen>,
     /// What its steps said, as far as this process has heard it.
     pub(super) said: std::collections::BTreeMap<String, String>,
+    /// What is known of the Gate by which its newest asking step asks.
+    pub(super) midway: Option<Midway>,
 }
 
 impl Working {
@@ -196,13 +200,22 @@ impl Facts {
         history.is_ok_and(|history| !history.attempted().all(looks))
     }
 
-    /// How this Gate ended, if it was looked at and has.
-    pub(super) fn gate_settled(&self, uid: &str) -> Option<GateState> {
+    /// The Gates that were looked at.
+    fn seen(&self) -> impl Iterator<Item = &Gate> {
         let asked = match &self.look {
             Look::Asked { gate, .. } => gate.as_deref(),
+            Look::Working(working) => {
+                let midway = working.midway.as_ref();
+                midway.and_then(|midway| midway.gate.as_deref())
+            }
             _ => None,
         };
-        let mut seen = asked.into_iter().chain(&self.gates);
+        asked.into_iter().chain(&self.gates)
+    }
+
+    /// How this Gate ended, if it was looked at and has.
+    pub(super) fn gate_settled(&self, uid: &str) -> Option<GateState> {
+        let mut seen = self.seen();
         let gate = seen.find(|gate| gate.metadata.uid.as_deref() == Some(uid))?;
         let state = gate.status.as_ref()?.state;
         state.filter(|state| *state != GateState::Open)
@@ -210,8 +223,8 @@ impl Facts {
 
     /// Whether this Gate was looked at and is open.
     pub(super) fn asks_still(&self, uid: &str) -> bool {
-        let mut gates = self.gates.iter();
-        gates.any(|gate| gate.metadata.uid.as_deref() == Some(uid) && is_open(gate))
+        let mut seen = self.seen();
+        seen.any(|gate| gate.metadata.uid.as_deref() == Some(uid) && is_open(gate))
     }
 
     /// How long ago it was asked for.
@@ -344,9 +357,15 @@ impl OrchestrationKind {
             Some(plan) => Ok(plan),
             None => self.stored(uid, history).await?,
         };
+        let frozen = self.frozen(&facts.run).await?;
+        let midway = match &plan {
+            Ok(plan) => self.midway(facts, history, (plan, &frozen)).await?,
+            Err(_) => None,
+        };
         Ok(Working {
             plan,
-            frozen: self.frozen(&facts.run).await?,
+            frozen,
+            midway,
             said: self.memory.said(uid),
         })
     }
