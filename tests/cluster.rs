@@ -23,6 +23,7 @@ mod cluster_harness;
 mod cluster_idle;
 mod cluster_install;
 mod cluster_leadership;
+mod cluster_midgate;
 mod cluster_playbook;
 mod cluster_prometheus;
 mod cluster_reconcile;

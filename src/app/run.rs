@@ -22,7 +22,6 @@ use tokio::{
 use super::{
     config::{OperatorConfig, Role},
     controllers::{Controllers, Pulses},
-    installation::installation,
     readiness::{self, Surroundings},
 };
 use crate::{
@@ -279,7 +278,7 @@ fn controllers(
         guard,
         namespace: config.namespace.clone(),
         shelf: Arc::new(Shelf::new(&config.data_dir, login.cloned(), plain_http)),
-        installation: installation(config),
+        installation: super::installation::installation(config),
         namespace_limit: config.concurrent_runs.0.into(),
     }
 }

@@ -155,6 +155,31 @@ impl Planner {
         run: &RunRef,
         spec: &OrchestrationSpec,
     ) -> Result<Made, Vec<Obstacle>> {
+        self.made(run, spec, &[]).await
+    }
+
+    /// A plan that was begun, with the steps from there on as they would be planned now.
+    pub async fn again(
+        &self,
+        run: &RunRef,
+        spec: &OrchestrationSpec,
+        begun: &Plan,
+        from: usize,
+    ) -> Result<Plan, Vec<Obstacle>> {
+        let done = begun.steps.get(..from).unwrap_or_default();
+        let mut plan = self.made(run, spec, done).await?.plan;
+        let again = plan.steps.split_off(from.min(plan.steps.len()));
+        plan.steps = begun.with_rest(from, again);
+        Ok(plan)
+    }
+
+    /// The plan as of now, with these steps done already and planned no more.
+    async fn made(
+        &self,
+        run: &RunRef,
+        spec: &OrchestrationSpec,
+        done: &[PlannedStep],
+    ) -> Result<Made, Vec<Obstacle>> {
         let until = Instant::now() + LONGEST;
         let runnable = in_time(until, self.verified(run, spec)).await;
         let runnable = runnable.map_err(|one| vec![one])?;
@@ -177,7 +202,7 @@ impl Planner {
             installation: &self.installation,
             earlier: &[],
         };
-        let (planned, seen) = forecasts(&steps, &planning, &playbook, until).await?;
+        let (planned, seen) = forecasts(&steps, done, &planning, &playbook, until).await?;
         let plan = Plan {
             v: VERSION,
             run: run.clone(),
@@ -253,13 +278,14 @@ fn rendered(runnable: &Runnable, parameters: &Map<String, Value>) -> Result<Vec<
 /// Every step as it would be done now, and what was seen on the way; or every obstacle, each with its step.
 async fn forecasts(
     steps: &[Step],
+    done: &[PlannedStep],
     planning: &Planning<'_>,
     playbook: &PlaybookSpec,
     until: Instant,
 ) -> Result<(Vec<PlannedStep>, Vec<String>), Vec<Obstacle>> {
-    let mut planned = Vec::with_capacity(steps.len());
+    let mut planned = done.to_vec();
     let (mut seen, mut obstacles) = (Vec::new(), Vec::new());
-    for step in steps {
+    for step in steps.iter().skip(done.len()) {
         let planning = Planning {
             earlier: &planned,
             ..*planning

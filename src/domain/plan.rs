@@ -2,6 +2,7 @@
 //! typed effects with the state that they start from, so that nothing has to be rendered again to be executed. How a step
 //! kind finds its effect lives in `adapters/steps`; nothing here reads a cluster.
 
+mod again;
 mod change;
 mod conflict;
 mod owner;

@@ -413,7 +413,7 @@ fn unsupported() -> Vec<Case> {
             .and_then(|fields| fields.keys().find(|key| *key != "opaque"));
         let kind = kind.expect("a kind").clone();
         let says = format!(
-            "Failed StepUnsupported: step s: this version cannot plan a step of the kind {kind}, only apply, patch, scale, rolloutRestart, job, wait, check: leave the step out, or do it by hand after the run"
+            "Failed StepUnsupported: step s: this version cannot plan a step of the kind {kind}, only apply, patch, scale, rolloutRestart, job, wait, check, gate: leave the step out, or do it by hand after the run"
         );
         case(name, step(body), &says)
     };
@@ -432,10 +432,6 @@ fn unsupported() -> Vec<Case> {
         of(
             "http",
             json!({"http": {"url": "https://registry.example", "method": "GET"}, "opaque": "Accepted"}),
-        ),
-        of(
-            "gate",
-            json!({"gate": {"rules": [{"role": "oncall", "min": 1}]}}),
         ),
         of("notify", json!({"notify": {"message": "m"}})),
         case(

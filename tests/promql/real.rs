@@ -1,5 +1,10 @@
 //! A real Prometheus: right, wrong, flapping, gone and back, behind TLS.
 
+#![expect(
+    clippy::too_many_lines,
+    reason = "a scene is told from beginning to end"
+)]
+
 use std::{path::Path, process::Command};
 
 use neuralops::{
@@ -162,7 +167,12 @@ async fn a_query_or_expression_that_is_none_fails_before_anybody_is_asked() {
         );
         assert!(message.contains(said), "{message}");
     }
-    // What it gives is of a kind that no expression looks at.
+}
+
+#[tokio::test]
+async fn what_a_query_gives_is_of_a_kind_that_expressions_look_at() {
+    let offered = prometheus!();
+    let bed = Bed::with(Some(offered.settings()));
     for query in ["up[5m]", "\"up\""] {
         let (verdict, reason, message) = bed.refused(&check(query, "size(result) > 0")).await;
         assert_eq!(verdict, "Unknown", "{message}");

@@ -7,6 +7,7 @@ mod check;
 mod cordon;
 mod delete;
 mod drain;
+mod gate;
 mod http;
 mod job;
 mod landing;
@@ -79,7 +80,7 @@ pub trait StepKind: Send + Sync {
 }
 
 /// Every kind that this version plans and runs.
-const KINDS: [&dyn StepKind; 14] = [
+const KINDS: [&dyn StepKind; 15] = [
     &apply::Apply,
     &patch::Patch,
     &scale::Scale,
@@ -93,6 +94,7 @@ const KINDS: [&dyn StepKind; 14] = [
     &http::Http,
     &wait::Wait,
     &check::Check,
+    &gate::Gate,
     &notify::Notify,
 ];
 
@@ -108,7 +110,7 @@ pub fn kind_of(step: &Step) -> Option<&'static dyn StepKind> {
 
 /// Whether a step of this kind only looks, so that whoever stops it leaves nothing behind.
 pub fn only_looks(kind: &str) -> bool {
-    [wait::Wait.name(), check::Check.name()].contains(&kind)
+    [wait::Wait.name(), check::Check.name(), gate::Gate.name()].contains(&kind)
 }
 
 /// Why a step cannot be planned that no kind knows.

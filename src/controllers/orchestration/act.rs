@@ -4,6 +4,7 @@
 mod beginning;
 mod escalating;
 mod joining;
+mod midway;
 mod retiring;
 mod stepping;
 
@@ -69,6 +70,13 @@ pub(super) enum Told {
     },
     /// The next people are asked, because the deadline of those before has passed.
     Escalated { expired: Box<Gate>, gate: Box<Gate> },
+    /// People are asked in its middle.
+    AskedMidway { gate: Box<Gate> },
+    /// They, or a deadline, have decided.
+    Answered {
+        gate: Option<Box<Gate>>,
+        message: String,
+    },
     /// Nobody is asked: the signed Playbook allows it.
     Allowed { made: Box<Made>, config_map: String },
     /// It goes on.
@@ -122,6 +130,7 @@ pub(super) async fn act(
         Decision::Escalate(escalate) => pass.escalate(*escalate).await,
         Decision::Begin(begin) => pass.begin(*begin).await,
         Decision::Step(stepping) => pass.step(*stepping).await,
+        Decision::Midway(asks) => pass.midway(*asks).await,
         Decision::Turn(turn) => pass.turn(*turn).await,
         Decision::Finish(finish) => pass.finish(*finish).await,
     };

@@ -7,6 +7,7 @@ mod ending;
 mod escalating;
 mod foreign;
 mod joining;
+mod midway;
 mod opening;
 mod retiring;
 mod wait;
@@ -21,8 +22,11 @@ pub(super) use back::undo_of;
 pub(super) use escalating::{Escalate, Next};
 pub(super) use foreign::is_foreign;
 pub(super) use joining::{Beside, Join, Own, beside, incident_of};
+pub(super) use midway::{AskMidway, Turned, rules_of};
+pub(super) use opening::shaped_by;
 pub(super) use retiring::{Retire, finished_at, is_due, over_at};
 pub(super) use wait::Wait;
+pub(super) use working::GATE;
 
 use ending::{cancelled, ended, finish};
 
@@ -127,6 +131,8 @@ pub(super) enum Decision {
     Begin(Box<Begin>),
     /// A step is begun or gone on with, or taken back.
     Step(Box<Stepping>),
+    /// People are to be asked in its middle, or have decided there.
+    Midway(Box<AskMidway>),
     /// It failed, and what it did is to be taken back.
     Turn(Box<Turn>),
     /// It comes to its end.

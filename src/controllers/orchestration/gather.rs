@@ -4,6 +4,7 @@
 mod beginning;
 mod escalating;
 mod gates;
+mod midway;
 mod opening;
 mod past;
 mod remains;
@@ -15,10 +16,12 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::jiff;
 use kube::ResourceExt as _;
 
+pub(super) use beginning::Frozen;
 pub(super) use escalating::Escalation;
+pub(super) use midway::{Midway, Rest};
 pub(super) use retiring::Retiring;
 
-use self::escalating::escalates;
+use self::{escalating::escalates, gates::may_ask_untold};
 use super::{
     OrchestrationError, OrchestrationKind,
     decide::{Standing, is_due, is_foreign, standing, waits_for_people},
@@ -146,6 +149,8 @@ pub(super) struct Working {
     pub(super) frozen: Vec<Frozen>,
     /// What its steps said, as far as this process has heard it.
     pub(super) said: std::collections::BTreeMap<String, String>,
+    /// What is known of the Gate by which its newest asking step asks.
+    pub(super) midway: Option<Midway>,
 }
 
 impl Working {
@@ -155,35 +160,6 @@ impl Working {
             Some(said) => format!("{message}: {said}"),
             None => message,
         }
-    }
-}
-
-/// A Freeze that stops a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Frozen {
-    pub(super) uid: String,
-    name: String,
-    by: String,
-    why: String,
-}
-
-impl Frozen {
-    #[cfg(test)]
-    pub(super) fn of(name: &str, by: &str, why: &str, uid: &str) -> Self {
-        Self {
-            uid: uid.to_owned(),
-            name: name.to_owned(),
-            by: by.to_owned(),
-            why: why.to_owned(),
-        }
-    }
-
-    /// In a sentence.
-    pub(super) fn message(&self) -> String {
-        format!(
-            "Freeze {} by {} stops it before its next effect: {}",
-            self.name, self.by, self.why
-        )
     }
 }
 
@@ -224,13 +200,22 @@ impl Facts {
         history.is_ok_and(|history| !history.attempted().all(looks))
     }
 
-    /// How this Gate ended, if it was looked at and has.
-    pub(super) fn gate_settled(&self, uid: &str) -> Option<GateState> {
+    /// The Gates that were looked at.
+    fn seen(&self) -> impl Iterator<Item = &Gate> {
         let asked = match &self.look {
             Look::Asked { gate, .. } => gate.as_deref(),
+            Look::Working(working) => {
+                let midway = working.midway.as_ref();
+                midway.and_then(|midway| midway.gate.as_deref())
+            }
             _ => None,
         };
-        let mut seen = asked.into_iter().chain(&self.gates);
+        asked.into_iter().chain(&self.gates)
+    }
+
+    /// How this Gate ended, if it was looked at and has.
+    pub(super) fn gate_settled(&self, uid: &str) -> Option<GateState> {
+        let mut seen = self.seen();
         let gate = seen.find(|gate| gate.metadata.uid.as_deref() == Some(uid))?;
         let state = gate.status.as_ref()?.state;
         state.filter(|state| *state != GateState::Open)
@@ -238,8 +223,8 @@ impl Facts {
 
     /// Whether this Gate was looked at and is open.
     pub(super) fn asks_still(&self, uid: &str) -> bool {
-        let mut gates = self.gates.iter();
-        gates.any(|gate| gate.metadata.uid.as_deref() == Some(uid) && is_open(gate))
+        let mut seen = self.seen();
+        seen.any(|gate| gate.metadata.uid.as_deref() == Some(uid) && is_open(gate))
     }
 
     /// How long ago it was asked for.
@@ -372,9 +357,15 @@ impl OrchestrationKind {
             Some(plan) => Ok(plan),
             None => self.stored(uid, history).await?,
         };
+        let frozen = self.frozen(&facts.run).await?;
+        let midway = match &plan {
+            Ok(plan) => self.midway(facts, history, (plan, &frozen)).await?,
+            Err(_) => None,
+        };
         Ok(Working {
             plan,
-            frozen: self.frozen(&facts.run).await?,
+            frozen,
+            midway,
             said: self.memory.said(uid),
         })
     }
@@ -409,15 +400,4 @@ impl OrchestrationKind {
 fn may_begin(spec: &OrchestrationSpec, gate: &Gate) -> bool {
     let state = gate.status.as_ref().and_then(|status| status.state);
     state == Some(GateState::Approved) && waits_for_people(spec).is_none()
-}
-
-/// Whether a Gate may be open that the status does not tell of: the process may have ended between the two, or between the
-/// end of the run and that of its Gate.
-fn may_ask_untold(standing: Standing, history: &History) -> bool {
-    match standing {
-        // It stops also while its records cannot be read.
-        Standing::Cancelled => true,
-        Standing::Ended | Standing::Planning => history.planned.is_some(),
-        Standing::Settled | Standing::Allowed | Standing::Asked | Standing::Executing => false,
-    }
 }

@@ -240,9 +240,9 @@ impl Memory {
     pub(super) fn leaves(&self, run: &RunRef) {
         self.forget(&run.uid);
         self.waits_no_more(run);
-        self.choosing().remove(run);
         locked(&self.uncounted).remove(&run.uid);
         locked(&self.too_many).remove(&run.uid);
+        self.choosing().remove(run);
         let mut gone = self.gone();
         if !gone.contains(&run.uid) {
             gone.push_back(run.uid.clone());

@@ -13,7 +13,7 @@ use crate::{
             semantics::AUTO,
         },
         digest::Digest,
-        plan::{self, PlannedStep, RunRef},
+        plan::{self, Plan, PlannedStep, RunRef},
         reason::Reason,
         run::Way,
         stage::{Outcome, Stage},
@@ -184,6 +184,38 @@ pub(super) fn intended(
     fact.plan_digest = Some(plan.clone());
     fact.effect = step.digest().ok();
     fact.into()
+}
+
+/// The intent of a step that asks people: its stage says so, and its success has to name their approval.
+pub(super) fn asking(mut intent: Draft) -> Draft {
+    intent.fact.stage = Some(Stage::Approve.as_str().into());
+    intent
+}
+
+/// What people, or a deadline, decided in the middle of a run.
+pub(super) fn answered(
+    run: &RunRef,
+    (step, attempt): (&str, u32),
+    (plan, digest, gate): (&Plan, &Digest, Option<&Gate>),
+    ended: Result<(), Reason>,
+    message: &str,
+) -> Draft {
+    let mut draft = step_ended(run, (Way::Forth, step, attempt), ended, message);
+    let fact = &mut draft.fact;
+    fact.stage = Some(Stage::Approve.as_str().into());
+    fact.plan_digest = Some(digest.clone());
+    fact.playbook_digest = Some(plan.playbook.digest.clone());
+    fact.gate = gate.and_then(|gate| gate.metadata.uid.as_deref().map(Into::into));
+    if ended.is_ok() {
+        let by_policy = gate.is_some_and(is_by_policy);
+        let reason = if by_policy {
+            Reason::ApprovedByPolicy
+        } else {
+            Reason::Approved
+        };
+        fact.outcome = Some(reason.as_str().into());
+    }
+    draft
 }
 
 /// What an attempt was to do has begun outside.

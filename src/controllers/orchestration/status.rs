@@ -22,7 +22,7 @@ use super::{
 use crate::{
     api::{
         conditions::{self, ConditionStatus, ConditionType, Draft},
-        v1alpha1::{self as api, AuditRange, GateState, Orchestration, OrchestrationStatus},
+        v1alpha1::{self as api, AuditRange, Orchestration, OrchestrationStatus},
     },
     controllers::{
         harness::Failure,
@@ -69,6 +69,8 @@ pub(super) fn status(
         Told::Waiting(_)
         | Told::Asked { .. }
         | Told::Escalated { .. }
+        | Told::AskedMidway { .. }
+        | Told::Answered { .. }
         | Told::Allowed { .. }
         | Told::Going { .. }
         | Told::Ended { .. } => {}
@@ -93,7 +95,7 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
     match &done.told {
         Told::Same | Told::Settled | Told::Held(_) => {}
         Told::Waiting(wait) => {
-            tell_wait(&mut status, wait);
+            tell_wait(&mut status, wait, &done.facts);
             status.steps = steps::told(status.steps, history, &done.said, false);
         }
         Told::Asked {
@@ -112,9 +114,20 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
             tell_gate(&mut status, expired);
             tell_gate(&mut status, gate);
         }
+        Told::AskedMidway { gate } => {
+            status.stage = Some(api::Stage::Approve);
+            settle_gates(&mut status, &done.facts);
+            tell_gate(&mut status, gate);
+            status.steps = steps::told(status.steps, history, &done.said, false);
+        }
+        Told::Answered { gate, .. } => {
+            status.stage = Some(api::Stage::Execute);
+            gate.iter().for_each(|gate| tell_gate(&mut status, gate));
+            status.steps = steps::told(status.steps, history, &done.said, false);
+        }
         Told::Going { .. } => {
             status.stage = Some(api::Stage::Execute);
-            settle_gates(&mut status, GateState::Approved);
+            settle_gates(&mut status, &done.facts);
             status.steps = steps::told(status.steps, history, &done.said, false);
         }
         Told::Ended {
@@ -141,7 +154,7 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
     status
 }
 
-fn tell_wait(status: &mut OrchestrationStatus, wait: &Wait) {
+fn tell_wait(status: &mut OrchestrationStatus, wait: &Wait, facts: &Facts) {
     status.stage = Some(stage(wait.stage));
     if let Some(verdict) = wait.verdict {
         status.plan = Some(planned::unmade(verdict, &wait.message));
@@ -150,7 +163,7 @@ fn tell_wait(status: &mut OrchestrationStatus, wait: &Wait) {
         status.suggestions = Some(suggestions.clone()).filter(|some| !some.is_empty());
     }
     if wait.approved {
-        settle_gates(status, GateState::Approved);
+        settle_gates(status, facts);
     }
 }
 
@@ -191,7 +204,13 @@ fn drafts(before: &OrchestrationStatus, told: &Told, facts: &Facts) -> Vec<Draft
             let message = format!("nobody decided in time; {}", waited_for(gate));
             under_way(Reason::AwaitingApproval, &message, planned, None)
         }
-        Told::Going { message } => {
+        Told::AskedMidway { gate } => under_way(
+            Reason::AwaitingApproval,
+            &waited_for(gate),
+            planned,
+            Some(approval(facts)),
+        ),
+        Told::Answered { message, .. } | Told::Going { message } => {
             under_way(Reason::Running, message, planned, Some(approval(facts)))
         }
         Told::Ended {

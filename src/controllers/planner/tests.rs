@@ -39,7 +39,7 @@ async fn a_dry_run_that_does_not_answer_is_an_obstacle_and_no_failed_pass() {
     }))
     .unwrap();
     let steps = playbook.steps.clone().unwrap();
-    let found = forecasts(&steps, &planning, &playbook, Instant::now()).await;
+    let found = forecasts(&steps, &[], &planning, &playbook, Instant::now()).await;
     let obstacles = found.unwrap_err();
     let told: Vec<_> = obstacles
         .iter()

@@ -144,6 +144,10 @@ impl Semantics {
         let mut wrongs = run.take(record);
         match fact.code {
             Event::RunStarted => wrongs.extend(self.not_allowed(&uid, fact, &run)),
+            // People who are asked in its middle approve the plan that was begun, at a Gate of their own.
+            Event::StepSucceeded if run.asks(fact) => {
+                wrongs.extend(self.not_agreed(&uid, fact, &run));
+            }
             Event::RunEscalated => wrongs.extend(self.not_expired(&uid, fact)),
             _ => {}
         }
@@ -209,6 +213,18 @@ impl Semantics {
             gate: gate_uid.clone(),
             other,
         })
+    }
+
+    /// What a step lacks that people were asked by: the same, and that nothing has begun by their Gate before.
+    fn not_agreed(&mut self, uid: &Name, fact: &Fact, run: &Run) -> Option<Wrong> {
+        let gate = fact.gate.as_ref().and_then(|uid| self.gates.get(uid));
+        if let (Some(uid), Some(used)) = (&fact.gate, gate.and_then(|gate| gate.used_by.clone())) {
+            return Some(Wrong::GateOfAnother {
+                gate: uid.clone(),
+                other: used,
+            });
+        }
+        self.not_allowed(uid, fact, run)
     }
 
     /// What a run lacks that has the next set of rules asked: a Gate whose deadline has passed on record before it.

@@ -128,6 +128,8 @@ impl Pass<'_> {
             Told::Settled
             | Told::Asked { .. }
             | Told::Escalated { .. }
+            | Told::AskedMidway { .. }
+            | Told::Answered { .. }
             | Told::Going { .. }
             | Told::Ended { .. } => false,
         };

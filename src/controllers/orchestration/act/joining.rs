@@ -59,7 +59,11 @@ impl Pass<'_> {
     /// How many have joined it is told with whatever else is told, and by itself at most once a second.
     pub(super) fn tell_joined(&mut self, told: &Told, verdict: &mut Verdict) {
         let anyway = match told {
-            Told::Asked { .. } | Told::Escalated { .. } | Told::Allowed { .. } => true,
+            Told::Asked { .. }
+            | Told::Escalated { .. }
+            | Told::AskedMidway { .. }
+            | Told::Answered { .. }
+            | Told::Allowed { .. } => true,
             Told::Waiting(_) | Told::Going { .. } => false,
             Told::Same | Told::Settled | Told::Held(_) | Told::Ended { .. } => return,
         };

@@ -111,7 +111,7 @@ fn awaits(facts: &Facts, gate: &Gate) -> (Reason, String) {
     }
 }
 
-fn rejected(gate: &Gate) -> String {
+pub(super) fn rejected(gate: &Gate) -> String {
     let counted = gate.status.as_ref();
     let counted = counted.and_then(|status| status.decisions.as_ref());
     let users: Vec<&str> = counted

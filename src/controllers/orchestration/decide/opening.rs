@@ -50,7 +50,7 @@ pub(super) fn planning(facts: &Facts, opening: &Opening) -> Decision {
 }
 
 /// Everybody who shaped the run is named in its Gates, and does not decide.
-pub(super) fn shaped_by(facts: &Facts) -> Vec<String> {
+pub(in crate::controllers::orchestration) fn shaped_by(facts: &Facts) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     let history = facts.history.as_ref().ok();
     let on_record = history.and_then(|history| history.author.as_ref());

@@ -2,6 +2,7 @@
 
 mod anything;
 mod deadlines;
+mod midway;
 mod retiring;
 
 use std::collections::BTreeMap;
@@ -178,6 +179,7 @@ pub(in super::super) fn working(steps: &[(Event, Option<&str>)], frozen: Vec<Fro
         plan: Ok(Arc::new(made(2).plan)),
         frozen,
         said: BTreeMap::from([("s0".to_owned(), "said".to_owned())]),
+        midway: None,
     });
     facts(spec(&json!({})), begun(steps), look)
 }
@@ -195,6 +197,13 @@ fn told(decision: &Decision) -> String {
     match decision {
         Decision::Settled => "Settled".to_owned(),
         Decision::Retire(_) => "Retire".to_owned(),
+        Decision::Midway(asks) => match &asks.next {
+            Turned::Opens { intended } => format!("Opens {} {intended}", asks.index),
+            Turned::Answered { ended, message, .. } => match ended {
+                Ok(()) => format!("Agreed {}: {message}", asks.index),
+                Err(reason) => format!("Answered {reason}: {message}"),
+            },
+        },
         Decision::Hold(refusal) => format!("Hold {}", refusal.reason),
         Decision::Wait(wait) => {
             format!(

@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 use super::{
     super::gather::{Facts, Working},
     Decision, Stepping, Turn, Wait, back, finish, frozen,
+    midway::{asking_midway, superseded_unchanged},
 };
 use crate::{
     controllers::orchestration::records,
@@ -21,9 +22,14 @@ use crate::{
 };
 
 /// The kind of step that asks people: their time is not the run's.
-const GATE: &str = "gate";
+pub(in crate::controllers::orchestration) const GATE: &str = "gate";
 /// What another attempt would only find again.
-const FINAL: [Reason; 5] = [
+const FINAL: [Reason; 10] = [
+    Reason::Rejected,
+    Reason::Expired,
+    Reason::Superseded,
+    Reason::Cancelled,
+    Reason::GateGone,
     Reason::Invalid,
     Reason::StepUnsupported,
     Reason::TargetNotAllowed,
@@ -87,6 +93,9 @@ impl Going<'_> {
     fn failed(&self, (index, step): (usize, &PlannedStep), number: u32, ended: &Ended) -> Decision {
         let told = format!("step {} failed ({})", step.name, ended.reason);
         let told = self.working.told(&step.name, told);
+        if let Some(end) = superseded_unchanged(self.facts, ended, &told) {
+            return end;
+        }
         let is_final = Reason::parse(&ended.reason).is_some_and(|reason| FINAL.contains(&reason));
         if is_final || number > step.retries {
             return self.given_up(Reason::StepFailed, &told, step.on_failure);
@@ -121,6 +130,10 @@ impl Going<'_> {
 
     fn stepping(&self, index: usize, attempt: u32, begun: Option<&Attempt>) -> Decision {
         let step = self.plan.steps.get(index);
+        if step.is_some_and(|step| step.kind == GATE) {
+            let attempt = (attempt, begun.is_some());
+            return asking_midway(self.facts, self.working, (self.plan, index), attempt);
+        }
         let name = step.map_or("", |step| step.name.as_str());
         let mut others = self.history.attempts(name).iter();
         let refused = |attempt: &Attempt| {

@@ -34,27 +34,31 @@ fn at_end(outcome: Outcome) -> GateState {
 /// What is told of Gates as open is told as it is when the run ends: of those that were looked at, what they say themselves;
 /// of the others, what must have become of them.
 pub(super) fn end_gates(status: &mut OrchestrationStatus, facts: &Facts, outcome: Outcome) {
+    let looked = match &facts.look {
+        Look::Asked { gate, .. } => gate.as_ref().and_then(|gate| gate.uid()),
+        _ => None,
+    };
     let history = facts.history.as_ref().ok();
     let begun = history.is_some_and(|history| history.started.is_some());
-    for gate in status.gates.iter_mut().flatten() {
-        if let Some(state) = facts.gate_settled(&gate.uid) {
-            gate.state = state;
-        } else if gate.state == GateState::Open {
-            let open = facts.asks_still(&gate.uid);
-            gate.state = if begun && !open {
-                GateState::Approved
-            } else {
-                at_end(outcome)
-            };
-        }
+    let gates = status.gates.iter_mut().flatten();
+    for gate in gates.filter(|gate| gate.state == GateState::Open) {
+        gate.state = match (facts.gate_settled(&gate.uid), &looked) {
+            (Some(state), _) => state,
+            (None, Some(looked)) if *looked == gate.uid => at_end(outcome),
+            (None, _) if facts.asks_still(&gate.uid) => at_end(outcome),
+            (None, _) if begun => GateState::Approved,
+            (None, Some(_)) => GateState::Expired,
+            (None, None) => at_end(outcome),
+        };
     }
 }
 
-/// Gates that were open are settled with the run.
-pub(super) fn settle_gates(status: &mut OrchestrationStatus, state: GateState) {
-    for gate in status.gates.iter_mut().flatten() {
-        if gate.state == GateState::Open {
-            gate.state = state;
+/// A run that goes on was approved by the Gates that are told of as open; but for one that is looked at and says otherwise.
+pub(super) fn settle_gates(status: &mut OrchestrationStatus, facts: &Facts) {
+    let gates = status.gates.iter_mut().flatten();
+    for gate in gates.filter(|gate| gate.state == GateState::Open) {
+        if !facts.asks_still(&gate.uid) {
+            gate.state = facts.gate_settled(&gate.uid).unwrap_or(GateState::Approved);
         }
     }
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     adapters::ledger::Refusal,
-    api::v1alpha1::PlanVerdict,
+    api::v1alpha1::{GateState, PlanVerdict},
     domain::{audit::event::Event, stage::Stage, verdict::Verdict},
 };
 

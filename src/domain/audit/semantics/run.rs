@@ -7,7 +7,7 @@ use crate::domain::{
         record::{Fact, Name, Record},
     },
     digest::Digest,
-    stage::Outcome,
+    stage::{Outcome, Stage},
 };
 
 /// One run.
@@ -40,6 +40,8 @@ struct Step {
     name: Name,
     attempt: u32,
     state: State,
+    /// It asks people.
+    asks: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +166,12 @@ impl Run {
         }
     }
 
+    /// Whether this is about a step that asks people.
+    pub(super) fn asks(&self, fact: &Fact) -> bool {
+        let mut steps = self.steps.iter();
+        steps.any(|step| step.asks && Some(&step.name) == fact.step.as_ref())
+    }
+
     fn open(&self) -> Option<&Step> {
         let last = [self.steps.last(), self.undone.last()];
         let mut last = last.into_iter().flatten();
@@ -211,6 +219,8 @@ impl Run {
             name: name.clone(),
             attempt,
             state: State::Intended,
+            asks: (fact.stage.as_ref())
+                .is_some_and(|stage| stage.as_str() == Stage::Approve.as_str()),
         });
         wrongs
     }
@@ -267,6 +277,7 @@ impl Run {
             name: name.clone(),
             attempt,
             state: State::Intended,
+            asks: false,
         });
         wrongs
     }

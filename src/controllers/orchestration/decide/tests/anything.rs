@@ -160,6 +160,7 @@ fn any_facts() -> impl Strategy<Value = Facts> {
                     },
                     frozen: if frozen { vec![freeze()] } else { vec![] },
                     said: BTreeMap::new(),
+                    midway: None,
                 }),
             };
             let mut facts = facts(spec, history, look);
@@ -193,6 +194,7 @@ proptest! {
                 prop_assert!(!wait.message.is_empty());
                 prop_assert!(!wait.approved || wait.stage != Stage::DryRun, "{wait:?}");
             }
+            Decision::Midway(_) => prop_assert_eq!(stage, Stage::Execute),
             Decision::Ask(_) | Decision::Escalate(_) => {
                 prop_assert!(stage.may_become(Stage::Approve), "{stage:?}");
             }

@@ -1,7 +1,8 @@
-//! Floor 0, tests: what can be wrong with a history in which a deadline has passed. No rule of another file.
+//! Floor 0, tests: what can be wrong with a history in which a deadline has passed, or people are
+//! asked in the middle of a run. No rule of another file.
 
 use super::{
-    LAPSED,
+    ASKED, LAPSED,
     defects::{Defect, defect},
 };
 
@@ -77,5 +78,41 @@ pub(super) const LAPSES: &[Defect] = &[
         "run.started a plan=p gate=g book=b",
         5,
         "the Gate uid-g, whose record says gate.allowed",
+    ),
+    // In the middle of a run.
+    defect(
+        ASKED,
+        5,
+        "",
+        5,
+        "the Gate uid-h, and there is no gate.approved",
+    ),
+    defect(
+        ASKED,
+        5,
+        "gate.expired h plan=p",
+        6,
+        "the Gate uid-h, whose record says gate.expired",
+    ),
+    defect(
+        ASKED,
+        5,
+        "gate.approved h plan=q by=e",
+        6,
+        "the Gate uid-h, which was approved for sha256:",
+    ),
+    defect(
+        ASKED,
+        6,
+        "step.succeeded a plan=p step=one try=1 came=Approved",
+        6,
+        "names neither a Gate",
+    ),
+    defect(
+        ASKED,
+        6,
+        "step.succeeded a plan=p step=one try=1 gate=g came=Approved",
+        6,
+        "by which the run uid-a began before",
     ),
 ];
