@@ -11,7 +11,9 @@ use kube::{Api, ResourceExt as _};
 use neuralops::api::v1alpha1::AuditLog;
 use serde_json::{Value, json};
 
-use crate::support::{Scene, api, apply, create, eventually, manifests, need, random};
+use crate::support::{
+    Scene, api, apply, create, eventually, manifests, need, random, scraped, skip,
+};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -241,6 +243,11 @@ async fn a_rollout_that_is_stuck() {
 #[tokio::test]
 async fn more_replicas_under_load() {
     let cluster = need!(Owned, Users, Controllers, Pods);
+    let page = "queue_depth{deployment=\"worker\"} 900\n";
+    let Some(_page) = scraped("runbooks", page).await else {
+        skip!("no Prometheus: make on-cluster starts one");
+        return;
+    };
     let sample = Sample::set(cluster, "scale-under-load").await;
     sample.workload().await;
     sample.is_well("worker").await;

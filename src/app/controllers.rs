@@ -136,14 +136,8 @@ impl Controllers {
         let trust_policies =
             trust_policies(&shared, both, pulses.trust_policies, set_back, stop.clone());
         let (runs, settled) = mpsc::unbounded_channel();
-        let gates = gates(
-            &shared,
-            &ledger,
-            Arc::clone(&guard),
-            pulses.gates,
-            runs,
-            stop.clone(),
-        );
+        let (looks, gated) = (Arc::clone(&guard), pulses.gates);
+        let gates = gates(&shared, &ledger, looks, gated, runs, stop.clone());
         let verification = Verification::new(
             policies.clone(),
             ledger.clone(),

@@ -22,7 +22,6 @@ use tokio::{
 use super::{
     config::{OperatorConfig, Role},
     controllers::{Controllers, Pulses},
-    installation::installation,
     readiness::{self, Surroundings},
 };
 use crate::{
@@ -270,8 +269,8 @@ fn controllers(
 ) -> Controllers {
     let login = Some(&config.registry_config).filter(|path| !path.as_os_str().is_empty());
     let plain_http = config.plain_http.clone();
-    let keys = Keys::new(shared.client.clone(), &config.namespace, &config.audit_keys);
     Controllers {
+        keys: Keys::new(shared.client.clone(), &config.namespace, &config.audit_keys),
         shared,
         accounts,
         pulses,
@@ -279,8 +278,7 @@ fn controllers(
         guard,
         namespace: config.namespace.clone(),
         shelf: Arc::new(Shelf::new(&config.data_dir, login.cloned(), plain_http)),
-        keys,
-        installation: installation(config),
+        installation: super::installation::installation(config),
         namespace_limit: config.concurrent_runs.0.into(),
     }
 }

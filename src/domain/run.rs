@@ -145,6 +145,14 @@ impl Way {
     }
 }
 
+impl PlannedAs {
+    fn of(fact: &Fact, at: Timestamp) -> Option<Self> {
+        let playbook = fact.playbook_digest.clone();
+        let plan = fact.plan_digest.clone();
+        plan.map(|plan| Self { plan, at, playbook })
+    }
+}
+
 impl Finished {
     fn of(fact: &Fact, at: Timestamp) -> Self {
         let word = fact.outcome.as_ref();
@@ -173,17 +181,9 @@ impl History {
         let at = record.late.unwrap_or(record.time);
         match fact.code {
             Event::RunRequested => self.requested = true,
-            Event::RunPlanned => {
-                let playbook = fact.playbook_digest.clone();
-                let plan = fact.plan_digest.clone();
-                self.planned = plan.map(|plan| PlannedAs { plan, at, playbook });
-            }
+            Event::RunPlanned => self.planned = PlannedAs::of(fact, at),
             Event::RunSuggested => self.author = Some(fact.actor.subject.as_str().to_owned()),
-            Event::RunAllowed => {
-                let playbook = fact.playbook_digest.clone();
-                let plan = fact.plan_digest.clone();
-                self.allowed = plan.map(|plan| PlannedAs { plan, at, playbook });
-            }
+            Event::RunAllowed => self.allowed = PlannedAs::of(fact, at),
             Event::RunStarted => {
                 let by = reason(fact.outcome.as_ref());
                 let plan = fact.plan_digest.clone();

@@ -340,7 +340,7 @@ fn writes() -> Vec<Case> {
             name: "plan-too-large",
             spec: large,
             parameters: json!({"p": "x".repeat(4000)}),
-            says: "Failed PlanTooLarge: the plan has 806727 bytes, 524288 are allowed: split the Playbook, or write less in one run".to_owned(),
+            says: "Failed PlanTooLarge: the plan has 806777 bytes, 524288 are allowed: split the Playbook, or write less in one run".to_owned(),
         },
         case("owned", owned, "Failed GitOpsOwned: step s: Deployment/owned is owned by Argo CD application shop, and the Playbook refuses such targets (gitOps: Refuse); change it there"),
     ]

@@ -1,5 +1,10 @@
 //! `delete` against a real API server: planned with what it takes away, bound to what was planned, once, and refused in words.
 
+#![expect(
+    clippy::too_many_lines,
+    reason = "a scene is told from beginning to end"
+)]
+
 use super::*;
 
 fn gone(kind: &str, api_version: &str, name: &str) -> Value {

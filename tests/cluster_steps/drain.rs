@@ -157,6 +157,13 @@ async fn a_node_is_drained_as_far_as_budgets_allow_and_pods_go_elsewhere() {
         message.contains("waits for 2 pods") && message.contains("disruption budget web"),
         "{message}"
     );
+    // Whoever may not write any more still says what holds it up.
+    match scene.pass(&planned, 1, false, false).await {
+        Ok(Progress::Pending { message, .. }) => {
+            assert!(message.contains("disruption budget web"), "{message}");
+        }
+        other => panic!("{other:?}"),
+    }
     let live = scene.read("Node", &old).await;
     assert_eq!(live["spec"]["unschedulable"], true);
     assert_eq!(on(&scene, &old).await.len(), 3, "nobody was evicted");

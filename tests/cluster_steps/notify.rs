@@ -1,5 +1,10 @@
 //! `notify` against a real API server: one Event for each attempt, in the account's name, and nobody else's taken for it.
 
+#![expect(
+    clippy::too_many_lines,
+    reason = "a scene is told from beginning to end"
+)]
+
 use super::*;
 
 #[tokio::test]

@@ -1,5 +1,10 @@
 //! A real Prometheus: right, wrong, flapping, gone and back, behind TLS.
 
+#![expect(
+    clippy::too_many_lines,
+    reason = "a scene is told from beginning to end"
+)]
+
 use std::{path::Path, process::Command};
 
 use neuralops::{
@@ -162,7 +167,12 @@ async fn a_query_or_expression_that_is_none_fails_before_anybody_is_asked() {
         );
         assert!(message.contains(said), "{message}");
     }
-    // What it gives is of a kind that no expression looks at.
+}
+
+#[tokio::test]
+async fn what_a_query_gives_is_of_a_kind_that_expressions_look_at() {
+    let offered = prometheus!();
+    let bed = Bed::with(Some(offered.settings()));
     for query in ["up[5m]", "\"up\""] {
         let (verdict, reason, message) = bed.refused(&check(query, "size(result) > 0")).await;
         assert_eq!(verdict, "Unknown", "{message}");
@@ -282,6 +292,20 @@ async fn one_that_goes_leaves_it_unknown_until_it_comes_back() {
     until(&settings, "vector(1)", &[1.0]).await;
     assert!(matches!(bed.plan(&step).await, Ok(Forecast { .. })));
     assert_eq!(waits(bed.look(&effect, 12, None).await).0, Some(12));
+}
+
+/// The same for an object, where the API server is away: a break, and not a pass that is repeated as if nothing had been.
+#[tokio::test]
+async fn an_api_server_that_does_not_answer_begins_the_time_anew() {
+    let bed = Bed::with(None);
+    let mut effect = json!({"expression": "object.data.a == 'b'"});
+    assert!(bed.try_look(&effect, 9, Some((1, 8))).await.is_err());
+    effect["stableFor"] = json!("10s");
+    let (memory, message) = waits(bed.look(&effect, 9, Some((1, 8))).await);
+    assert!(
+        memory.is_none() && message.contains("could not read"),
+        "{message}"
+    );
 }
 
 fn openssl(folder: &Path, arguments: &str) {

@@ -20,8 +20,9 @@ use crate::{
     domain::{digest::Digest, reason::Reason, verdict::ErrorClass},
 };
 
-/// The policies as they are installed: the very files of `config/admission`. `decision-gate` is not among them: it refuses
-/// early what the count refuses as well, and proves nobody's name, so an installation may leave it out.
+/// The policies as they are installed: the very files of `config/admission`. `decision-gate`, `playbook-secrets` and
+/// `orchestration-secrets` are not among them: they refuse early what the operator refuses as well, and prove nobody's name, so
+/// an installation may leave them out.
 const POLICIES: [&str; 8] = [
     include_str!("../../../config/admission/decision-identity.yaml"),
     include_str!("../../../config/admission/decision-record.yaml"),

@@ -194,6 +194,16 @@ fn held_back(error: &AccountError) -> Option<String> {
     }
 }
 
+/// The same where nothing may be written any more, because the time of the step is over or the run is stopped: what holds
+/// the pod back is told all the same.
+async fn why_not(running: &Running<'_>, pod: &Pod, error: &AccountError) -> Option<String> {
+    if !matches!(error, AccountError::Deposed(_)) {
+        return held_back(error);
+    }
+    let tried = evict(running.account, pod, None, Writing::DryRun).await;
+    held_back(&tried.err()?)
+}
+
 fn refusal(node: &Target, sorted: &Sorted) -> String {
     format!(
         "{} is not drained: {}",
@@ -267,7 +277,7 @@ async fn send_away(running: &Running<'_>, sorted: &Sorted) -> Result<Vec<String>
             Ok(()) => pod.shown(),
             // It is gone, or another of its name; the next look says.
             Err(error) if matches!(error.code(), Some(404 | 409)) => pod.shown(),
-            Err(error) => match held_back(&error) {
+            Err(error) => match why_not(running, pod, &error).await {
                 Some(why) => format!("{} ({why})", pod.shown()),
                 None => return Err(error),
             },

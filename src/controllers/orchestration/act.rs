@@ -243,27 +243,7 @@ impl Pass<'_> {
         }
         let config_map = self.kind.config_map(&ask.made, self.fence).await?;
         if ask.plan_only {
-            let message = crate::domain::plan::summary(&ask.made.plan);
-            let end = records::finished(
-                &self.facts,
-                Stage::DryRun,
-                (Outcome::Planned, Reason::Planned),
-                &message,
-            );
-            self.record(end, Ack::Durable).await?;
-            failpoint!("finish.after");
-            self.ended(Stage::DryRun, Outcome::Planned);
-            let told = Told::Ended {
-                outcome: Outcome::Planned,
-                reason: Reason::Planned,
-                message,
-                verdict: None,
-                planned: Some(Box::new(Planned {
-                    digest: ask.made.digest,
-                    kept: Some((ask.made.plan, config_map)),
-                })),
-            };
-            return Ok((told, Verdict::Settled));
+            return self.only_planned(ask.made, config_map).await;
         }
         let refused = match ask.auto {
             Some(Ok(_)) => return Ok(self.allowed(ask.made, config_map)),
@@ -285,6 +265,31 @@ impl Pass<'_> {
             after: None,
         };
         Ok((told, verdict))
+    }
+
+    /// Nobody is asked: it ends with its plan.
+    async fn only_planned(&mut self, made: Made, config_map: String) -> Acted {
+        let message = crate::domain::plan::summary(&made.plan);
+        let end = records::finished(
+            &self.facts,
+            Stage::DryRun,
+            (Outcome::Planned, Reason::Planned),
+            &message,
+        );
+        self.record(end, Ack::Durable).await?;
+        failpoint!("finish.after");
+        self.ended(Stage::DryRun, Outcome::Planned);
+        let told = Told::Ended {
+            outcome: Outcome::Planned,
+            reason: Reason::Planned,
+            message,
+            verdict: None,
+            planned: Some(Box::new(Planned {
+                digest: made.digest,
+                kept: Some((made.plan, config_map)),
+            })),
+        };
+        Ok((told, Verdict::Settled))
     }
 
     /// That what was done is taken back is on record before anything is.

@@ -16,11 +16,12 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::jiff;
 use kube::ResourceExt as _;
 
+pub(super) use beginning::Frozen;
 pub(super) use escalating::Escalation;
 pub(super) use midway::{Midway, Rest};
 pub(super) use retiring::Retiring;
 
-use self::escalating::escalates;
+use self::{escalating::escalates, gates::may_ask_untold};
 use super::{
     OrchestrationError, OrchestrationKind,
     decide::{Standing, is_due, is_foreign, standing, waits_for_people},
@@ -162,36 +163,31 @@ impl Working {
     }
 }
 
-/// A Freeze that stops a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Frozen {
-    pub(super) uid: String,
-    name: String,
-    by: String,
-    why: String,
-}
-
-impl Frozen {
-    #[cfg(test)]
-    pub(super) fn of(name: &str, by: &str, why: &str, uid: &str) -> Self {
+impl Facts {
+    /// As far as the object itself tells.
+    fn of(object: &Orchestration, now: Timestamp) -> Self {
         Self {
-            uid: uid.to_owned(),
-            name: name.to_owned(),
-            by: by.to_owned(),
-            why: why.to_owned(),
+            now,
+            run: run_ref(object),
+            generation: object
+                .metadata
+                .generation
+                .and_then(|generation| generation.try_into().ok())
+                .unwrap_or_default(),
+            version: object.resource_version().unwrap_or_default(),
+            too_many: false,
+            created: object.creation_timestamp().map_or(now, |time| time.0),
+            spec: object.spec.clone(),
+            history: Ok(History::default()),
+            gates: Vec::new(),
+            joins: None,
+            author: None,
+            auto: None,
+            look: Look::Settled,
+            status: object.status.clone().unwrap_or_default(),
         }
     }
 
-    /// In a sentence.
-    pub(super) fn message(&self) -> String {
-        format!(
-            "Freeze {} by {} stops it before its next effect: {}",
-            self.name, self.by, self.why
-        )
-    }
-}
-
-impl Facts {
     /// Whether anything was begun that may have changed something. What a step is, its status tells; of what nothing tells,
     /// it is believed.
     pub(super) fn has_effects(&self) -> bool {
@@ -277,28 +273,7 @@ pub(super) fn run_ref(object: &Orchestration) -> RunRef {
 
 impl OrchestrationKind {
     pub(super) async fn look(&self, object: &Orchestration) -> Result<Facts, OrchestrationError> {
-        let status = object.status.clone().unwrap_or_default();
-        let now = clock::now();
-        let mut facts = Facts {
-            now,
-            run: run_ref(object),
-            generation: object
-                .metadata
-                .generation
-                .and_then(|generation| generation.try_into().ok())
-                .unwrap_or_default(),
-            version: object.resource_version().unwrap_or_default(),
-            too_many: false,
-            created: object.creation_timestamp().map_or(now, |time| time.0),
-            spec: object.spec.clone(),
-            history: Ok(History::default()),
-            gates: Vec::new(),
-            joins: None,
-            author: None,
-            auto: None,
-            look: Look::Settled,
-            status,
-        };
+        let mut facts = Facts::of(object, clock::now());
         // The records of what has come to its end are not asked for again and again.
         if facts.status.outcome.is_some() {
             facts.too_many = self.memory.is_one_too_many(&facts.run.uid);
@@ -425,15 +400,4 @@ impl OrchestrationKind {
 fn may_begin(spec: &OrchestrationSpec, gate: &Gate) -> bool {
     let state = gate.status.as_ref().and_then(|status| status.state);
     state == Some(GateState::Approved) && waits_for_people(spec).is_none()
-}
-
-/// Whether a Gate may be open that the status does not tell of: the process may have ended between the two, or between the
-/// end of the run and that of its Gate.
-fn may_ask_untold(standing: Standing, history: &History) -> bool {
-    match standing {
-        // It stops also while its records cannot be read.
-        Standing::Cancelled => true,
-        Standing::Ended | Standing::Planning => history.planned.is_some(),
-        Standing::Settled | Standing::Allowed | Standing::Asked | Standing::Executing => false,
-    }
 }

@@ -95,16 +95,7 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
     match &done.told {
         Told::Same | Told::Settled | Told::Held(_) => {}
         Told::Waiting(wait) => {
-            status.stage = Some(stage(wait.stage));
-            if let Some(verdict) = wait.verdict {
-                status.plan = Some(planned::unmade(verdict, &wait.message));
-            }
-            if let Some(suggestions) = &wait.suggestions {
-                status.suggestions = Some(suggestions.clone()).filter(|some| !some.is_empty());
-            }
-            if wait.approved {
-                settle_gates(&mut status, &done.facts);
-            }
+            tell_wait(&mut status, wait, &done.facts);
             status.steps = steps::told(status.steps, history, &done.said, false);
         }
         Told::Asked {
@@ -161,6 +152,19 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
         }
     }
     status
+}
+
+fn tell_wait(status: &mut OrchestrationStatus, wait: &Wait, facts: &Facts) {
+    status.stage = Some(stage(wait.stage));
+    if let Some(verdict) = wait.verdict {
+        status.plan = Some(planned::unmade(verdict, &wait.message));
+    }
+    if let Some(suggestions) = &wait.suggestions {
+        status.suggestions = Some(suggestions.clone()).filter(|some| !some.is_empty());
+    }
+    if wait.approved {
+        settle_gates(status, facts);
+    }
 }
 
 fn audit(history: Option<&History>, recorded: Option<(u64, u64)>) -> Option<AuditRange> {

@@ -680,3 +680,84 @@ fn who_asks_anew_takes_the_old_question_back() {
 pub(in super::super) fn freeze() -> Frozen {
     Frozen::of("f", "carol", "a fair", "f-uid")
 }
+
+#[test]
+fn mode_auto_begins_by_what_is_on_record_and_else_people_are_asked() {
+    let codes = |records: &[Draft]| -> Vec<Event> {
+        records.iter().map(|record| record.fact.code).collect()
+    };
+    let mut found = planning(Opening::Planned(Ok(Box::new(made(2)))));
+    found.spec = spec(&json!({"mode": "Auto"}));
+    found.auto = Some(Ok("incident.severity == 'warning'".to_owned()));
+    let Decision::Ask(ask) = decide(&found) else {
+        panic!("it is planned");
+    };
+    let wanted = [Event::RunRequested, Event::RunPlanned, Event::RunAllowed];
+    assert_eq!(codes(&ask.records), wanted);
+    found.auto = Some(Err("why".to_owned()));
+    let Decision::Ask(ask) = decide(&found) else {
+        panic!("people are asked");
+    };
+    assert_eq!(codes(&ask.records), wanted[..2]);
+
+    let on_record = || history(&wanted.map(|code| (code, None)));
+    let allowed = |beginning| {
+        let spec = spec(&json!({"mode": "Auto"}));
+        decide(&facts(spec, on_record(), Look::Allowed { beginning }))
+    };
+    let Decision::Begin(begin) = allowed(Some(Box::new(whole()))) else {
+        panic!("it begins");
+    };
+    let fact = &begin.record.fact;
+    assert_eq!(
+        fact.outcome.as_ref().map(|word| word.as_str()),
+        Some("Auto")
+    );
+    assert!(fact.gate.is_none() && fact.cause.is_some() && fact.playbook_digest.is_some());
+    let other = Beginning {
+        made: Some(Ok(made(1))),
+        ..whole()
+    };
+    let Decision::Finish(end) = allowed(Some(Box::new(other))) else {
+        panic!("it is superseded");
+    };
+    assert_eq!(end.outcome, Outcome::Superseded);
+    let freeze = Beginning {
+        frozen: vec![Frozen::of("f", "carol", "why", "uid")],
+        ..whole()
+    };
+    assert!(matches!(allowed(Some(Box::new(freeze))), Decision::Wait(_)));
+}
+
+#[test]
+fn where_it_stands_is_told_by_records_and_by_the_plan_that_is_shown() {
+    let on_record = |allowed: bool| {
+        let mut records = vec![(Event::RunRequested, None), (Event::RunPlanned, None)];
+        records.extend(allowed.then_some((Event::RunAllowed, None)));
+        history(&records)
+    };
+    let shown = |digest: String, gates: Value| -> OrchestrationStatus {
+        let plan = json!({"digest": digest, "verdict": "Pass"});
+        serde_json::from_value(json!({"stage": "Approve", "plan": plan, "gates": gates})).unwrap()
+    };
+    let spec = spec(&json!({"mode": "Auto"}));
+    let digest = made(2).digest.to_string();
+    let gates = json!([{"name": "g", "uid": "g-uid", "state": "Open"}]);
+    for (status, allowed, stands) in [
+        (shown(digest.clone(), Value::Null), true, Standing::Allowed),
+        (
+            shown(digest.clone(), Value::Null),
+            false,
+            Standing::Planning,
+        ),
+        (
+            shown(Digest::of(b"x").to_string(), Value::Null),
+            true,
+            Standing::Planning,
+        ),
+        (OrchestrationStatus::default(), true, Standing::Planning),
+        (shown(digest, gates), true, Standing::Asked),
+    ] {
+        assert_eq!(standing(&spec, &status, &on_record(allowed)), stands);
+    }
+}

@@ -3,7 +3,7 @@
 
 use kube::{Api, ResourceExt as _, api::ListParams};
 
-use super::{Beginning, Facts, Frozen};
+use super::{Beginning, Facts};
 use crate::{
     api::v1alpha1::{Freeze, Gate},
     controllers::{
@@ -15,6 +15,40 @@ use crate::{
     domain::{audit::event::Event, gate::Outcome, plan::RunRef},
     ports::{Claim, Claimed, Limited},
 };
+
+/// A Freeze that stops a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::controllers::orchestration) struct Frozen {
+    pub(in crate::controllers::orchestration) uid: String,
+    name: String,
+    by: String,
+    why: String,
+}
+
+impl Frozen {
+    #[cfg(test)]
+    pub(in crate::controllers::orchestration) fn of(
+        name: &str,
+        by: &str,
+        why: &str,
+        uid: &str,
+    ) -> Self {
+        Self {
+            uid: uid.to_owned(),
+            name: name.to_owned(),
+            by: by.to_owned(),
+            why: why.to_owned(),
+        }
+    }
+
+    /// In a sentence.
+    pub(in crate::controllers::orchestration) fn message(&self) -> String {
+        format!(
+            "Freeze {} by {} stops it before its next effect: {}",
+            self.name, self.by, self.why
+        )
+    }
+}
 
 impl OrchestrationKind {
     /// Everything that has to hold before the first effect, read live; what stops it is looked at first.

@@ -6,8 +6,10 @@ use kube::{Api, ResourceExt as _, api::ListParams};
 use super::Facts;
 use crate::{
     api::v1alpha1::Gate,
-    controllers::orchestration::{OrchestrationError, OrchestrationKind, children::is_owned_by},
-    domain::plan::RunRef,
+    controllers::orchestration::{
+        OrchestrationError, OrchestrationKind, children::is_owned_by, decide::Standing,
+    },
+    domain::{plan::RunRef, run::History},
 };
 
 /// So many names at once.
@@ -55,5 +57,16 @@ impl OrchestrationKind {
         }
         gates.retain(|gate| is_owned_by(&gate.metadata, run));
         Ok(gates)
+    }
+}
+
+/// Whether a Gate may be open that the status does not tell of: the process may have ended between the two, or between the
+/// end of the run and that of its Gate.
+pub(super) fn may_ask_untold(standing: Standing, history: &History) -> bool {
+    match standing {
+        // It stops also while its records cannot be read.
+        Standing::Cancelled => true,
+        Standing::Ended | Standing::Planning => history.planned.is_some(),
+        Standing::Settled | Standing::Allowed | Standing::Asked | Standing::Executing => false,
     }
 }

@@ -282,13 +282,13 @@ fn one_record_too_many_is_found_where_it_is() {
 
 #[test]
 fn a_finding_says_leaf_and_run_and_what_is_wrong() {
-    let verdict = read(&["run.requested a", "run.started a plan=p came=Auto"]);
+    let verdict = read(&["run.requested a", "run.finished a came=Planned"]);
     let said: Vec<_> = verdict.missteps.iter().map(Misstep::to_string).collect();
     assert_eq!(
         said[..1],
         [
-            "leaf 1 of log.example/one: Orchestration shop/a (uid-a): it begins without a plan: \
-             there is no run.planned before this"
+            "leaf 1 of log.example/one: Orchestration shop/a (uid-a): the run ends as Planned, and it was \
+             never planned"
         ]
     );
 }

@@ -1,4 +1,4 @@
-//! What is secret stands in no Playbook, wherever an author puts it.
+//! Floor 0, tests: what is secret stands in no Playbook, wherever an author puts it.
 
 use super::*;
 
