@@ -208,7 +208,7 @@ async fn what_the_plan_leaves_is_named_before_and_after() {
     for said in [
         "if it fails, what was done is taken back in reverse order",
         "undo: put back as it was",
-        "undo: the Playbook says undo: None",
+        "undo: the Playbook says that this step is not undone",
     ] {
         assert!(diff.contains(said), "{diff}");
     }

@@ -1,10 +1,5 @@
 //! A real Prometheus: right, wrong, flapping, gone and back, behind TLS.
 
-#![expect(
-    clippy::too_many_lines,
-    reason = "a scene is told from beginning to end"
-)]
-
 use std::{path::Path, process::Command};
 
 use neuralops::{

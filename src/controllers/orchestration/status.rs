@@ -17,7 +17,7 @@ use self::{
 use super::{
     act::{Done, Told},
     decide::Wait,
-    gather::Facts,
+    gather::{Facts, Planned},
 };
 use crate::{
     api::{
@@ -139,19 +139,23 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
         } => {
             status.stage = Some(api::Stage::Done);
             status.outcome = Some(outcome_of(*outcome));
-            if let Some(verdict) = verdict {
-                status.plan = Some(planned::unmade(*verdict, message));
-            }
+            let unmade = verdict.map(|verdict| planned::unmade(verdict, message));
+            status.plan = unmade.or(status.plan);
             if let Some(planned) = planned {
-                status.plan = Some(planned::kept(planned));
-                let plan = planned.kept.as_ref();
-                status.steps = plan.map(|(plan, _)| steps::pending(plan));
+                tell_planned(&mut status, planned);
             }
             end_gates(&mut status, &done.facts, *outcome);
             status.steps = steps::told(status.steps, history, &done.said, true);
         }
     }
     status
+}
+
+/// The plan of a run that was only to be planned.
+fn tell_planned(status: &mut OrchestrationStatus, planned: &Planned) {
+    status.plan = Some(planned::kept(planned));
+    let plan = planned.kept.as_ref();
+    status.steps = plan.map(|(plan, _)| steps::pending(plan));
 }
 
 fn tell_wait(status: &mut OrchestrationStatus, wait: &Wait, facts: &Facts) {

@@ -2,8 +2,11 @@
 
 use super::{AT_ONCE, Acted, OrchestrationError, Pass, Told};
 use crate::{
-    adapters::{failpoint::failpoint, ledger::Ack},
-    api::v1alpha1::ApprovalRules,
+    adapters::{
+        failpoint::failpoint,
+        ledger::{Ack, Draft},
+    },
+    api::v1alpha1::{ApprovalRules, Gate},
     controllers::orchestration::{
         children::{Place, Question},
         decide::{AskMidway, Turned, rules_of, shaped_by},
@@ -34,13 +37,7 @@ impl Pass<'_> {
                 let attempt = (step.name.as_str(), asks.attempt);
                 let about = (&*asks.plan, &started.plan, gate.as_deref());
                 let record = records::answered(&self.facts.run, attempt, about, ended, &message);
-                failpoint!("midway.before");
-                self.record(record, Ack::Durable).await?;
-                failpoint!("midway.answered");
-                self.kind
-                    .memory
-                    .say(&self.facts.run.uid, &step.name, &message);
-                return Ok((Told::Answered { gate, message }, AT_ONCE));
+                return self.answered(&step.name, record, (gate, message)).await;
             }
         };
         // It was deleted meanwhile, and nobody is to be asked.
@@ -59,16 +56,7 @@ impl Pass<'_> {
             deadline: rules.deadline,
             on_timeout: rules.on_timeout,
         };
-        let left = Plan {
-            steps: asks
-                .plan
-                .steps
-                .iter()
-                .skip(asks.index.saturating_add(1))
-                .cloned()
-                .collect(),
-            ..Plan::clone(&asks.plan)
-        };
+        let left = left(&asks.plan, asks.index);
         let question = Question {
             run: &asks.plan.run,
             plan: &started.plan,
@@ -95,5 +83,29 @@ impl Pass<'_> {
             },
             verdict,
         ))
+    }
+
+    /// The answer is on record before anything follows from it.
+    async fn answered(
+        &mut self,
+        step: &str,
+        record: Draft,
+        (gate, message): (Option<Box<Gate>>, String),
+    ) -> Acted {
+        failpoint!("midway.before");
+        self.record(record, Ack::Durable).await?;
+        failpoint!("midway.answered");
+        let memory = &self.kind.memory;
+        memory.say(&self.facts.run.uid, step, &message);
+        Ok((Told::Answered { gate, message }, AT_ONCE))
+    }
+}
+
+/// What comes after the step that asks.
+fn left(plan: &Plan, asks: usize) -> Plan {
+    let steps = plan.steps.iter().skip(asks.saturating_add(1));
+    Plan {
+        steps: steps.cloned().collect(),
+        ..plan.clone()
     }
 }
