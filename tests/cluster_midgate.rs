@@ -167,21 +167,19 @@ async fn a_run_takes_back_what_it_did_when_it_may_not_go_on() {
         assert_eq!(scene.replicas(&format!("{name}-1")).await, 1);
     };
     let no = async {
-        scene.approved("no", plan("no", json!({})), json!({})).await;
+        scene.compensating("no", plan("no", json!({}))).await;
         let run = midway(&scene, "no").await;
         scene.vote("dave", &run, "Reject").await.expect("a vote");
         back("no", "Rejected", "Rejected").await;
     };
     let late = async {
         scene
-            .approved("late", plan("late", json!({"deadline": "3s"})), json!({}))
+            .compensating("late", plan("late", json!({"deadline": "3s"})))
             .await;
         back("late", "Expired", "Expired").await;
     };
     let other = async {
-        scene
-            .approved("other", plan("other", json!({})), json!({}))
-            .await;
+        scene.compensating("other", plan("other", json!({}))).await;
         let run = midway(&scene, "other").await;
         let patch = json!({"spec": {"replicas": 2}});
         let patched = scene.patch(scene.admin(), "Deployment", "other-2", patch);
@@ -191,9 +189,7 @@ async fn a_run_takes_back_what_it_did_when_it_may_not_go_on() {
         assert_eq!(scene.replicas("other-2").await, 2);
     };
     let gone = async {
-        scene
-            .approved("gone", plan("gone", json!({})), json!({}))
-            .await;
+        scene.compensating("gone", plan("gone", json!({}))).await;
         let run = midway(&scene, "gone").await;
         let name = run["status"]["gates"][1]["name"].as_str().expect("a name");
         scene.delete("Gate", name).await;
@@ -202,9 +198,7 @@ async fn a_run_takes_back_what_it_did_when_it_may_not_go_on() {
         assert_eq!(scene.replicas("gone-1").await, 1);
     };
     let stops = async {
-        scene
-            .approved("stops", plan("stops", json!({})), json!({}))
-            .await;
+        scene.compensating("stops", plan("stops", json!({}))).await;
         let run = midway(&scene, "stops").await;
         scene.cancel("stops").await;
         let ended = scene.ended("stops", "Cancelled").await;

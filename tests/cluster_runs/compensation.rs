@@ -77,21 +77,6 @@ async fn objects(scene: &Scene, name: &str) {
     }
 }
 
-/// A run whose Playbook says nothing about failures: what was done is taken back.
-pub(super) async fn compensating(scene: &Scene, name: &str, steps: Value) -> Value {
-    let mut playbook = scene.playbook(name, steps);
-    playbook["spec"]
-        .as_object_mut()
-        .expect("a spec")
-        .remove("onFailure");
-    scene.signed(playbook).await;
-    scene.ask(name, name, json!({})).await;
-    let run = scene.asked(name).await;
-    assert_eq!(run["status"]["stage"], "Approve", "{:#}", run["status"]);
-    scene.approve(&run).await;
-    run
-}
-
 #[tokio::test]
 async fn a_failure_at_every_step_of_six_leaves_everything_as_it_was() {
     let cluster = need!(Users, Owned);
@@ -103,7 +88,7 @@ async fn a_failure_at_every_step_of_six_leaves_everything_as_it_was() {
         let before = state(&scene, &name).await;
         let mut all = six(&name);
         all.insert(at, fails());
-        let run = compensating(&scene, &name, Value::Array(all)).await;
+        let run = scene.compensating(&name, Value::Array(all)).await;
         if at == 0 {
             let run = ends(&scene, &name, "Failed", "StepFailed", Then::Look).await;
             assert!(!told(&run["status"]).contains("taken back"), "{run:#}");
@@ -152,7 +137,7 @@ async fn what_somebody_changed_since_is_theirs_and_the_run_says_what_it_left() {
         scale("three", "third", 5),
         waiting
     ]);
-    let run = compensating(&scene, "r", all).await;
+    let run = scene.compensating("r", all).await;
     scene.running("r", "hold").await;
     let patch = json!({"spec": {"replicas": 7}});
     let patched = scene
@@ -202,7 +187,7 @@ async fn what_the_plan_leaves_is_named_before_and_after() {
     let mut stops = fails();
     stops["onFailure"] = json!("Stop");
     let both = json!([scale("s", "d", 3), kept, fails()]);
-    let run = compensating(&scene, "r", both).await;
+    let run = scene.compensating("r", both).await;
     let gate = run["status"]["gates"][0]["name"].as_str().expect("a name");
     let diff = scene.object("Gate", gate).await["spec"]["subject"]["diff"].to_string();
     for said in [
@@ -225,7 +210,9 @@ async fn what_the_plan_leaves_is_named_before_and_after() {
     );
 
     // A step may say otherwise than its Playbook.
-    compensating(&scene, "stops", json!([scale("s", "d", 3), stops])).await;
+    scene
+        .compensating("stops", json!([scale("s", "d", 3), stops]))
+        .await;
     let ended = ends(&scene, "stops", "Failed", "StepFailed", Then::Look).await;
     assert_eq!(steps(&ended), "Succeeded Failed");
     assert_eq!(scene.replicas("d").await, 3);
@@ -240,8 +227,8 @@ async fn a_freeze_holds_the_way_back_too_and_a_cancel_ends_it() {
         scene.flag(flag).await;
     }
     let steps_of = |name: &str, flag: &str| json!([scale("s", name, 3), hold("hold", flag)]);
-    let goes_on = compensating(&scene, "r", steps_of("d", "f")).await;
-    let cancelled = compensating(&scene, "c", steps_of("e", "g")).await;
+    let goes_on = scene.compensating("r", steps_of("d", "f")).await;
+    let cancelled = scene.compensating("c", steps_of("e", "g")).await;
     scene.running("r", "hold").await;
     scene.running("c", "hold").await;
     let namespace = scene.ns.name().to_owned();
@@ -288,7 +275,7 @@ async fn a_step_is_tried_as_often_as_its_author_says() {
         step["retries"] = json!(retries);
         step
     };
-    let good = compensating(&scene, "good", json!([check("soon", 10)])).await;
+    let good = scene.compensating("good", json!([check("soon", 10)])).await;
     scene
         .is_told_of(uid(&good), "step.failed/CheckFailed")
         .await;
@@ -307,12 +294,9 @@ async fn a_step_is_tried_as_often_as_its_author_says() {
     let expected: Vec<u32> = (1..).take(attempts.len()).collect();
     assert!(attempts.len() > 1 && attempts == expected, "{attempts:?}");
 
-    let bad = compensating(
-        &scene,
-        "bad",
-        json!([scale("s", "d", 3), check("never", 2)]),
-    )
-    .await;
+    let bad = scene
+        .compensating("bad", json!([scale("s", "d", 3), check("never", 2)]))
+        .await;
     ends(&scene, "bad", "Compensated", "StepFailed", Then::Look).await;
     let told = scene.told_of(uid(&bad)).await;
     let failed = told.iter().filter(|one| one.starts_with("step.failed"));

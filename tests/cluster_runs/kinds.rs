@@ -3,11 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    Then,
-    compensation::{compensating, fails},
-    ends,
-};
+use super::{Then, compensation::fails, ends};
 use crate::support::{
     Scene, condition, core, create, deployment, eventually, grant, grant_everywhere, need, random,
     rule, steps, told,
@@ -81,7 +77,7 @@ async fn a_template_and_a_deletion_are_taken_back_and_what_was_told_is_told() {
         {"name": "tell", "notify": {"message": "so far so good"}},
         fails(),
     ]);
-    let run = compensating(&scene, "mend", all).await;
+    let run = scene.compensating("mend", all).await;
     let map = run["status"]["plan"]["configMap"].as_str().expect("a name");
     let plan = scene.object("ConfigMap", map).await;
     let diff = plan["data"]["diff"].as_str().expect("a diff");
@@ -132,7 +128,7 @@ async fn a_node_is_given_back_when_a_later_step_fails() {
     let drain = json!({"name": "empty", "drain": {"node": node, "ignoreDaemonSets": true}});
     let back = json!({"name": "back", "uncordon": {"node": node}});
     let all = json!([cordon, drain, fails()]);
-    compensating(&scene, "fails", all).await;
+    scene.compensating("fails", all).await;
     let run = ends(&scene, "fails", "Compensated", "StepFailed", Then::Look).await;
     assert!(
         told(&run["status"]).contains("taken back: keep"),
@@ -142,7 +138,9 @@ async fn a_node_is_given_back_when_a_later_step_fails() {
     let marked = async || scene.object("Node", &node).await["spec"]["unschedulable"].clone();
     assert_eq!(marked().await, Value::Null);
     // All the way through: the last step finds what the first one leaves.
-    compensating(&scene, "through", json!([cordon, drain, back])).await;
+    scene
+        .compensating("through", json!([cordon, drain, back]))
+        .await;
     let run = ends(&scene, "through", "Succeeded", "Succeeded", Then::Well).await;
     assert_eq!(steps(&run), "Succeeded Succeeded Succeeded");
     assert_eq!(marked().await, Value::Null);
@@ -156,7 +154,7 @@ async fn a_deletion_that_is_held_up_is_tried_again() {
     let mut step = away("held");
     step["timeout"] = json!("1s");
     step["retries"] = json!(5);
-    compensating(&scene, "mend", json!([step])).await;
+    scene.compensating("mend", json!([step])).await;
     scene
         .until("mend", "waits for another attempt", |status| {
             condition(status, "Ready").contains("Retrying") || status["outcome"].is_string()

@@ -160,6 +160,19 @@ impl Scene {
         run
     }
 
+    /// The same of a Playbook that says nothing about failures: what was done is taken back.
+    pub async fn compensating(&self, name: &str, steps: Value) -> Value {
+        let mut playbook = self.playbook(name, steps);
+        let spec = playbook["spec"].as_object_mut().expect("a spec");
+        spec.remove("onFailure");
+        self.signed(playbook).await;
+        self.ask(name, name, json!({})).await;
+        let run = self.asked(name).await;
+        assert_eq!(run["status"]["stage"], "Approve", "{:#}", run["status"]);
+        self.approve(&run).await;
+        run
+    }
+
     /// The run, once this step of it is begun.
     pub async fn running(&self, name: &str, step: &str) -> Value {
         self.until(name, "is in that step", |status| {

@@ -94,10 +94,7 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
     };
     match &done.told {
         Told::Same | Told::Settled | Told::Held(_) => {}
-        Told::Waiting(wait) => {
-            tell_wait(&mut status, wait, &done.facts);
-            status.steps = steps::told(status.steps, history, &done.said, false);
-        }
+        Told::Waiting(wait) => tell_wait(&mut status, wait, &done.facts),
         Told::Asked {
             made, config_map, ..
         }
@@ -118,17 +115,14 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
             status.stage = Some(api::Stage::Approve);
             settle_gates(&mut status, &done.facts);
             tell_gate(&mut status, gate);
-            status.steps = steps::told(status.steps, history, &done.said, false);
         }
         Told::Answered { gate, .. } => {
             status.stage = Some(api::Stage::Execute);
             gate.iter().for_each(|gate| tell_gate(&mut status, gate));
-            status.steps = steps::told(status.steps, history, &done.said, false);
         }
         Told::Going { .. } => {
             status.stage = Some(api::Stage::Execute);
             settle_gates(&mut status, &done.facts);
-            status.steps = steps::told(status.steps, history, &done.said, false);
         }
         Told::Ended {
             outcome,
@@ -141,12 +135,15 @@ fn told(before: OrchestrationStatus, done: &Done) -> OrchestrationStatus {
             status.outcome = Some(outcome_of(*outcome));
             let unmade = verdict.map(|verdict| planned::unmade(verdict, message));
             status.plan = unmade.or(status.plan);
-            if let Some(planned) = planned {
-                tell_planned(&mut status, planned);
-            }
+            planned
+                .iter()
+                .for_each(|one| tell_planned(&mut status, one));
             end_gates(&mut status, &done.facts, *outcome);
-            status.steps = steps::told(status.steps, history, &done.said, true);
         }
+    }
+    if !matches!(done.told, Told::Same | Told::Settled | Told::Held(_)) {
+        let over = matches!(done.told, Told::Ended { .. });
+        status.steps = steps::told(status.steps, history, &done.said, over);
     }
     status
 }

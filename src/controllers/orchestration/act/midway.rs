@@ -68,21 +68,14 @@ impl Pass<'_> {
                 ordinal: asks.attempt,
             },
         };
-        let gate = self
-            .kind
-            .open_gate(&question, self.facts.now, self.fence)
-            .await?;
+        let (kind, now) = (self.kind, self.facts.now);
+        let gate = Box::new(kind.open_gate(&question, now, self.fence).await?);
         failpoint!("midway.opened");
         let verdict = Verdict::Waiting {
             reason: Reason::AwaitingApproval,
             after: None,
         };
-        Ok((
-            Told::AskedMidway {
-                gate: Box::new(gate),
-            },
-            verdict,
-        ))
+        Ok((Told::AskedMidway { gate }, verdict))
     }
 
     /// The answer is on record before anything follows from it.
