@@ -10,6 +10,7 @@
 )]
 
 mod runs {
+    mod backwards;
     mod bed;
     mod crashes;
     mod outages;

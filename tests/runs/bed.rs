@@ -235,6 +235,7 @@ async fn recorded_once(bed: &Bed, uid: &str) {
             wanted.insert((code.code(), step.to_owned()), 1);
         }
     }
+    wanted.insert((Event::StepUnderway.code(), "job".to_owned()), 1);
     assert_eq!(counts, wanted);
 }
 

@@ -369,31 +369,6 @@ impl OrchestrationKind {
             said: self.memory.said(uid),
         })
     }
-
-    /// The plan as it was approved, from the store: what was written with the claim.
-    async fn stored(
-        &self,
-        uid: &str,
-        history: &History,
-    ) -> Result<Result<Arc<Plan>, String>, OrchestrationError> {
-        let stored = self
-            .ledger
-            .plan_of(uid)
-            .await
-            .map_err(OrchestrationError::Log)?;
-        let (Some(bytes), Some(started)) = (stored, &history.started) else {
-            let message = "the plan that was approved is not in the store any more";
-            return Ok(Err(message.to_owned()));
-        };
-        Ok(match Plan::parse(&bytes, &started.plan) {
-            Ok(plan) => {
-                let plan = Arc::new(plan);
-                self.memory.keep(uid, Arc::clone(&plan));
-                Ok(plan)
-            }
-            Err(error) => Err(chain(&error)),
-        })
-    }
 }
 
 /// Whether an approved run has nothing to wait for but what is looked at live.

@@ -266,6 +266,10 @@ fn judged(
             message: obstacle.message,
             memory: None,
         }),
+        // What comes too late is kept from writing as by a lost lead.
+        (Err(Trouble::Unanswered(AccountError::Deposed(_))), _) if late => {
+            Ok(over("what was left to do is not begun any more"))
+        }
         (Err(Trouble::Unanswered(error)), _) if late => Ok(over(&chain(&error))),
         (Err(Trouble::Unanswered(AccountError::Deposed(_))), Some((_, message))) => {
             Ok(Progress::Pending {

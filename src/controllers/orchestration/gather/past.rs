@@ -1,13 +1,15 @@
-//! Floor 3: what has become of a run so far, by its records. Reads only.
+//! Floor 3: what has become of a run so far, by its records, and what it goes by, from the store. Reads only.
+
+use std::sync::Arc;
 
 use super::Facts;
 use crate::{
-    adapters::ledger,
+    adapters::{kube::error::chain, ledger},
     controllers::{
         orchestration::{OrchestrationError, OrchestrationKind},
         settling::is_open,
     },
-    domain::{audit::record::Record, run::History},
+    domain::{audit::record::Record, plan::Plan, run::History},
     ports::LeafIndex,
 };
 
@@ -43,6 +45,31 @@ impl OrchestrationKind {
             Ok(History::default())
         } else {
             Err(refusal)
+        })
+    }
+
+    /// The plan as it was approved, from the store: what was written with the claim.
+    pub(super) async fn stored(
+        &self,
+        uid: &str,
+        history: &History,
+    ) -> Result<Result<Arc<Plan>, String>, OrchestrationError> {
+        let stored = self
+            .ledger
+            .plan_of(uid)
+            .await
+            .map_err(OrchestrationError::Log)?;
+        let (Some(bytes), Some(started)) = (stored, &history.started) else {
+            let message = "the plan that was approved is not in the store any more";
+            return Ok(Err(message.to_owned()));
+        };
+        Ok(match Plan::parse(&bytes, &started.plan) {
+            Ok(plan) => {
+                let plan = Arc::new(plan);
+                self.memory.keep(uid, Arc::clone(&plan));
+                Ok(plan)
+            }
+            Err(error) => Err(chain(&error)),
         })
     }
 }
