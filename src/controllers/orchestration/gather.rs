@@ -27,7 +27,7 @@ use super::{
     decide::{Standing, is_due, is_foreign, standing, waits_for_people},
 };
 use crate::{
-    adapters::{clock, kube::error::chain, ledger, steps::only_looks},
+    adapters::{clock, ledger, steps::only_looks},
     api::v1alpha1::{
         self as api, Gate, GateState, Orchestration, OrchestrationSpec, OrchestrationStatus,
         Suggestion,
