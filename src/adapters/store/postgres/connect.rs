@@ -23,10 +23,11 @@ const MIGRATIONS: [&str; 4] = [
 ];
 /// How long a new connection is waited for.
 const CONNECT: Duration = Duration::from_secs(3);
-/// How long a connection for reading is waited for.
-const ACQUIRE: Duration = Duration::from_secs(1);
-/// Connections that read.
-const READERS: u32 = 4;
+/// How long a connection for reading is waited for. Whoever has less time gives up by itself; the log's own attendant would
+/// else take a storm of readers for a store that is gone, and close the log.
+const ACQUIRE: Duration = Duration::from_secs(5);
+/// Connections that read: each pass over a run reads its records.
+const READERS: u32 = 8;
 
 /// Statements are planned while the tables are small, and the plans are kept as long as the connection: without the last
 /// option they would go on reading whole tables, until the server happens to look at their sizes.

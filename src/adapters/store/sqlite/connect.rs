@@ -27,10 +27,11 @@ const MIGRATIONS: [&str; 4] = [
 ];
 /// How long a lock of another process is waited for.
 const BUSY: Duration = Duration::from_secs(2);
-/// How long a connection for reading is waited for.
-const ACQUIRE: Duration = Duration::from_secs(1);
-/// Connections that read.
-const READERS: u32 = 4;
+/// How long a connection for reading is waited for. Whoever has less time gives up by itself; the log's own attendant would
+/// else take a storm of readers for a store that is gone, and close the log.
+const ACQUIRE: Duration = Duration::from_secs(5);
+/// Connections that read: each pass over a run reads its records.
+const READERS: u32 = 8;
 /// Rows that SQLite's thread hands on before it waits: with the driver's 50, whole logs are read at the pace at which two
 /// threads wake each other.
 const ROWS: usize = 2048;
