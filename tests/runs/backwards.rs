@@ -113,6 +113,8 @@ async fn a_failed_run_is_taken_back_once_whenever_the_operator_dies() {
         told_once(&bed, &run, &place).await;
         scenes.push((place, scene));
     }
+    // Somebody has to be there who has the last leaves anchored.
+    let _last = bed.operator(&[]).await;
     let events = bed.own.cluster().audit_since(0);
     for (place, scene) in &scenes {
         let found = writes(&events, scene.ns.name());
