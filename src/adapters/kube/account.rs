@@ -5,6 +5,7 @@
 mod ends;
 mod error;
 mod lists;
+mod sent;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIResource, APIResourceList};
 use kube::{
@@ -12,14 +13,12 @@ use kube::{
     api::{ApiResource, GetParams, Patch, PatchParams, PostParams, ValidationDirective},
     core::{DynamicObject, Request},
 };
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 pub use ends::Deletion;
 pub use error::{AccountError, Answer};
 
 use crate::{
-    adapters::failpoint::failpoint,
     domain::{names::is_dns_name, plan::Target},
     ports::Leadership,
 };
@@ -275,8 +274,16 @@ impl Account {
         let body = serde_json::to_vec(&review).map_err(|error| built(doing(), error))?;
         let request = path.create(&PostParams::default(), body);
         let request = request.map_err(|error| built(doing(), error))?;
-        let answer: Value = self.send(doing(), request).await?;
-        Ok(answer.pointer("/status/allowed").and_then(Value::as_bool) == Some(true))
+        let allowed = async || {
+            let answer: Value = self.send(doing(), request.clone()).await?;
+            let allowed = answer.pointer("/status/allowed");
+            Ok::<_, AccountError>(allowed.and_then(Value::as_bool) == Some(true))
+        };
+        if allowed().await? {
+            return Ok(true);
+        }
+        self.api_server_is_ready().await?;
+        allowed().await
     }
 
     fn path(&self, kind: &Served) -> Request {
@@ -285,36 +292,6 @@ impl Account {
             &kind.resource,
             namespace,
         ))
-    }
-
-    async fn write(
-        &self,
-        doing: String,
-        request: http::Request<Vec<u8>>,
-        writing: Writing<'_>,
-    ) -> Result<Value, AccountError> {
-        writing.allowed()?;
-        if writing.dry() {
-            return self.send(doing, request).await;
-        }
-        failpoint!("effect.before");
-        let written = self.send(doing, request).await;
-        failpoint!("effect.after");
-        written
-    }
-
-    async fn send<T: DeserializeOwned>(
-        &self,
-        doing: String,
-        mut request: http::Request<Vec<u8>>,
-    ) -> Result<T, AccountError> {
-        let user = self.user();
-        match user.parse() {
-            Ok(user) => request.headers_mut().insert("impersonate-user", user),
-            Err(_) => return Err(AccountError::NoAccount(user)),
-        };
-        let answer = self.client.request(request).await;
-        answer.map_err(|source| asked(doing, source))
     }
 }
 

@@ -37,6 +37,9 @@ pub enum AccountError {
         #[source]
         source: Box<kube::Error>,
     },
+    /// A right was denied, by an API server that has not read all rights yet, or does not say whether it has.
+    #[error("a right was denied by an API server that does not say it is ready")]
+    Unready(#[source] Box<kube::Error>),
     /// This process may not write now.
     #[error("this replica does not lead any more")]
     Deposed(#[source] NotLeader),
@@ -80,10 +83,10 @@ impl AccountError {
     /// How its answer to this account is to be taken.
     pub fn answer(&self, account: &Account) -> Answer {
         match self.status() {
-            Some(status) => read(status, account.name(), &account.user()),
+            Some(status) => read(status, &account.user()),
             None => match self {
                 Self::NoAccount(_) | Self::NoName(_) | Self::Build { .. } => Answer::Refused,
-                Self::Ask { .. } | Self::Deposed(_) => Answer::Unavailable,
+                Self::Ask { .. } | Self::Unready(_) | Self::Deposed(_) => Answer::Unavailable,
             },
         }
     }
@@ -94,18 +97,21 @@ impl AccountError {
                 kube::Error::Api(status) => Some(status),
                 _ => None,
             },
-            Self::NoAccount(_) | Self::NoName(_) | Self::Build { .. } | Self::Deposed(_) => None,
+            Self::NoAccount(_)
+            | Self::NoName(_)
+            | Self::Build { .. }
+            | Self::Unready(_)
+            | Self::Deposed(_) => None,
         }
     }
 }
 
-fn read(status: &Status, account: &str, user: &str) -> Answer {
+fn read(status: &Status, user: &str) -> Answer {
     let words = status.message.as_str();
     match status.code {
         // Whoever was refused stands in the answer: if it is not the account, nobody got as far as being it.
-        403 if words.starts_with(&format!(
-            "serviceaccounts \"{account}\" is forbidden: User \""
-        )) && words.contains("impersonate")
+        403 if words.contains("forbidden: User \"")
+            && words.contains("\" cannot impersonate")
             && !words.contains(&format!("User \"{user}\" ")) =>
         {
             Answer::NotImpersonated
@@ -125,7 +131,7 @@ impl Classified for AccountError {
         match self {
             Self::NoAccount(_) | Self::NoName(_) | Self::Build { .. } => ErrorClass::Permanent,
             Self::Ask { source, .. } => classify(source).0,
-            Self::Deposed(_) => ErrorClass::Transient,
+            Self::Unready(_) | Self::Deposed(_) => ErrorClass::Transient,
         }
     }
 
@@ -133,6 +139,7 @@ impl Classified for AccountError {
         match self {
             Self::NoAccount(_) | Self::NoName(_) | Self::Build { .. } => Reason::Invalid,
             Self::Ask { source, .. } => classify(source).1,
+            Self::Unready(_) => Reason::ApiServerUnavailable,
             Self::Deposed(_) => Reason::Conflict,
         }
     }
@@ -144,7 +151,7 @@ mod tests {
 
     fn answer(code: u16, message: &str) -> Answer {
         let status = Status::failure(message, "Whatever").with_code(code);
-        read(&status, "runbook", "system:serviceaccount:shop:runbook")
+        read(&status, "system:serviceaccount:shop:runbook")
     }
 
     #[test]
@@ -153,6 +160,11 @@ mod tests {
             (
                 403,
                 r#"serviceaccounts "runbook" is forbidden: User "system:serviceaccount:neuralops-system:neuralops-controller" cannot impersonate resource "serviceaccounts" in API group "" in the namespace "shop""#,
+                Answer::NotImpersonated,
+            ),
+            (
+                403,
+                r#"forbidden: User "system:serviceaccount:neuralops-system:neuralops-controller" cannot impersonate-on:serviceaccount:get path "/apis/apps/v1""#,
                 Answer::NotImpersonated,
             ),
             (
