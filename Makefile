@@ -17,7 +17,7 @@ WITH := tests/cluster/with
 REPORT := tests/report
 CARGO := cargo
 
-.PHONY: help demo check test long cluster cluster-down generate fmt clippy doc secrets unit stores audit-tools audit promql cosign-tools cosign cosign-older fixtures bench doctor deny
+.PHONY: help demo check test long cluster cluster-down generate fmt clippy doc secrets unit stores audit-tools audit promql cosign-tools cosign cosign-older fixtures bench doctor deny manifests
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -94,9 +94,13 @@ cluster: doctor ## Start a control plane that stays, and say what to source
 cluster-down: ## End it
 	@tests/cluster/session down
 
-generate: ## Write everything that is generated: crds/, docs/reference/
+generate: ## Write everything that is generated: crds/, docs/reference/, the chart's copies and tables, config/manager/
 	@$(CARGO) run --quiet --locked -- crds --output-dir crds
 	@$(CARGO) run --quiet --locked -- reference --output-dir docs/reference
+	@helm=$$(tests/sigstore/build helm) && HELM=$$helm tests/chart/python charts/generate
+
+manifests: ## What kustomize installs, in files: dist/install.yaml, and dist/crds.yaml with the kinds alone
+	@charts/manifests dist
 
 deny: ## Licences, bans, sources and advisories of all dependencies
 	@tests/tools/deny
