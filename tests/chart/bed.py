@@ -14,6 +14,13 @@ CHART = os.path.join(ROOT, "charts", "neuralops")
 # The oldest Kubernetes that the chart is for; without it helm believes in one that no chart of today is for.
 KUBE = "1.33.0"
 RELEASE, NAMESPACE = "r", "ops"
+DIGEST = "sha256:" + "a" * 64
+PG = {"store": {"postgres": {"existingSecret": "database"}}}
+# Everything that is off by default, on.
+ALL = {
+    "image": {"digest": DIGEST}, "runnerAccounts": {"shop": ["runbook-shop"]},
+    "metrics": {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}, "dashboard": {"enabled": True}},
+}
 
 
 class Refused(Exception):
@@ -23,6 +30,10 @@ class Refused(Exception):
 def read(path):
     with open(os.path.join(ROOT, path)) as file:
         return file.read()
+
+
+def files(folder):
+    return sorted(name for name in os.listdir(os.path.join(ROOT, folder)) if name.endswith(".yaml") and name != "kustomization.yaml")
 
 
 def set_at(path, value):

@@ -5,9 +5,8 @@ import importlib.util
 
 import yaml
 
-from bed import RELEASE, ROOT, Refused, documents, find, get, merged, read, set_at
+from bed import DIGEST, PG, RELEASE, ROOT, Refused, documents, find, get, merged, read, set_at
 
-PG = {"store": {"postgres": {"existingSecret": "database"}}}
 POD = "spec.template.spec"
 BOX = f"{POD}.containers.0"
 
@@ -80,7 +79,6 @@ SPREAD = {"maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedu
 AFFINITY = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": []}]}}}
 VARIABLE = {"name": "HTTPS_PROXY", "value": "http://proxy"}
 SIDECAR = {"name": "proxy", "image": "registry.example/proxy:1"}
-DIGEST = "sha256:" + "a" * 64
 MONITOR = {"metrics": {"serviceMonitor": {"enabled": True}}}
 RULES = {"metrics": {"prometheusRule": {"enabled": True}}}
 DASHBOARD = {"metrics": {"dashboard": {"enabled": True}}}
