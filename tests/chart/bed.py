@@ -82,6 +82,8 @@ class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         return super().construct_mapping(node, deep)
 
 
+# A time is a text to the API server.
+Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: node.value)
 Loader.add_constructor("tag:yaml.org,2002:map", lambda loader, node: loader.construct_mapping(node, deep=True))
 
 

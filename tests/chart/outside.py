@@ -8,7 +8,7 @@ import tempfile
 import yaml
 
 import schemas
-from bed import ALL, PG, equal, files, merged, read, run, test, text
+from bed import ALL, PG, Loader, equal, files, merged, read, run, test, text
 
 SKIPS = "tests/chart/checkov.skips"
 
@@ -64,9 +64,9 @@ def kubeconform_takes_every_sample_and_refuses_a_typo():
     for folder, _, names in os.walk("config/samples"):
         for name in sorted(names):
             if name.endswith(".yaml"):
-                samples += ours(yaml.safe_load_all(read(os.path.join(folder, name))))
+                samples += ours(yaml.load_all(read(os.path.join(folder, name)), Loader))
     chart = yaml.safe_load(read("charts/neuralops/Chart.yaml"))
-    samples += ours(yaml.safe_load(chart["annotations"]["artifacthub.io/crdsExamples"]))
+    samples += ours(yaml.load(chart["annotations"]["artifacthub.io/crdsExamples"], Loader))
     assert len(samples) > 25, len(samples)
     with tempfile.TemporaryDirectory() as folder:
         for name in files("crds"):

@@ -40,3 +40,15 @@ def of_kind(crd, folder):
         properties = schema.setdefault("properties", {})
         properties.update({"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}})
         write(folder, crd["spec"]["names"]["kind"], crd["spec"]["group"], version["name"], schema)
+
+
+def of_server(swagger, wanted, folder):
+    """The schemas of the kinds that are wanted, (group, version, kind), of what an API server says at /openapi/v2."""
+    definitions = {name: strict(schema) for name, schema in swagger["definitions"].items()}
+    for name, schema in swagger["definitions"].items():
+        # What is written as one value has no fields: a number of bytes may be written without quotes.
+        if name.endswith("resource.Quantity"):
+            definitions[name] = dict(NUMBER_OR_TEXT)
+        for kind in schema.get("x-kubernetes-group-version-kind", []):
+            if (kind["group"], kind["version"], kind["kind"]) in wanted:
+                write(folder, kind["kind"], kind["group"], kind["version"], {"$ref": f"#/definitions/{name}", "definitions": definitions})
