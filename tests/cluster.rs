@@ -24,6 +24,7 @@ mod cluster_idle;
 mod cluster_install;
 mod cluster_leadership;
 mod cluster_midgate;
+mod cluster_namespaces;
 mod cluster_playbook;
 mod cluster_prometheus;
 mod cluster_reconcile;
