@@ -128,6 +128,8 @@ def test(function):
 
 
 def equal(found, expected, what=""):
+    if isinstance(found, set) and isinstance(expected, set):
+        assert found == expected, f"{what}{': ' if what else ''}only in the one: {sorted(found - expected)}; only in the other: {sorted(expected - found)}"
     assert found == expected, f"{what}{': ' if what else ''}{found!r} is not {expected!r}"
 
 

@@ -189,6 +189,34 @@ def rights_are_those_of_the_source_with_a_comment_for_each_rule():
             assert not line.startswith("#") or line in raw, f"{name}: a comment is lost: {line}"
 
 
+def rights_of(rendered, kind, name, namespace=None):
+    """(group, resource, name, verb) of a role."""
+    role = find(rendered, kind, name, namespace=namespace)
+    return {(group, resource, one, verb) for rule in role["rules"] for group in rule["apiGroups"] for resource in rule["resources"]
+            for one in rule.get("resourceNames", [""]) for verb in rule["verbs"]}
+
+
+@test
+def in_some_namespaces_the_rights_are_the_same_and_nowhere_else():
+    everywhere, some = documents(), documents({"watchNamespaces": ["shop", "pay"]})
+    cluster = rights_of(some, "ClusterRole", "r-neuralops-controller-cluster")
+    for namespace in ("shop", "pay"):
+        equal(cluster | rights_of(some, "Role", "r-neuralops-controller-runs", namespace), rights_of(everywhere, "ClusterRole", "r-neuralops-controller"))
+        binding = find(some, "RoleBinding", "r-neuralops-controller-runs", namespace=namespace)
+        equal(binding["roleRef"], {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r-neuralops-controller-runs"})
+        equal(binding["subjects"], [{"kind": "ServiceAccount", "name": "r-neuralops-controller", "namespace": NAMESPACE}])
+    equal([one["metadata"]["name"] for one in find(some, "ClusterRoleBinding")], ["r-neuralops-controller-cluster"])
+    for resource in ("orchestrations", "playbooks", "decisions", "configmaps", "secrets", "serviceaccounts", "events"):
+        assert not [right for right in cluster if right[1] == resource], f"{resource} of every namespace"
+    equal(rights_of(some, "Role", "r-neuralops-controller", NAMESPACE), rights_of(everywhere, "Role", "r-neuralops-controller", NAMESPACE))
+    # What a cluster admin installs, and what the user installs then, are together the whole.
+    admin = documents({"watchNamespaces": ["shop", "pay"], "operator": {"enabled": False}})
+    user = documents({"watchNamespaces": ["shop", "pay"], **{part: {"enabled": False} for part in ("crds", "policies", "clusterScope", "userRoles")},
+                      "rbac": {"create": False}})
+    equal(sorted(map(str, admin + user)), sorted(map(str, some)))
+    equal({one["metadata"]["namespace"] for one in user}, {NAMESPACE}, "the user needs rights in one namespace")
+
+
 @test
 def under_another_name_nothing_of_the_first_one_is_left():
     new = merged(PG, ALL, {"crds": {"enabled": False}, "policies": {"enabled": False}, "userRoles": {"enabled": False}})

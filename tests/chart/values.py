@@ -136,6 +136,9 @@ CASES = [
     ("rbac.create", False, both(none("Role"), none("RoleBinding"))),
     ("operator.enabled", False, both(none("StatefulSet"), none("ServiceAccount"), none("ConfigMap"), none("PersistentVolumeClaim"), none("Service"),
         none("NetworkPolicy"))),
+    ("watchNamespaces", ["shop", "pay"], both(config("watchNamespaces", ["shop", "pay"]), lambda rendered: all(
+        find(rendered, kind, f"{NAME}-controller-runs", namespace) for kind in ("Role", "RoleBinding") for namespace in ("shop", "pay")),
+        lambda rendered: find(rendered, "ClusterRole", f"{NAME}-controller") is None, some("ClusterRole", f"{NAME}-controller-cluster"))),
     ("runnerAccounts", {"shop": ["runbook"]}, both(
         at("Role", "rules", [{"apiGroups": [""], "resources": ["serviceaccounts"], "resourceNames": ["runbook"], "verbs": ["impersonate"]}],
            name="neuralops-runner-runbook"),

@@ -135,6 +135,7 @@ annotations:
 {{- define "neuralops.config" -}}
 {{- $step := .Values.config.stepImage -}}
 {{- if and (not $step) .Values.image.digest }}{{ $step = printf "%s@%s" (include "neuralops.repository" .) .Values.image.digest }}{{ end -}}
-{{- $derived := dict "namespace" .Release.Namespace "leaseName" (include "neuralops.lease" .) "stepImage" $step -}}
+{{- $derived := dict "namespace" .Release.Namespace "leaseName" (include "neuralops.lease" .) "stepImage" $step
+  "watchNamespaces" .Values.watchNamespaces -}}
 {{- toYaml (mergeOverwrite (deepCopy .Values.config) $derived) -}}
 {{- end -}}
