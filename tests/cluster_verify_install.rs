@@ -288,7 +288,9 @@ async fn an_installation_is_whole_or_the_report_names_what_is_not() {
     bed.furnish().await;
     whole(&bed).await;
     nothing_is_left_behind(&bed).await;
-    others(&bed).await;
+    without_rights(&bed);
+    with_every_right(&bed);
+    as_an_account(&bed).await;
     powers(&bed).await;
     without_each_policy(&bed).await;
     left_out_by_choice(&bed).await;
@@ -395,9 +397,8 @@ async fn nothing_is_left_behind(bed: &Bed) {
     }
 }
 
-/// Who may not try is told so, and who may do all of it is told what follows.
-async fn others(bed: &Bed) {
-    let ns = &bed.ns;
+/// Who may not try is told so: what RBAC refuses shows nothing.
+fn without_rights(bed: &Bed) {
     let mallory = bed.verify("mallory", &[]);
     mallory.ended(1);
     assert_eq!(
@@ -426,7 +427,10 @@ async fn others(bed: &Bed) {
             .contains("no policy was asked"),
         "{run}"
     );
+}
 
+/// An admin may remove policies, and is told that; all else is refused to an admin, too.
+fn with_every_right(bed: &Bed) {
     let admin = bed.verify("admin", &[]);
     admin.ended(0);
     assert_eq!(
@@ -437,8 +441,11 @@ async fn others(bed: &Bed) {
     );
     assert_eq!(admin.of("kind-delete")["verdict"], "refused");
     assert_eq!(admin.of("borrowed-account")["verdict"], "implied");
+}
 
-    // As in a pod: no vote of an account is taken, and that hides nothing that is said of the other rules.
+/// As in a pod: no vote of an account is taken, and what that hides is said to be hidden. The operator forges nothing.
+async fn as_an_account(bed: &Bed) {
+    let ns = &bed.ns;
     let account = format!("system:serviceaccount:{}:tester", ns.name());
     for role in ["neuralops-verifier", "neuralops-forger"] {
         bind_everywhere(ns, &account, role).await;

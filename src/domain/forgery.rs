@@ -76,6 +76,9 @@ impl fmt::Display for Verdict {
     }
 }
 
+/// How the names of our policies end.
+const OURS: &str = ".neuralops.io";
+
 /// Who refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Refuser<'a> {
@@ -123,72 +126,76 @@ pub fn judge(
     standing: Standing,
     refused_here: bool,
 ) -> (Verdict, String) {
-    let implied = |why: String| match (standing, refused_here) {
+    match answer {
+        Answer::Accepted if expected.policy.is_none() => (
+            Verdict::Allowed,
+            "your rights allow it, and admission is not asked about its own policies".to_owned(),
+        ),
+        Answer::Accepted => (Verdict::Accepted, "the API server would do it".to_owned()),
+        Answer::NothingThere(why) => implied(&format!("not tried: {why}"), standing, refused_here),
+        Answer::Unanswered(why) => (Verdict::Unknown, why.clone()),
+        Answer::Refused { code, message } => {
+            let refuser = refuser(*code, message);
+            match hidden(expected, &refuser, message) {
+                Some(why) => implied(&why, standing, refused_here),
+                None => told(expected, &refuser, message),
+            }
+        }
+    }
+}
+
+/// Not shown, and yet known: by what the policy says and by others that act.
+fn implied(why: &str, standing: Standing, refused_here: bool) -> (Verdict, String) {
+    let (verdict, beside) = match (standing, refused_here) {
         (Standing::AsShipped, true) => (
             Verdict::Implied,
-            format!("{why}; the policy is as shipped, and policies refuse here"),
+            "the policy is as shipped, and policies refuse here",
         ),
         (Standing::AsShipped, false) => (
             Verdict::Unknown,
-            format!("{why}; the policy is as shipped, and no trial showed that it acts"),
+            "the policy is as shipped, and no trial showed that any acts",
         ),
-        (Standing::Altered, _) => (
-            Verdict::Unknown,
-            format!("{why}; the policy is not as shipped"),
-        ),
-        (Standing::Unread, _) => (
-            Verdict::Unknown,
-            format!("{why}; the policy could not be read"),
-        ),
+        (Standing::Altered, _) => (Verdict::Unknown, "the policy is not as shipped"),
+        (Standing::Unread, _) => (Verdict::Unknown, "the policy could not be read"),
     };
-    let (code, message) = match answer {
-        Answer::Accepted if expected.policy.is_none() => {
-            let why = "your rights allow it, and admission is not asked about its own policies";
-            return (Verdict::Allowed, why.to_owned());
-        }
-        Answer::Accepted => return (Verdict::Accepted, "the API server would do it".to_owned()),
-        Answer::NothingThere(why) => return implied(format!("not tried: {why}")),
-        Answer::Unanswered(why) => return (Verdict::Unknown, why.clone()),
-        Answer::Refused { code, message } => (*code, message.as_str()),
-    };
-    match refuser(code, message) {
+    (verdict, format!("{why}; {beside}"))
+}
+
+/// Why the answer says nothing about the policy under test, where another of our policies or an absence gave it.
+fn hidden(expected: &Expected, refuser: &Refuser<'_>, message: &str) -> Option<String> {
+    match refuser {
         Refuser::Policy {
             name,
             message: words,
-        } if Some(name) == expected.policy => {
-            if words.contains(expected.words.as_str()) {
-                (Verdict::Refused, words.to_owned())
-            } else {
-                implied(format!("refused for another reason: {words}"))
-            }
-        }
+        } if Some(*name) == expected.policy => (!words.contains(expected.words.as_str()))
+            .then(|| format!("refused for another reason: {words}")),
         Refuser::Policy {
             name,
             message: words,
-        } => implied(format!("hidden by {name}, which says: {words}")),
+        } if name.ends_with(OURS) => Some(format!("hidden by {name}, which says: {words}")),
+        Refuser::Absence if expected.policy.is_some() => Some(format!("not tried: {message}")),
+        _ => None,
+    }
+}
+
+/// What an answer tells that hides nothing.
+fn told(expected: &Expected, refuser: &Refuser<'_>, message: &str) -> (Verdict, String) {
+    let unknown = |why: &str| (Verdict::Unknown, format!("{why}: {message}"));
+    match refuser {
+        Refuser::Policy {
+            name,
+            message: words,
+        } if Some(*name) == expected.policy => (Verdict::Refused, (*words).to_owned()),
         Refuser::Rights if expected.rights_suffice => {
             (Verdict::Refused, "your rights do not allow it".to_owned())
         }
-        Refuser::Rights => (
-            Verdict::Unknown,
-            format!("your rights do not allow the request, so no policy was asked: {message}"),
-        ),
-        Refuser::Absence if expected.policy.is_none() => {
-            (Verdict::Allowed, format!("your rights allow it: {message}"))
+        Refuser::Absence => (Verdict::Allowed, format!("your rights allow it: {message}")),
+        Refuser::Rights => unknown("your rights do not allow the request, so no policy was asked"),
+        Refuser::Policy { .. } | Refuser::Stranger => {
+            unknown("refused by somebody else before the policy was heard")
         }
-        Refuser::Absence => implied(format!("not tried: {message}")),
-        Refuser::Stranger => (
-            Verdict::Unknown,
-            format!("refused by somebody else before the policy was heard: {message}"),
-        ),
-        Refuser::Kind => (
-            Verdict::Unknown,
-            format!("refused by the kind, so the policy was not heard: {message}"),
-        ),
-        Refuser::Other => (
-            Verdict::Unknown,
-            format!("the API server answered {code}: {message}"),
-        ),
+        Refuser::Kind => unknown("refused by the kind, so the policy was not heard"),
+        Refuser::Other => unknown("the API server answered"),
     }
 }
 
@@ -278,6 +285,7 @@ mod tests {
                 "admission webhook \"x.example\" denied the request: no",
             ),
             refused(403, "exceeded quota: count"),
+            said("team-rules.example", "no"),
             refused(500, "etcdserver: request timed out"),
             Answer::Unanswered("connection refused".to_owned()),
         ] {

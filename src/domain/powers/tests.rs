@@ -69,66 +69,58 @@ fn everything_holds_every_power_and_operates_for_nobody() {
 #[test]
 fn each_power_is_found_by_the_least_that_gives_it() {
     use Power::*;
-    for (verbs, group, resources, names, power) in [
-        ("impersonate", "-", "users", "", ImpersonateUsers),
-        ("impersonate", "-", "users", "alice", ImpersonateUsers),
+    for (right, names, power) in [
+        ("impersonate - users", "", ImpersonateUsers),
+        ("impersonate - users", "alice", ImpersonateUsers),
         (
-            "impersonate:user-info",
-            "authentication.k8s.io",
-            "users",
+            "impersonate:user-info authentication.k8s.io users",
             "",
             ImpersonateUsers,
         ),
-        ("impersonate", "-", "groups", "", ImpersonateGroups),
+        ("impersonate - groups", "", ImpersonateGroups),
         (
-            "impersonate",
-            "-",
-            "serviceaccounts",
+            "impersonate - serviceaccounts",
             "",
             ImpersonateServiceAccounts,
         ),
         (
-            "delete",
-            "admissionregistration.k8s.io",
-            "validatingadmissionpolicies",
+            "delete admissionregistration.k8s.io validatingadmissionpolicies",
             "",
             ChangePolicies,
         ),
         (
-            "patch",
-            "admissionregistration.k8s.io",
-            "validatingadmissionpolicies",
+            "patch admissionregistration.k8s.io validatingadmissionpolicies",
             "keep.neuralops.io",
             ChangePolicies,
         ),
         (
-            "deletecollection",
-            "admissionregistration.k8s.io",
-            "validatingadmissionpolicybindings",
+            "deletecollection admissionregistration.k8s.io validatingadmissionpolicybindings",
             "",
             ChangeBindings,
         ),
         (
-            "update",
-            "apiextensions.k8s.io",
-            "customresourcedefinitions",
+            "update apiextensions.k8s.io customresourcedefinitions",
             "gates.neuralops.io",
             ChangeKinds,
         ),
-        ("operate", "neuralops.io", "gates", "", Operate),
-        ("operate", "neuralops.io", "decisions", "", Operate),
-        ("attest", "neuralops.io", "orchestrations", "", Attest),
+        ("operate neuralops.io gates", "", Operate),
+        ("operate neuralops.io decisions", "", Operate),
+        ("attest neuralops.io orchestrations", "", Attest),
         (
-            "escalate",
-            "rbac.authorization.k8s.io",
-            "clusterroles",
+            "escalate rbac.authorization.k8s.io clusterroles",
             "",
             Escalate,
         ),
-        ("bind", "rbac.authorization.k8s.io", "roles", "", Bind),
+        ("bind rbac.authorization.k8s.io roles", "", Bind),
     ] {
-        let held = of(rule(verbs, group, resources, names), None);
-        assert_eq!(powers(&held), [power], "{verbs} {resources} {names}");
+        let [verb, group, resource] = words(right).try_into().unwrap();
+        let group = if group.is_empty() {
+            "-".to_owned()
+        } else {
+            group
+        };
+        let held = of(rule(&verb, &group, &resource, names), None);
+        assert_eq!(powers(&held), [power], "{right} {names}");
         assert!(!held[0].wildcard);
         assert_eq!(held[0].names.join(" "), names);
     }

@@ -35,7 +35,14 @@ pub enum Request {
     PatchStatus(Place, String, Value),
     /// Its end.
     Delete(Place, String),
-    /// There is nothing to try it on; why.
+    /// None.
+    None(Absent),
+}
+
+/// Why there is nothing to try it on.
+#[derive(Clone, Debug)]
+pub enum Absent {
+    /// There is nothing of the kind; in a sentence.
     Nothing(String),
     /// Whether there is something could not be found out; why.
     Unsure(String),
@@ -80,8 +87,8 @@ pub async fn answer(client: &Client, request: &Request) -> Answer {
         ..PatchParams::default()
     };
     let sent = match request {
-        Request::Nothing(why) => return Answer::NothingThere(why.clone()),
-        Request::Unsure(why) => return Answer::Unanswered(why.clone()),
+        Request::None(Absent::Nothing(why)) => return Answer::NothingThere(why.clone()),
+        Request::None(Absent::Unsure(why)) => return Answer::Unanswered(why.clone()),
         Request::Create(place, object) => create(client, place, object).await,
         Request::Patch(place, name, patch) => place
             .objects(client)

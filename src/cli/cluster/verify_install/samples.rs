@@ -9,7 +9,7 @@ use kube::{
 };
 
 use super::{
-    ask::{Place, Request},
+    ask::{Absent, Place},
     votes::Gates,
     writes::{Sample, Samples},
 };
@@ -92,8 +92,8 @@ pub async fn find(access: &Access, gates: &Gates) -> Samples {
             let namespace = gate.namespace().unwrap_or_default();
             Ok((Place::inside::<Gate>(&namespace), gate.name_any()))
         }
-        (None, Some(why)) => Err(Request::Unsure(why.clone())),
-        (None, None) => Err(Request::Nothing("there is no Gate".to_owned())),
+        (None, Some(why)) => Err(Absent::Unsure(why.clone())),
+        (None, None) => Err(Absent::Nothing("there is no Gate".to_owned())),
     };
     Samples {
         decision: first::<Decision>(access, "there is no vote").await,
@@ -114,15 +114,15 @@ where
     let here: Result<_, kube::Error> = one(&access.objects::<K>()).await;
     let found = match here {
         Ok(None) => one(&Api::<K>::all(access.client().clone())).await,
-        found => Ok(found.map_err(|error| Request::Unsure(chain(&error)))?),
+        found => Ok(found.map_err(|error| Absent::Unsure(chain(&error)))?),
     };
     match found {
         Ok(Some(object)) => {
             let namespace = object.namespace().unwrap_or_default();
             Ok((Place::inside::<K>(&namespace), object.name_any()))
         }
-        Ok(None) => Err(Request::Nothing(missing.to_owned())),
-        Err(error) => Err(Request::Nothing(format!(
+        Ok(None) => Err(Absent::Nothing(missing.to_owned())),
+        Err(error) => Err(Absent::Nothing(format!(
             "{missing} in {}, and others cannot be listed: {}",
             access.namespace(),
             chain(&error)
@@ -136,8 +136,8 @@ where
 {
     match one(&Api::<K>::all(access.client().clone())).await {
         Ok(Some(object)) => Ok((Place::outside::<K>(), object.name_any())),
-        Ok(None) => Err(Request::Nothing(missing.to_owned())),
-        Err(error) => Err(Request::Unsure(chain(&error))),
+        Ok(None) => Err(Absent::Nothing(missing.to_owned())),
+        Err(error) => Err(Absent::Unsure(chain(&error))),
     }
 }
 

@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
-use super::ask::{Place, Request, Trial};
+use super::ask::{Absent, Place, Request, Trial};
 use crate::{
     api::v1alpha1::{Decision, Gate, GateState},
     cli::cluster::{
@@ -47,90 +47,93 @@ pub struct Stage<'a> {
     pub now: Timestamp,
 }
 
+/// A Gate to try something on, or why there is none.
+type Chosen<'a> = Result<&'a Gate, Absent>;
+
 /// Every forgery about votes.
 pub fn trials(stage: &Stage<'_>, gates: &Gates) -> Vec<Trial> {
     let seen: Vec<&Gate> = gates.known.iter().filter(|gate| is_seen(gate)).collect();
-    let find = |is: &dyn Fn(&Gate) -> bool, missing: &str| -> Result<&Gate, Request> {
-        let found = seen.iter().copied().find(|gate| is(gate));
-        found.ok_or_else(|| match &gates.unread {
-            Some(why) => Request::Unsure(why.clone()),
-            None => Request::Nothing(missing.to_owned()),
-        })
-    };
-    let open = find(&|gate| is_open(gate), "there is no open Gate");
-    let own = find(
-        &|gate| is_open(gate) && !is_near(gate, stage.now) && is_asked_by(gate, stage.caller),
+    let mut all = vec![anothers(stage, &seen, gates)];
+    all.extend(on_open_gates(stage, gates, &seen));
+    all.extend(on_ended_gates(stage, gates, &seen));
+    let is_here = |gate: &&Gate| gate.namespace().as_deref() == Some(stage.namespace);
+    if gates.complete && !seen.iter().any(is_here) {
+        all.push(without_gate(stage));
+    }
+    all
+}
+
+fn choose<'a>(
+    gates: &Gates,
+    seen: &[&'a Gate],
+    missing: &str,
+    is: impl Fn(&Gate) -> bool,
+) -> Chosen<'a> {
+    let found = seen.iter().copied().find(|gate| is(gate));
+    found.ok_or_else(|| match &gates.unread {
+        Some(why) => Absent::Unsure(why.clone()),
+        None => Absent::Nothing(missing.to_owned()),
+    })
+}
+
+fn on_open_gates(stage: &Stage<'_>, gates: &Gates, seen: &[&Gate]) -> [Trial; 3] {
+    let open = choose(gates, seen, "there is no open Gate", is_open);
+    let own = choose(
+        gates,
+        seen,
         "there is no open Gate that you requested",
+        |gate| is_open(gate) && !is_near(gate, stage.now) && is_asked_by(gate, stage.caller),
     );
-    let settled = find(&|gate| state(gate) != GateState::Open, "no Gate is settled");
-    let late = find(
-        &|gate| (is_open(gate) && is_late(gate, stage.now)) || state(gate) == GateState::Expired,
-        "no Gate is past its deadline",
-    );
-    let mut all = vec![
-        anothers(stage, &seen, gates),
-        on(
-            stage,
-            "self-approval",
-            "as who requested it",
-            own,
-            GATE,
-            |_| ("who requested this may not decide it".to_owned(), json!({})),
-        ),
+    [
+        on(stage, "self-approval", "as who requested it", own, |_| {
+            ("who requested this may not decide it", json!({}))
+        }),
         on(
             stage,
             "digest-swap",
             "for another plan",
             open.clone(),
-            GATE,
-            |_| {
-                (
-                    "the Gate is about plan".to_owned(),
-                    json!({"planDigest": OTHER_PLAN}),
-                )
-            },
+            |_| ("the Gate is about plan", json!({"planDigest": OTHER_PLAN})),
         ),
         on(
             stage,
             "replay",
             "of an earlier Gate of that name",
             open,
-            GATE,
             |gate| {
-                let name = gate.name_any();
-                let change = json!({"gateRef": {"name": name, "uid": OTHER_UID}});
-                ("this is another Gate of that name".to_owned(), change)
+                let reference = json!({"name": gate.name_any(), "uid": OTHER_UID});
+                (
+                    "this is another Gate of that name",
+                    json!({"gateRef": reference}),
+                )
             },
         ),
+    ]
+}
+
+fn on_ended_gates(stage: &Stage<'_>, gates: &Gates, seen: &[&Gate]) -> [Trial; 2] {
+    let settled = choose(gates, seen, "no Gate is settled", |gate| {
+        state(gate) != GateState::Open
+    });
+    let late = choose(gates, seen, "no Gate is past its deadline", |gate| {
+        (is_open(gate) && is_late(gate, stage.now)) || state(gate) == GateState::Expired
+    });
+    [
         on(
             stage,
             "settled-gate",
             "after it was settled",
             settled,
-            GATE,
-            |_| ("the Gate is not open but".to_owned(), json!({})),
+            |_| ("the Gate is not open but", json!({})),
         ),
-        on(
-            stage,
-            "expired-gate",
-            "after its deadline",
-            late,
-            GATE,
-            |gate| {
-                let words = if is_open(gate) {
-                    "the deadline was"
-                } else {
-                    "the Gate is not open but Expired"
-                };
-                (words.to_owned(), json!({}))
-            },
-        ),
-    ];
-    let is_here = |gate: &&Gate| gate.namespace().as_deref() == Some(stage.namespace);
-    if gates.complete && !seen.iter().any(is_here) {
-        all.push(without_gate(stage));
-    }
-    all
+        on(stage, "expired-gate", "after its deadline", late, |gate| {
+            if is_open(gate) {
+                ("the deadline was", json!({}))
+            } else {
+                ("the Gate is not open but Expired", json!({}))
+            }
+        }),
+    ]
 }
 
 /// A vote in somebody else's name. It names a Gate that is not there, so that in a namespace with other Gates no policy but
@@ -185,34 +188,35 @@ fn on(
     stage: &Stage<'_>,
     forgery: &'static str,
     how: &str,
-    gate: Result<&Gate, Request>,
-    policy: &'static str,
-    forge: impl Fn(&Gate) -> (String, Value),
+    gate: Chosen<'_>,
+    forge: impl Fn(&Gate) -> (&'static str, Value),
 ) -> Trial {
-    match gate {
-        Err(request) => Trial {
-            forgery,
-            tried: format!("a vote {how}"),
-            expected: expected(policy, ""),
-            request,
-        },
-        Ok(gate) => {
-            let (words, change) = forge(gate);
-            let namespace = gate.namespace().unwrap_or_default();
-            let uid = gate.uid().unwrap_or_default();
-            let plan = &gate.spec.subject.plan_digest;
-            let mut spec = vote(&gate.name_any(), &uid, plan, &stage.caller.user);
-            merge(&mut spec, change);
-            Trial {
+    let gate = match gate {
+        Ok(gate) => gate,
+        Err(absent) => {
+            return Trial {
                 forgery,
-                tried: format!("a vote on Gate {namespace}/{} {how}", gate.name_any()),
-                expected: expected(policy, &words),
-                request: Request::Create(
-                    Place::inside::<Decision>(&namespace),
-                    json!({"spec": spec}),
-                ),
-            }
+                tried: format!("a vote {how}"),
+                expected: expected(GATE, ""),
+                request: Request::None(absent),
+            };
         }
+    };
+    let (words, change) = forge(gate);
+    let (namespace, name) = (gate.namespace().unwrap_or_default(), gate.name_any());
+    let uid = gate.uid().unwrap_or_default();
+    let mut spec = vote(
+        &name,
+        &uid,
+        &gate.spec.subject.plan_digest,
+        &stage.caller.user,
+    );
+    merge(&mut spec, change);
+    Trial {
+        forgery,
+        tried: format!("a vote on Gate {namespace}/{name} {how}"),
+        expected: expected(GATE, words),
+        request: Request::Create(Place::inside::<Decision>(&namespace), json!({"spec": spec})),
     }
 }
 
@@ -305,7 +309,7 @@ mod tests {
                     let reference = &object["spec"]["gateRef"];
                     format!("{} {}", reference["name"], object["spec"]["user"])
                 }
-                Request::Nothing(why) => why,
+                Request::None(Absent::Nothing(why)) => why,
                 _ => "?".to_owned(),
             };
             (trial.forgery.to_owned(), trial.expected.words, sent)
@@ -401,7 +405,7 @@ mod tests {
         let all = trials(&stage, &gates);
         let unsure = all
             .iter()
-            .filter(|trial| matches!(trial.request, Request::Unsure(_)));
+            .filter(|trial| matches!(trial.request, Request::None(Absent::Unsure(_))));
         assert_eq!((all.len(), unsure.count()), (6, 5));
     }
 }

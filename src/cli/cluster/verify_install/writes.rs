@@ -7,7 +7,7 @@ use k8s_openapi::{
 };
 use serde_json::{Value, json};
 
-use super::ask::{Place, Request, Trial};
+use super::ask::{Absent, Place, Request, Trial};
 use crate::{
     adapters::kube::anchor,
     api::v1alpha1::{AuditLog, Freeze, Gate, Orchestration, Playbook},
@@ -25,7 +25,7 @@ const PLAN: &str = "sha256:00000000000000000000000000000000000000000000000000000
 const CREDENTIAL: &str = "password: none-at-all";
 
 /// An object that is there, or why there is none.
-pub type Sample = Result<(Place, String), Request>;
+pub type Sample = Result<(Place, String), Absent>;
 
 /// What is there to be tried on.
 pub struct Samples {
@@ -182,7 +182,7 @@ fn records(decision: Sample) -> [Trial; 2] {
             Request::Patch(place.clone(), name.clone(), label()),
             Request::Delete(place, name),
         ),
-        Err(why) => (why.clone(), why),
+        Err(why) => (Request::None(why.clone()), Request::None(why)),
     };
     [
         trial(
@@ -217,7 +217,7 @@ fn statuses(samples: [(&'static str, &str, Sample); 4]) -> [Trial; 4] {
                 let status = json!({"status": {"observedGeneration": 1_000_000}});
                 (Request::PatchStatus(place, name, status), of)
             }
-            Err(why) => (why, String::new()),
+            Err(why) => (Request::None(why), String::new()),
         };
         trial(
             forgery,
@@ -290,4 +290,40 @@ fn policies() -> [Trial; 2] {
             Place::outside::<ValidatingAdmissionPolicyBinding>(),
         ),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn nothing() -> Sample {
+        Err(Absent::Nothing(String::new()))
+    }
+
+    /// A policy that is added without a forgery fails here.
+    #[test]
+    fn each_policy_has_a_forgery_that_it_has_to_refuse() {
+        let samples = Samples {
+            decision: nothing(),
+            gate: nothing(),
+            run: nothing(),
+            playbook: nothing(),
+            trust_policy: nothing(),
+        };
+        let tried = trials("bob", "shop", samples);
+        // Those about votes stand in votes.rs.
+        let votes =
+            ["decision-identity", "decision-gate"].map(|name| format!("{name}.neuralops.io"));
+        let tried = tried.iter().filter_map(|trial| trial.expected.policy);
+        let tried: BTreeSet<String> = tried.map(str::to_owned).chain(votes).collect();
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/config/admission");
+        let shipped: BTreeSet<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .map(|file| file.replace(".yaml", ".neuralops.io"))
+            .collect();
+        assert_eq!(tried, shipped);
+    }
 }
