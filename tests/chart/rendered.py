@@ -69,7 +69,7 @@ def the_schema_knows_every_value_and_no_other():
     def compare(schema, value, place):
         if schema.get("additionalProperties") is False and isinstance(value, dict) and place != "resources":
             known = set(schema["properties"]) - ({"global", "enabled"} if not place else set())
-            leaf = place in ("affinity", "dnsConfig", "startupProbe", "livenessProbe", "readinessProbe")
+            leaf = place in ("affinity", "dnsConfig", "startupProbe", "livenessProbe", "readinessProbe", "tls.certManager.issuerRef")
             assert leaf or known == set(value), f"{place or 'the root'}: {sorted(known ^ set(value))} is in one of schema and values"
             for key in value:
                 compare(schema["properties"].get(key, {}), value[key], f"{place}.{key}".strip("."))
@@ -128,6 +128,25 @@ def the_embedded_store_has_one_replica_and_its_disk():
     equal(get(claim, "metadata.annotations.helm|sh/resource-policy"), "keep", "the log outlives the release")
     assert not find(rendered, "PodDisruptionBudget"), "a budget would block every drain"
     assert not find(documents(merged(PG, {"replicas": 1})), "PodDisruptionBudget"), "likewise"
+
+
+@test
+def the_port_is_served_as_it_is_asked():
+    refused({"tls": {"mode": "secret"}}, "tls.secretName")
+    refused({"tls": {"mode": "cert-manager"}}, "tls.certManager.issuerRef")
+    on = {"metrics": {"auth": "token-review", "serviceMonitor": {"enabled": True}}}
+
+    def endpoint(mode, **more):
+        return find(documents(merged(on, {"tls": {"mode": mode, **more}})), "ServiceMonitor")[0]["spec"]["endpoints"][0]
+
+    assert "scheme" not in endpoint("none") and endpoint("none")["bearerTokenFile"], "a token is sent"
+    equal(endpoint("self-signed")["tlsConfig"], {"insecureSkipVerify": True})
+    mine = endpoint("secret", secretName="mine")
+    equal([mine["scheme"], mine["tlsConfig"]["ca"]["secret"]["name"]], ["https", "mine"])
+    made = {"tls": {"mode": "cert-manager", "certManager": {"issuerRef": {"name": "issuer"}}}}
+    certificate = find(documents(merged(on, made)), "Certificate")[0]["spec"]
+    verified = endpoint("cert-manager", certManager={"issuerRef": {"name": "issuer"}})["tlsConfig"]
+    assert verified["serverName"] in certificate["dnsNames"] and verified["ca"]["secret"]["name"] == certificate["secretName"], verified
 
 
 @test
@@ -250,7 +269,8 @@ def lent_accounts_are_what_the_command_prints():
 
 @test
 def the_operator_takes_its_file_and_finds_every_setting_in_it():
-    for new in ({}, merged(PG, ALL)):
+    made = {"tls": {"mode": "cert-manager", "certManager": {"issuerRef": {"name": "issuer"}}}, "metrics": {"auth": "token-review"}}
+    for new in ({}, merged(PG, ALL), made, {"tls": {"mode": "self-signed"}, "watchNamespaces": ["shop"]}):
         file = next(one for one in find(documents(new), "ConfigMap") if "operator.yaml" in one["data"])["data"]["operator.yaml"]
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as out:
             out.write(file)

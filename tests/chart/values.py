@@ -79,6 +79,7 @@ SPREAD = {"maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedu
 AFFINITY = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": []}]}}}
 VARIABLE = {"name": "HTTPS_PROXY", "value": "http://proxy"}
 SIDECAR = {"name": "proxy", "image": "registry.example/proxy:1"}
+CERTIFICATE = {"tls": {"mode": "cert-manager", "certManager": {"issuerRef": {"name": "issuer"}}}}
 MONITOR = {"metrics": {"serviceMonitor": {"enabled": True}}}
 RULES = {"metrics": {"prometheusRule": {"enabled": True}}}
 DASHBOARD = {"metrics": {"dashboard": {"enabled": True}}}
@@ -227,6 +228,19 @@ CASES = [
     ("networkPolicy.enabled", False, none("NetworkPolicy")),
     ("networkPolicy.ingress.from", [{"podSelector": {}}], at("NetworkPolicy", "spec.ingress.0.from", [{"podSelector": {}}])),
     ("networkPolicy.egress", [{"ports": [{"port": 443}]}], at("NetworkPolicy", "spec.egress", [{"ports": [{"port": 443}]}])),
+    ("tls.mode", "self-signed", both(config("tlsSelfSigned", True), *(in_box(f"{probe}.httpGet.scheme", "HTTPS")
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe")))),
+    ("tls.secretName", "mine", both(config("tlsCert", "/etc/neuralops-tls/tls.crt"), config("tlsKey", "/etc/neuralops-tls/tls.key"),
+        has(f"{POD}.volumes", {"name": "tls", "secret": {"secretName": "mine"}}),
+        has(f"{BOX}.volumeMounts", {"name": "tls", "mountPath": "/etc/neuralops-tls", "readOnly": True})), CERTIFICATE),
+    ("tls.certManager.issuerRef", {"name": "other", "kind": "ClusterIssuer"},
+        at("Certificate", "spec.issuerRef", {"name": "other", "kind": "ClusterIssuer"}), CERTIFICATE),
+    ("tls.certManager.duration", "48h", at("Certificate", "spec.duration", "48h"), CERTIFICATE),
+    ("metrics.auth", "token-review", both(config("metricsAuth", "token-review"), some("ClusterRole", f"{NAME}-metrics-reader"))),
+    ("metrics.readers", [{"namespace": "monitoring", "name": "prometheus"}], at("ClusterRoleBinding", "subjects",
+        [{"kind": "ServiceAccount", "name": "prometheus", "namespace": "monitoring"}], name=f"{NAME}-metrics-reader"), {"metrics": {"auth": "token-review"}}),
+    ("metrics.serviceMonitor.tlsConfig", {"serverName": "mine"}, at("ServiceMonitor", "spec.endpoints.0.tlsConfig", {"serverName": "mine"}),
+        merged(MONITOR, {"tls": {"mode": "self-signed"}})),
     ("metrics.service.enabled", False, none("Service")),
     ("metrics.service.port", 80, at("Service", "spec.ports.0.port", 80)),
     ("metrics.service.annotations", {"a": "b"}, at("Service", "metadata.annotations.a", "b")),

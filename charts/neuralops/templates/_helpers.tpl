@@ -38,11 +38,14 @@ app.kubernetes.io/component: controller
 {{- toYaml (merge $own .Values.commonLabels) -}}
 {{- end -}}
 
-{{/* metadata of an object of this release: dict root, name; and labels, annotations, component, namespace where they differ. */}}
+{{/* metadata of an object of this release: dict root, name; and labels, annotations, component, namespace
+     where they differ; cluster where there is no namespace. */}}
 {{- define "neuralops.metadata" -}}
 {{- $root := .root -}}
 name: {{ .name }}
+{{- if not .cluster }}
 namespace: {{ default $root.Release.Namespace .namespace }}
+{{- end }}
 labels:
   {{- $own := merge (include "neuralops.labels" $root | fromYaml) (default (dict) .labels) }}
   {{- if .component }}{{ $_ := set $own "app.kubernetes.io/component" .component }}{{ end }}
@@ -131,11 +134,32 @@ annotations:
 {{- toYaml $merged -}}
 {{- end -}}
 
+{{/* Name of the Secret with the certificate; empty where there is none. */}}
+{{- define "neuralops.tls" -}}
+{{- with .Values.tls -}}
+{{- if eq .mode "cert-manager" -}}
+{{- if not .certManager.issuerRef.name }}{{ fail "tls.mode is cert-manager: name who signs the certificate in tls.certManager.issuerRef" }}{{ end -}}
+{{- default (printf "%s-tls" (include "neuralops.fullname" $)) .secretName -}}
+{{- else if eq .mode "secret" -}}
+{{- required "tls.mode is secret: name the Secret in tls.secretName" .secretName -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* How the port is asked. */}}
+{{- define "neuralops.scheme" -}}
+{{- ternary "HTTP" "HTTPS" (eq .Values.tls.mode "none") -}}
+{{- end -}}
+
 {{/* The configuration file: config, and what follows from other values. */}}
 {{- define "neuralops.config" -}}
 {{- $step := .Values.config.stepImage -}}
 {{- if and (not $step) .Values.image.digest }}{{ $step = printf "%s@%s" (include "neuralops.repository" .) .Values.image.digest }}{{ end -}}
 {{- $derived := dict "namespace" .Release.Namespace "leaseName" (include "neuralops.lease" .) "stepImage" $step
-  "watchNamespaces" .Values.watchNamespaces -}}
+  "watchNamespaces" .Values.watchNamespaces "metricsAuth" .Values.metrics.auth
+  "tlsSelfSigned" (eq .Values.tls.mode "self-signed") "tlsCert" "" "tlsKey" "" -}}
+{{- with include "neuralops.tls" . -}}
+{{- $derived = mergeOverwrite $derived (dict "tlsCert" "/etc/neuralops-tls/tls.crt" "tlsKey" "/etc/neuralops-tls/tls.key") -}}
+{{- end -}}
 {{- toYaml (mergeOverwrite (deepCopy .Values.config) $derived) -}}
 {{- end -}}
