@@ -29,7 +29,8 @@ RENDERS = {"sqlite": ALL, "postgres": merged(ALL, PG), "every knob": merged(ALL,
 
 
 def known(new):
-    return [one for one in documents(new) if one["kind"] not in FOREIGN]
+    # A pod is only taken with its account there; `on-cluster` makes both.
+    return [one for one in documents(new) if one["kind"] not in (*FOREIGN, "Pod")]
 
 
 def kubectl(*arguments, given=None):
