@@ -1,6 +1,7 @@
 """The release, as far as it can be shown without a network: a copy of this tree, as it stands, is committed, built, published to
-a registry on this machine and verified, with the real cosign, crane and helm, by a key that is made here. The binary is a small
-program of the machine's: what is in the image is asked elsewhere. And the SBOM, the provenance and the workflow by themselves."""
+a registry on this machine and verified, with the real cosign, crane and helm, by a key that is made here, and as a workflow whose
+identity a private Sigstore vouches for. The binary is a small program of the machine's: what is in the image is asked elsewhere.
+And the SBOM, the provenance and the workflow by themselves."""
 import atexit
 import base64
 import functools
@@ -55,7 +56,7 @@ def stand_in(folder):
 
 
 def release(*arguments, folder=None, fails=False, **more):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "NEURALOPS_COSIGN", "NEURALOPS_HELM"))}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "NEURALOPS_COSIGN", "NEURALOPS_CRANE", "NEURALOPS_HELM"))}
     return run(os.path.join(folder or tree(), "image/release"), *arguments, fails=fails, env={**environment, "COSIGN_PASSWORD": "test", **more})
 
 
@@ -193,6 +194,39 @@ def test_a_signature_alone_is_not_enough():
     bom = next(os.path.join(built(), name) for name in os.listdir(built()) if name.endswith(".cdx.json"))
     run(program("cosign"), "attest", *offline, "--type", "cyclonedx", "--predicate", bom, reference, env={**os.environ, "COSIGN_PASSWORD": "test"})
     assert "slsaprovenance1 of" in release("verify", reference, "--key", key("ours")[1], fails=True)
+
+
+def test_what_a_workflow_signs_verifies_as_that_workflow_with_all_services_gone():
+    bed, until = os.path.join(WORK, "sigstore"), str(os.getpid())
+    said = run(os.path.join(ROOT, "tests/sigstore/up"), "--until", until, bed)
+    try:
+        issuer = dict(re.findall(r"^export (\w+)=(.*)$", said, re.M))["SIGNING_BED_ISSUERS"] + "/workflow"
+        token = run(
+            os.path.join(ROOT, "tests/sigstore/token"), bed, "workflow", "sub=repo:shop/neuralops:ref:refs/tags/v0.1.0", "repository=shop/neuralops",
+            "job_workflow_ref=shop/neuralops/.github/workflows/release.yml@refs/tags/v0.1.0", "ref=refs/tags/v0.1.0", "event_name=push", "workflow=release",
+            "sha=8f3c1d0a5b7e49f2a6d4c8b1e0f793a2d5c6b4e8")
+        root = os.path.join(WORK, "trusted_root.json")
+        shutil.copy2(os.path.join(bed, "trusted_root.json"), root)
+        # What GitHub and the public Sigstore are to the workflow, these are to the test: nothing else differs.
+        cosign = os.path.join(WORK, "cosign-of-a-workflow")
+        with open(cosign, "w", encoding="utf-8") as file:
+            file.write(f"""#!/bin/sh
+command=$1
+shift
+case $command in
+  sign | attest) exec {program("cosign")} "$command" --identity-token {token} --signing-config {bed}/signing_config.json --trusted-root {root} "$@" ;;
+  *) exec {program("cosign")} "$command" --trusted-root {root} "$@" ;;
+esac
+""")
+        os.chmod(cosign, 0o700)
+        image, chart = release("publish", built(), f"{registry()}/keyless", NEURALOPS_COSIGN=cosign).splitlines()
+    finally:
+        run(os.path.join(ROOT, "tests/sigstore/down"), bed)
+    subject = "https://github.com/shop/neuralops/.github/workflows/release.yml@refs/tags/v0.1.0"
+    for reference in (image, chart):
+        release("verify", reference, "--identity", subject, "--issuer", issuer, NEURALOPS_COSIGN=cosign)
+        for other in ((subject.replace("v0.1.0", "v0.1.1"), issuer), (subject, issuer.replace("/workflow", "/mail"))):
+            assert "signature of" in release("verify", reference, "--identity", other[0], "--issuer", other[1], fails=True, NEURALOPS_COSIGN=cosign)
 
 
 def test_what_was_altered_after_the_build_is_not_published():
