@@ -229,6 +229,19 @@ esac
             assert "signature of" in release("verify", reference, "--identity", other[0], "--issuer", other[1], fails=True, NEURALOPS_COSIGN=cosign)
 
 
+def test_what_is_carried_into_another_registry_by_disk_verifies_there():
+    server = subprocess.Popen([program("registry"), "-address", "127.0.0.1:0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    atexit.register(server.kill)
+    inside = server.stdout.readline().strip()
+    for number, reference in enumerate(published()):
+        name, digest = reference.split("/", 1)[1].split("@")
+        disk = f"{os.path.join(WORK, f'carried-{number}')}:1"
+        run(program("oras"), "copy", "-r", "--from-plain-http", reference, "--to-oci-layout", disk)
+        run(program("oras"), "copy", "-r", "--from-oci-layout", disk, "--to-plain-http", f"{inside}/{name}:1")
+        release("verify", f"{inside}/{name}@{digest}", "--key", key("ours")[1])
+    server.kill()
+
+
 def test_what_was_altered_after_the_build_is_not_published():
     out = os.path.join(WORK, "altered")
     shutil.copytree(built(), out)
