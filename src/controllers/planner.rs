@@ -40,7 +40,7 @@ use crate::{
     },
     ports::Limits,
 };
-use timely::{LONGEST, in_time};
+use timely::{LONGEST, in_time, time_enough};
 pub(super) use trusted::SUSPEND;
 use trusted::written;
 
@@ -293,16 +293,23 @@ async fn forecasts(
         let forecast = match kind_of(step) {
             Some(kind) => in_time(until, kind.plan(step, &planning))
                 .await
-                .map(|found| (kind.name(), found)),
+                .map(|found| (kind, found)),
             None => Err(Obstacle::fail(Reason::StepUnsupported, unsupported(step))),
         };
         let forecast =
             forecast.and_then(|(kind, found)| Ok((kind, owned(found, playbook.git_ops)?)));
+        let forecast = forecast.and_then(|(kind, mut forecast)| {
+            let told = std::mem::take(&mut forecast.seen);
+            let one = of(step, kind.name(), forecast, playbook.on_failure);
+            let run = milliseconds(playbook.timeout.as_deref(), RUN_TIMEOUT);
+            time_enough(kind.at_least(&one.effect), one.timeout.min(run))?;
+            Ok((one, told))
+        });
         match forecast {
-            Ok((kind, mut forecast)) => {
-                let told = std::mem::take(&mut forecast.seen).into_iter();
+            Ok((one, told)) => {
+                let told = told.into_iter();
                 seen.extend(told.map(|told| format!("step {}: {told}", step.name)));
-                planned.push(of(step, kind, forecast, playbook.on_failure));
+                planned.push(one);
             }
             Err(obstacle) => {
                 obstacles.push(obstacle.at(&format!("step {}", step.name)));

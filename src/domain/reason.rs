@@ -232,6 +232,8 @@ reasons! {
     DeadlineExceeded,
     /// An object is no longer as it was when the plan was approved.
     TargetDrifted,
+    /// Somebody else has done what a step was to do, before it did: it stays theirs.
+    DoneByOthers,
     /// A step had another effect than the API server had said before.
     EffectDiffers,
     /// What was checked does not hold.

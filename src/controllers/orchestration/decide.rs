@@ -170,7 +170,7 @@ pub(super) struct Stepping {
     pub(super) attempt: u32,
     /// The time of its intent, if that is on record.
     pub(super) began: Option<Timestamp>,
-    /// Whether it is on record that it has begun outside.
+    /// Whether it is on record that it has begun outside; on the way back: that any attempt had.
     pub(super) underway: bool,
     /// Whether every attempt so far ended by a refusal.
     pub(super) refused: bool,

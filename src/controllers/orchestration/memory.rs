@@ -51,6 +51,8 @@ struct Remembered {
     steps: Option<Arc<Vec<Step>>>,
     said: BTreeMap<String, String>,
     held: BTreeMap<String, Held>,
+    /// Since when this process tries something that has no other clock.
+    tried: BTreeMap<String, Timestamp>,
     told: Option<Timestamp>,
     joined: Option<Joining>,
 }
@@ -106,6 +108,22 @@ impl Memory {
             .get(uid)
             .map(|run| run.said.clone())
             .unwrap_or_default()
+    }
+
+    /// Since when this process tries this; from now on, where it is `anew`.
+    pub(super) fn tried_since(
+        &self,
+        uid: &str,
+        step: &str,
+        (now, anew): (Timestamp, bool),
+    ) -> Timestamp {
+        let mut runs = self.runs();
+        let tried = &mut runs.entry(uid.to_owned()).or_default().tried;
+        let since = tried.entry(step.to_owned()).or_insert(now);
+        if anew {
+            *since = now;
+        }
+        *since
     }
 
     /// Since when what a step looks at has been as it should be; a new process begins to watch anew.
