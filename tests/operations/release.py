@@ -293,3 +293,8 @@ def test_workflows_pin_actions_and_give_no_right_by_default():
             if not os.path.exists(os.path.join(ROOT, script)):
                 wrong.append(f"{path}: there is no {script}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_actionlint_takes_the_workflows():
+    # With its own rules alone: what a machine has of shellcheck and pyflakes differs.
+    run(program("actionlint"), "-no-color", "-shellcheck=", "-pyflakes=", *(os.path.join(ROOT, path) for path in tracked(".github/workflows/*.yml")))
