@@ -71,7 +71,7 @@ secrets: ## No key, token or database in the tree
 	@tests/tools/secrets --self-test
 	@tests/tools/secrets
 
-operations: ## Alerts by promtool, dashboard, health checks for Argo CD by Lua, documents with their links and commands, the release
+operations: ## Alerts by promtool, dashboard, health checks for Argo CD by Lua, kstatus, documents with their links and commands, the release
 	@$(CARGO) build --locked --bin neuralops
 	@tests/operations/run
 
