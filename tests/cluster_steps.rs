@@ -998,7 +998,7 @@ async fn each_attempt_of_a_job_is_one_job_and_no_other_is_taken_for_it() {
         assert!(matches!(progress, Progress::Begun { .. }), "{progress:?}");
         let on_record = scene.pass(&planned, attempt, true, true).await;
         assert!(
-            matches!(on_record, Ok(Progress::Pending { .. })),
+            matches!(on_record, Ok(Progress::Busy { .. })),
             "{on_record:?}"
         );
         assert_eq!(names().await.len(), count);

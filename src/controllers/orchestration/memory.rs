@@ -353,6 +353,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_tried_has_its_time_from_who_tries_it() {
+        let memory = Memory::default();
+        let since = |second: i64, anew: bool| {
+            let now = Timestamp::from_second(second).unwrap();
+            memory.tried_since("u", "s: undo", (now, anew)).as_second()
+        };
+        assert_eq!((since(5, false), since(9, false)), (5, 5));
+        assert_eq!((since(20, true), since(30, false)), (20, 20));
+    }
+
+    #[test]
     fn a_short_run_tells_no_progress_and_a_long_one_once_a_second() {
         let memory = Memory::default();
         let at = |millisecond| Timestamp::from_millisecond(millisecond).unwrap();

@@ -311,3 +311,42 @@ fn judged(
         (Err(Trouble::Unanswered(error)), _) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn what_goes_on_by_itself_is_waited_for_where_other_things_are_over() {
+        let pending = || Progress::Pending {
+            after: Duration::from_secs(1),
+            message: "waits".to_owned(),
+            memory: None,
+        };
+        let busy = || Progress::Busy {
+            after: Duration::from_secs(1),
+            message: "runs".to_owned(),
+            until: at(100),
+        };
+        let over = |progress: Progress, late: Option<i64>| {
+            let ended = judged(Ok(progress), late.map(at), None).unwrap();
+            matches!(
+                ended,
+                Progress::Failed {
+                    reason: Reason::DeadlineExceeded,
+                    ..
+                }
+            )
+        };
+        assert!(!over(pending(), None) && over(pending(), Some(1)));
+        assert!(!over(busy(), None) && !over(busy(), Some(99)));
+        assert!(
+            over(busy(), Some(100)),
+            "nothing is waited for without an end"
+        );
+    }
+}

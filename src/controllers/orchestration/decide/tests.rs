@@ -2,6 +2,7 @@
 
 mod anything;
 mod approval;
+mod back;
 mod bed;
 mod closing;
 mod deadlines;
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use self::bed::{asked, freeze, gate_name, rules, starts, told, whole};
+use self::bed::{asked, freeze, gate_name, history_with, rules, starts, told, whole};
 pub(in super::super) use self::bed::{
     asked_about, at, begun, facts, gate, history, made, planning, spec, working,
 };

@@ -77,12 +77,21 @@ pub(in super::super::super) fn gate(state: &str) -> Gate {
 
 /// The records of a run, a second after another from 100 on.
 pub(in super::super::super) fn history(records: &[(Event, Option<&str>)]) -> History {
+    let records: Vec<_> = records
+        .iter()
+        .map(|(event, step)| (*event, *step, Reason::Succeeded))
+        .collect();
+    history_with(&records)
+}
+
+/// The same with how each came out.
+pub(super) fn history_with(records: &[(Event, Option<&str>, Reason)]) -> History {
     let records: Vec<Record> = records
         .iter()
         .zip(100..)
-        .map(|((event, step), second)| {
+        .map(|((event, step, reason), second)| {
             let id = RecordId::of(&["a", event.code()]);
-            let mut fact = Fact::new(id, *event, Actor::operator("c")).outcome(Reason::Succeeded);
+            let mut fact = Fact::new(id, *event, Actor::operator("c")).outcome(*reason);
             fact.plan_digest = Some(made(2).digest);
             fact.step = step.map(Into::into);
             fact.attempt = step.map(|_| 1);
