@@ -17,7 +17,7 @@ WITH := tests/cluster/with
 REPORT := tests/report
 CARGO := cargo
 
-.PHONY: help demo check test long cluster cluster-down generate fmt clippy doc secrets unit stores audit-tools audit promql cosign-tools cosign cosign-older fixtures bench doctor deny
+.PHONY: help demo check test long cluster cluster-down generate fmt clippy doc secrets operations unit stores audit-tools audit promql cosign-tools cosign cosign-older fixtures bench doctor deny
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,10 @@ secrets: ## No key, token or database in the tree
 	@tests/tools/secrets --self-test
 	@tests/tools/secrets
 
+operations: ## Alerts by promtool, dashboard, health checks for Argo CD by Lua, kstatus, documents with their links and commands, the release
+	@$(CARGO) build --locked --bin neuralops
+	@tests/operations/run
+
 bench: ## The log's numbers and those of signatures, beside what the machine can do; ARGS=--quick for a few seconds
 	@$(CARGO) bench --locked --benches --no-run
 	@with=; if tests/postgres with true; then with='tests/postgres with'; fi; \
@@ -83,7 +87,7 @@ check: ## Fast, without a cluster: fmt, clippy, doc, secrets, unit tests, floors
 	@$(REPORT) check fmt clippy doc secrets unit
 
 test: ## check, then the stores, the log, runs and everything on the control plane; what CI runs
-	@$(REPORT) test doctor fmt clippy doc secrets unit stores audit promql cosign ledger runs on-cluster on-kubelet demo
+	@$(REPORT) test doctor fmt clippy doc secrets unit stores audit promql cosign operations ledger runs on-cluster on-kubelet demo
 
 long: ## Version legs, the older signing programs, fuzz, ten minutes of kill -9, 200 runs through outages, a thousand waiting runs, soak (their short forms run in make test), cargo-deny
 	@$(REPORT) long doctor deny cosign-older on-1.33 on-1.34 on-1.37 fuzz torture long-runs waiting soak
@@ -94,9 +98,10 @@ cluster: doctor ## Start a control plane that stays, and say what to source
 cluster-down: ## End it
 	@tests/cluster/session down
 
-generate: ## Write everything that is generated: crds/, docs/reference/
+generate: ## Write everything that is generated: crds/, docs/reference/, the ConfigMap for Argo CD
 	@$(CARGO) run --quiet --locked -- crds --output-dir crds
 	@$(CARGO) run --quiet --locked -- reference --output-dir docs/reference
+	@tests/operations/run --generate
 
 deny: ## Licences, bans, sources and advisories of all dependencies
 	@tests/tools/deny
