@@ -8,7 +8,7 @@ use futures::StreamExt as _;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
-use super::bed::{Bed, LONG, api_server_anew, append, basket, target, trusts};
+use super::bed::{Bed, LONG, api_server_anew, append, basket, target};
 use crate::support::{Operator, OwnCluster, Scene, api, create, eventually, need};
 
 /// Watches end after 3 to 6 seconds, what is older than a few seconds is compacted, and few may ask at the same time.
@@ -81,7 +81,7 @@ async fn runs_come_to_their_end_through_outages_of_the_control_plane() {
     bed.own.install();
     let mut operator = bed.own.operator(&[]);
     operator.ready().await;
-    trusts(&operator).await;
+    operator.trusts().await;
     let scene = scene(&bed, runs).await;
     for number in 0..runs {
         let more = json!({"parameters": {"deployment": format!("d{number}")}});
