@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     adapters::{clock, ledger, steps::only_looks},
+    api::conditions::ConditionType,
     api::v1alpha1::{
         self as api, Gate, GateState, Orchestration, OrchestrationSpec, OrchestrationStatus,
         Suggestion,
@@ -253,12 +254,22 @@ impl Facts {
 
     /// Since when its status says that it is approved; now, if it does not say so yet.
     pub(super) fn status_since_approval(&self) -> Timestamp {
+        self.since(ConditionType::Approved)
+    }
+
+    /// For how long it has not been known what would be done: since that was told first, and not since whatever came before.
+    pub(super) fn doubt(&self) -> SignedDuration {
+        self.now
+            .duration_since(self.since(ConditionType::PlanUnknown))
+    }
+
+    /// Since when its status says so; now, if it does not say so yet.
+    fn since(&self, condition: ConditionType) -> Timestamp {
         let conditions = self.status.conditions.iter().flatten();
-        let mut approved = conditions
-            .filter(|condition| condition.type_ == "Approved" && condition.status == "True");
-        approved
-            .next()
-            .map_or(self.now, |condition| condition.last_transition_time.0)
+        let mut said =
+            conditions.filter(|said| said.type_ == condition.as_str() && said.status == "True");
+        said.next()
+            .map_or(self.now, |said| said.last_transition_time.0)
     }
 }
 

@@ -169,11 +169,12 @@ fn obstructed(facts: &Facts, obstacles: &[Obstacle]) -> Decision {
     if worst.verdict == Verdict::Fail {
         return end(PlanVerdict::Fail, &message);
     }
-    if facts.age() >= LONGEST_DOUBT {
+    let doubt = facts.doubt();
+    if doubt >= LONGEST_DOUBT {
         let message = format!("not known for an hour: {message}");
         return end(PlanVerdict::Unknown, &message);
     }
-    let mut wait = Wait::new(Stage::DryRun, worst.reason, message).after(again(facts.age()));
+    let mut wait = Wait::new(Stage::DryRun, worst.reason, message).after(again(doubt));
     wait.verdict = Some(PlanVerdict::Unknown);
-    wait.into()
+    wait.doubted().into()
 }

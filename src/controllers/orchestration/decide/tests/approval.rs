@@ -130,6 +130,38 @@ fn nothing_begins_that_is_not_exactly_what_was_approved() {
 }
 
 #[test]
+fn what_was_approved_long_ago_has_an_hour_from_the_first_doubt() {
+    let doubt = || Obstacle::unknown(Reason::DryRunUnavailable, "a webhook is away");
+    let long_ago = || {
+        let beginning = Beginning {
+            made: Some(Err(vec![doubt()])),
+            ..whole()
+        };
+        let mut facts = asked("Approved", Some(beginning));
+        facts.status = serde_json::from_value(json!({"stage": "Approve", "conditions": [
+            {"type": "Approved", "status": "True", "reason": "Approved", "message": "", "lastTransitionTime": "1970-01-01T00:01:40Z"},
+        ]}))
+        .unwrap();
+        facts.now = at(100 + 9 * 3600);
+        facts
+    };
+    let Decision::Wait(wait) = decide(&long_ago()) else {
+        panic!("it waits");
+    };
+    let soon = Some(Duration::from_secs(2));
+    assert_eq!((wait.doubt, wait.approved, wait.after), (true, true, soon));
+    let since = |second| in_doubt(long_ago(), second);
+    starts(
+        &since(101 + 8 * 3600),
+        "Wait Approve DryRunUnavailable: approved; planned again",
+    );
+    starts(
+        &since(100 + 8 * 3600),
+        "Superseded Superseded: it cannot be planned any more",
+    );
+}
+
+#[test]
 fn an_approved_run_waits_for_its_own_people() {
     let mut facts = asked("Approved", None);
     facts.spec = spec(&json!({"suspend": true, "start": "OnRelease"}));
