@@ -9,6 +9,7 @@ mod opening;
 mod past;
 mod remains;
 mod retiring;
+mod suggested;
 
 use std::sync::Arc;
 

@@ -52,14 +52,11 @@ pub(super) fn planning(facts: &Facts, opening: &Opening) -> Decision {
 /// Everybody who shaped the run is named in its Gates, and does not decide.
 pub(in crate::controllers::orchestration) fn shaped_by(facts: &Facts) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    let history = facts.history.as_ref().ok();
-    let on_record = history.and_then(|history| history.author.as_ref());
     let spec = &facts.spec;
-    let author = on_record.or(facts.author.as_ref());
     for name in [
         spec.requested_by.as_ref(),
         spec.selected_by.as_ref(),
-        author,
+        author(facts),
     ]
     .into_iter()
     .flatten()
@@ -69,6 +66,25 @@ pub(in crate::controllers::orchestration) fn shaped_by(facts: &Facts) -> Vec<Str
         }
     }
     names
+}
+
+/// Whose suggestion it was made from, if it was.
+fn author(facts: &Facts) -> Option<&String> {
+    let history = facts.history.as_ref().ok();
+    let on_record = history.and_then(|history| history.author.as_ref());
+    on_record.or(facts.author.as_ref())
+}
+
+/// Mode Auto: the expression that allows it without a Gate, or why it is asked about all the same. What somebody suggested
+/// while people were asked is theirs to approve, whatever the incident says.
+fn auto(facts: &Facts) -> Option<Result<String, String>> {
+    let auto = facts.auto.clone()?;
+    Some(match author(facts) {
+        Some(author) => Err(format!(
+            "it is what {author} suggested in a Decision, and that is always asked about"
+        )),
+        None => auto,
+    })
 }
 
 fn ask(facts: &Facts, made: &Made) -> Decision {
@@ -82,7 +98,7 @@ fn ask(facts: &Facts, made: &Made) -> Decision {
         requested_by: shaped_by(facts),
         records: records_of(facts, made),
         plan_only: facts.spec.mode == Some(Mode::PlanOnly),
-        auto: facts.auto.clone(),
+        auto: auto(facts),
         outdated: outdated(facts, made),
     }))
 }
@@ -105,8 +121,8 @@ fn records_of(facts: &Facts, made: &Made) -> Vec<Draft> {
             .map(|author| records::suggested(facts, author)),
     );
     records.push(records::planned(facts, made));
-    if let Some(Ok(expression)) = &facts.auto {
-        records.push(records::allowed(facts, made, expression));
+    if let Some(Ok(expression)) = auto(facts) {
+        records.push(records::allowed(facts, made, &expression));
     }
     records
 }

@@ -1,12 +1,12 @@
 //! Floor 3: what is known of a run that has to be planned: who asked for it, which other run is about the same incident, and
 //! its plan. Reads and dry runs only.
 
-use kube::{Api, ResourceExt as _, api::ListParams};
+use kube::Api;
 
 use super::{Facts, Look, Opening};
 use crate::{
     adapters::kube::error::chain,
-    api::v1alpha1::{Decision, Incident, Mode, Orchestration, Suggestion},
+    api::v1alpha1::{Incident, Mode, Orchestration, Suggestion},
     controllers::{
         guard,
         orchestration::{
@@ -54,32 +54,6 @@ impl OrchestrationKind {
                 chain(&error)
             )),
         }
-    }
-
-    /// Who suggested what the run was made of; an error says that nobody knows.
-    async fn author(
-        &self,
-        facts: &Facts,
-    ) -> Result<Result<Option<String>, String>, OrchestrationError> {
-        let from = facts.spec.from.as_ref();
-        let Some(uid) = from.and_then(|from| from.decision_uid.as_ref()) else {
-            return Ok(Ok(None));
-        };
-        let history = facts.history.as_ref();
-        if history.is_ok_and(|history| history.author.is_some()) {
-            return Ok(Ok(None));
-        }
-        let decisions: Api<Decision> = Api::namespaced(self.client.clone(), &facts.run.namespace);
-        let all = decisions.list(&ListParams::default()).await;
-        let all = all.map_err(|source| OrchestrationError::Read {
-            what: "the Decision that it was made from",
-            source: Box::new(source),
-        })?;
-        let mut found = all.items.into_iter();
-        let found = found.find(|decision| decision.uid().as_ref() == Some(uid));
-        Ok(found.map(|found| Some(found.spec.user)).ok_or_else(|| {
-            format!("the Decision {uid} that it was made from is not there, so that nobody knows who shaped it; ask for a run of your own")
-        }))
     }
 
     async fn opening(&self, facts: &Facts) -> Result<Opening, OrchestrationError> {

@@ -199,6 +199,26 @@ fn mode_auto_begins_by_what_is_on_record_and_else_people_are_asked() {
     };
     assert_eq!(codes(&ask.records), wanted[..2]);
 
+    // What somebody suggested, now or on record, is asked about.
+    let mut suggested = planning(Opening::Planned(Ok(Box::new(made(2)))));
+    suggested.spec = spec(&json!({"mode": "Auto"}));
+    suggested.auto = Some(Ok("true".to_owned()));
+    let mut recorded = planning(Opening::Planned(Ok(Box::new(made(2)))));
+    recorded.spec = suggested.spec.clone();
+    recorded.auto = suggested.auto.clone();
+    suggested.author = Some("bob".to_owned());
+    let mut told = asked_about();
+    told.author = Some("bob".to_owned());
+    recorded.history = Ok(told);
+    for found in [suggested, recorded] {
+        let Decision::Ask(ask) = decide(&found) else {
+            panic!("people are asked");
+        };
+        assert!(!codes(&ask.records).contains(&Event::RunAllowed));
+        let why = ask.auto.unwrap().unwrap_err();
+        assert!(why.contains("what bob suggested"), "{why}");
+    }
+
     let on_record = || history(&wanted.map(|code| (code, None)));
     let allowed = |beginning| {
         let spec = spec(&json!({"mode": "Auto"}));
