@@ -4,6 +4,7 @@
 mod beginning;
 mod escalating;
 mod gates;
+mod incident;
 mod midway;
 mod opening;
 mod past;
@@ -40,7 +41,7 @@ use crate::{
         run::History,
         stage::Stage,
     },
-    ports::{Limited, RunKey},
+    ports::{IncidentKey, Limited, RunKey},
 };
 
 pub(super) use remains::Planned;
@@ -111,8 +112,11 @@ pub(super) enum Look {
 pub(super) enum Opening {
     /// It is suspended, and nothing was looked at.
     Suspended,
-    /// Nobody that goes on is about the same incident: it may be the one that later ones join.
-    Unowned { instead_of: Option<String> },
+    /// Nobody that goes on is about the same: it may be the one that later ones join.
+    Unowned {
+        incident: IncidentKey,
+        instead_of: Option<String>,
+    },
     /// An earlier run is about the same and goes on.
     SameAs(RunKey),
     /// It names no Playbook; those that fit, if that is known now.
@@ -130,6 +134,8 @@ pub(super) enum Opening {
 /// What has to be known before an approved plan begins.
 #[derive(Debug, Default)]
 pub(super) struct Beginning {
+    /// The run that has taken its place while it was suspended, and goes on; then nothing else was looked at.
+    pub(super) successor: Option<RunKey>,
     /// The limit that has kept it waiting, if it is still reached; then nothing else was looked at.
     pub(super) limited: Option<Limited>,
     /// What stops it.

@@ -158,6 +158,13 @@ fn approved_but_waiting(facts: &Facts) -> Decision {
 
 /// Everything was read live: it begins only if all of it is as it was when people approved.
 fn begin(facts: &Facts, approval: Approval<'_>, beginning: &Beginning) -> Decision {
+    if let Some(other) = &beginning.successor {
+        let message = format!(
+            "approved; run {} has taken its place while it was suspended, and wants the same: it begins when that one has ended, if what was approved is still to be done",
+            other.name
+        );
+        return Wait::approved(Stage::Approve, Reason::IncidentTaken, message).into();
+    }
     if let Some(limit) = &beginning.limited {
         return limited(limit, facts.now).into();
     }

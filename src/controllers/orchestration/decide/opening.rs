@@ -31,7 +31,10 @@ pub(super) fn planning(facts: &Facts, opening: &Opening) -> Decision {
     };
     match opening {
         Opening::Suspended => suspended(facts),
-        Opening::Unowned { instead_of } => joining::owns(facts, instead_of.as_ref()),
+        Opening::Unowned {
+            incident,
+            instead_of,
+        } => joining::owns(incident, instead_of.as_ref()),
         Opening::SameAs(owner) => joining::joins(facts, owner),
         Opening::NoPlaybook { suggestions } => no_playbook(facts, suggestions.as_deref()),
         Opening::NoRequester => unproven(

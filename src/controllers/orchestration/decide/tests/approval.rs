@@ -116,6 +116,16 @@ fn nothing_begins_that_is_not_exactly_what_was_approved() {
         &|b| b.frozen = vec![freeze()],
         "Wait Approve Frozen: Freeze f by carol stops it",
     );
+    not(
+        &|b| {
+            b.successor = Some(crate::ports::RunKey {
+                uid: "other".into(),
+                namespace: "shop".into(),
+                name: "other".into(),
+            });
+        },
+        "Wait Approve IncidentTaken: approved; run other has taken its place",
+    );
     not(&|b| b.made = None, "Wait Approve Running");
     let fail = || Obstacle::fail(Reason::AccessDenied, "why");
     not(
