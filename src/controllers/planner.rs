@@ -42,7 +42,7 @@ use crate::{
 };
 use timely::{LONGEST, in_time, time_enough};
 pub(super) use trusted::SUSPEND;
-use trusted::written;
+use trusted::{Asked, written};
 
 /// Time for one attempt at a step that says none.
 const STEP_TIMEOUT: Duration = Duration::from_secs(5 * 60);
@@ -155,7 +155,7 @@ impl Planner {
         run: &RunRef,
         spec: &OrchestrationSpec,
     ) -> Result<Made, Vec<Obstacle>> {
-        self.made(run, spec, &[]).await
+        self.made(run, spec, (Asked::New, &[])).await
     }
 
     /// A plan that was begun, with the steps from there on as they would be planned now.
@@ -167,7 +167,7 @@ impl Planner {
         from: usize,
     ) -> Result<Plan, Vec<Obstacle>> {
         let done = begun.steps.get(..from).unwrap_or_default();
-        let mut plan = self.made(run, spec, done).await?.plan;
+        let mut plan = self.made(run, spec, (Asked::Begun, done)).await?.plan;
         let again = plan.steps.split_off(from.min(plan.steps.len()));
         plan.steps = begun.with_rest(from, again);
         Ok(plan)
@@ -178,10 +178,10 @@ impl Planner {
         &self,
         run: &RunRef,
         spec: &OrchestrationSpec,
-        done: &[PlannedStep],
+        (asked, done): (Asked, &[PlannedStep]),
     ) -> Result<Made, Vec<Obstacle>> {
         let until = Instant::now() + LONGEST;
-        let runnable = in_time(until, self.verified(run, spec)).await;
+        let runnable = in_time(until, self.verified(run, spec, asked)).await;
         let runnable = runnable.map_err(|one| vec![one])?;
         let playbook = written(&runnable).map_err(|one| vec![one])?;
         let parameters = parameters(&playbook, spec)?;
@@ -229,13 +229,13 @@ impl Planner {
         })
     }
 
-    /// The steps of this run as the verified Playbook has them now: for what a plan does not hold because it is secret.
+    /// The steps of this run, which has begun, as the verified Playbook has them now: for what a plan does not hold because it is secret.
     pub async fn steps(
         &self,
         run: &RunRef,
         spec: &OrchestrationSpec,
     ) -> Result<Vec<Step>, Obstacle> {
-        let runnable = self.verified(run, spec).await?;
+        let runnable = self.verified(run, spec, Asked::Begun).await?;
         let playbook = written(&runnable)?;
         let parameters = parameters(&playbook, spec).map_err(|mut findings| {
             let nothing = || Obstacle::fail(Reason::ParametersInvalid, "the parameters do not fit");

@@ -240,6 +240,8 @@ reasons! {
     CheckFailed,
     /// Another run acts on a target; the message says which.
     TargetLocked,
+    /// Another run has taken its place while it was suspended, wants the same and goes on; the message says which.
+    IncidentTaken,
     /// As many runs run as may: of the Playbook, of the namespace, or on a target within an hour; the message says who is ahead.
     LimitReached,
     /// A Freeze stops every run before its next effect; the message says whose.

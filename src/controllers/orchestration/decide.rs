@@ -21,7 +21,7 @@ pub(super) use asking::{limited, waits_for_people};
 pub(super) use back::undo_of;
 pub(super) use escalating::{Escalate, Next};
 pub(super) use foreign::is_foreign;
-pub(super) use joining::{Beside, Join, Own, beside, incident_of};
+pub(super) use joining::{Among, Join, Own, Standin, among, incident_of, successor, wish_of};
 pub(super) use midway::{AskMidway, Turned, rules_of};
 pub(super) use opening::shaped_by;
 pub(super) use retiring::{Retire, finished_at, is_due, over_at};

@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::queue::Queue;
 use crate::{
     api::v1alpha1::Step,
+    controllers::retention::PlaybookName,
     domain::plan::{Plan, RunRef},
 };
 
@@ -37,7 +38,7 @@ pub(super) struct Memory {
     /// The uids of those that have ended, and are not counted yet among the finished runs of their Playbook.
     uncounted: Mutex<HashSet<String>>,
     /// The uids of finished runs that are more than their Playbook keeps.
-    too_many: Mutex<HashSet<String>>,
+    too_many: Mutex<HashMap<PlaybookName, HashSet<String>>>,
 }
 
 /// How long until it may be told.
@@ -217,14 +218,24 @@ impl Memory {
         locked(&self.uncounted).remove(uid)
     }
 
-    /// Its Playbook keeps fewer finished runs.
-    pub(super) fn is_too_many(&self, uid: &str) {
-        locked(&self.too_many).insert(uid.to_owned());
+    /// Of the finished runs of this Playbook these are more than it keeps, and no others any more.
+    pub(super) fn are_too_many(&self, playbook: &PlaybookName, runs: &[RunRef]) {
+        let uids: HashSet<String> = runs.iter().map(|run| run.uid.clone()).collect();
+        let mut too_many = self.too_many();
+        if uids.is_empty() {
+            too_many.remove(playbook);
+        } else {
+            too_many.insert(playbook.clone(), uids);
+        }
     }
 
     /// The same, as it was remembered.
     pub(super) fn is_one_too_many(&self, uid: &str) -> bool {
-        locked(&self.too_many).contains(uid)
+        self.too_many().values().any(|uids| uids.contains(uid))
+    }
+
+    fn too_many(&self) -> MutexGuard<'_, HashMap<PlaybookName, HashSet<String>>> {
+        self.too_many.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The run waits for a lock, or for the end of a Freeze.
@@ -259,7 +270,9 @@ impl Memory {
         self.forget(&run.uid);
         self.waits_no_more(run);
         locked(&self.uncounted).remove(&run.uid);
-        locked(&self.too_many).remove(&run.uid);
+        for uids in self.too_many().values_mut() {
+            uids.remove(&run.uid);
+        }
         self.choosing().remove(run);
         let mut gone = self.gone();
         if !gone.contains(&run.uid) {
@@ -361,6 +374,26 @@ mod tests {
         };
         assert_eq!((since(5, false), since(9, false)), (5, 5));
         assert_eq!((since(20, true), since(30, false)), (20, 20));
+    }
+
+    #[test]
+    fn who_is_not_too_many_any_more_stays() {
+        let memory = Memory::default();
+        let run = |uid: &str| RunRef {
+            namespace: "shop".into(),
+            name: uid.into(),
+            uid: uid.into(),
+        };
+        let playbook = |name: &str| ("shop".to_owned(), name.to_owned());
+        let marked = || ["a", "b", "c"].map(|uid| memory.is_one_too_many(uid));
+        memory.are_too_many(&playbook("p"), &[run("a"), run("b")]);
+        memory.are_too_many(&playbook("q"), &[run("c")]);
+        assert_eq!(marked(), [true, true, true]);
+        memory.are_too_many(&playbook("p"), &[run("b")]);
+        assert_eq!(marked(), [false, true, true]);
+        memory.leaves(&run("b"));
+        memory.are_too_many(&playbook("q"), &[]);
+        assert_eq!(marked(), [false, false, false]);
     }
 
     #[test]

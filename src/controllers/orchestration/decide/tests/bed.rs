@@ -1,6 +1,7 @@
 //! Floor 3, tests: what runs, their records and what was found about them are made of. It checks nothing.
 
 use super::*;
+use crate::api::conditions::{self, ConditionStatus, ConditionType};
 
 pub(in super::super::super) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -177,6 +178,15 @@ pub(in super::super::super) fn working(
         midway: None,
     });
     facts(spec(&json!({})), begun(steps), look)
+}
+
+/// Its status says that it has not been known what would be done since then.
+pub(super) fn in_doubt(mut facts: Facts, since: i64) -> Facts {
+    let (kind, status) = (ConditionType::PlanUnknown, ConditionStatus::True);
+    let doubt = conditions::Draft::new(kind, status, Reason::DryRunUnavailable, "why");
+    let told = conditions::merge(&[], vec![doubt], Some(1), at(since));
+    facts.status.conditions.get_or_insert_default().extend(told);
+    facts
 }
 
 pub(super) fn whole() -> Beginning {
