@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
-use kube::core::PartialObjectMeta;
 use kube::{Api, Resource, ResourceExt};
 use neuralops::adapters::clock;
 use neuralops::adapters::kube::error::Classified;
 use neuralops::adapters::kube::events::Events;
+use neuralops::adapters::kube::scope::{self, Scope};
 use neuralops::adapters::metrics::Metrics;
 use neuralops::api::conditions::{ConditionStatus, ConditionType, Draft, merge};
 use neuralops::controllers::harness::{self, Failure, Kind, Shared};
@@ -191,17 +191,18 @@ impl Running {
         );
         let shared = Shared {
             client: client.clone(),
-            events: Events::new(client.clone(), "test".into()),
+            scope: Scope::default(),
+            events: Events::new(client.clone(), "test".into(), Scope::default()),
             metrics: Arc::clone(&metrics),
             fence: Arc::new(Leads(leads)),
             recording: watch::channel(true).1,
             concurrency: 2,
         };
-        let api: Api<PartialObjectMeta<Subject>> = Api::namespaced(client, namespace.name());
+        let watched = scope::everywhere::<Subject>(Api::namespaced(client, namespace.name()));
         let stop = watch::Sender::new(false);
         let run = harness::run(
             TestKind(passes.clone()),
-            api,
+            watched,
             shared,
             Arc::clone(&pulse),
             futures::stream::pending::<()>(),

@@ -5,17 +5,13 @@ use std::{
     net::TcpListener as Port,
     path::Path,
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 
 use serde_json::{Value, json};
 
 use crate::support::{
-    Operator, OwnCluster, Scene, condition, eventually, need, prometheus, scale, scraped, skip,
-    steps, told, waits_for,
+    OwnCluster, Scene, condition, need, prometheus, scale, scraped, skip, steps, told, waits_for,
 };
-
-const LONG: Duration = Duration::from_secs(90);
 
 fn check(query: &str, expression: &str) -> Value {
     json!({"name": "good", "check": {"prometheus": {"query": query, "expression": expression}}})
@@ -105,25 +101,6 @@ impl Drop for Server {
     }
 }
 
-/// Votes count from a few seconds after the operator first saw the guard.
-async fn trusts(operator: &Operator) {
-    eventually("the operator trusts votes", LONG, async || {
-        let (_, metrics) = operator.probe("/metrics").await?;
-        let since = metrics
-            .lines()
-            .find_map(|line| line.strip_prefix("neuralops_votes_trusted_since_seconds "));
-        let since: i64 = since.and_then(|text| text.parse().ok()).unwrap_or_default();
-        // The API server's time is this machine's, and it is told in whole seconds.
-        let now = neuralops::adapters::clock::now().as_second();
-        if since > 0 && now > since + 6 {
-            Ok(())
-        } else {
-            Err(format!("since {since}, now {now}"))
-        }
-    })
-    .await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_prometheus_that_is_away_opens_no_gate_and_passes_no_check() {
     need!(Owned, Users);
@@ -149,7 +126,7 @@ async fn a_prometheus_that_is_away_opens_no_gate_and_passes_no_check() {
     good["check"]["stableFor"] = json!("20s");
     good["timeout"] = json!("25s");
     scene.signed(scene.playbook("look", json!([good]))).await;
-    trusts(&operator).await;
+    operator.trusts().await;
     scene.ask("look", "look", json!({})).await;
     let run = scene
         .until("look", "is in doubt", waits_for("PrometheusUnavailable"))

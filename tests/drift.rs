@@ -2,9 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use neuralops::cli::{crds, reference};
+use serde_json::Value;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -54,6 +55,58 @@ fn the_reference_is_what_the_code_says() {
         generated.len(),
         "docs/reference/ holds pages that nothing generates"
     );
+}
+
+/// What the role of this name grants: group, resource, name of the object or nothing, verb.
+fn granted(path: &str, role: &str) -> BTreeSet<[String; 4]> {
+    let text = fs::read_to_string(root().join(path)).unwrap();
+    let objects: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+    let text = |object: &Value, pointer: &str| {
+        let text = object.pointer(pointer).and_then(Value::as_str);
+        text.unwrap_or_default().to_owned()
+    };
+    let found = objects.iter().find(|object| {
+        text(object, "/kind").ends_with("Role") && text(object, "/metadata/name") == role
+    });
+    let words = |rule: &Value, field: &str| -> Vec<String> {
+        let words = rule.get(field).and_then(Value::as_array);
+        let words = words.into_iter().flatten();
+        words
+            .map(|word| word.as_str().unwrap().to_owned())
+            .collect()
+    };
+    let mut rights = BTreeSet::new();
+    let rules = found.and_then(|role| role.get("rules")?.as_array());
+    for rule in rules.unwrap() {
+        let mut names = words(rule, "resourceNames");
+        if names.is_empty() {
+            names.push(String::new());
+        }
+        for group in words(rule, "apiGroups") {
+            for resource in words(rule, "resources") {
+                for name in &names {
+                    for verb in words(rule, "verbs") {
+                        rights.insert([group.clone(), resource.clone(), name.clone(), verb]);
+                    }
+                }
+            }
+        }
+    }
+    rights
+}
+
+/// The rights in some namespaces and those everywhere are the same rights, divided.
+#[test]
+fn the_rights_in_namespaces_are_the_rights_everywhere() {
+    let everywhere = granted("config/rbac/operator.yaml", "neuralops-controller");
+    let mut divided = granted(
+        "config/rbac/namespaced.yaml",
+        "neuralops-controller-cluster",
+    );
+    for right in granted("config/rbac/namespaced.yaml", "neuralops-controller-runs") {
+        assert!(divided.insert(right.clone()), "{right:?} is in both");
+    }
+    assert_eq!(everywhere, divided);
 }
 
 /// What a lock holds: each package in each of its versions.

@@ -15,7 +15,9 @@ use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
 use values::Shown as _;
-pub use values::{Concurrency, Days, Patience, PrometheusSetting, StepImage, StoreSetting};
+pub use values::{
+    Concurrency, Days, NamespaceName, Patience, PrometheusSetting, StepImage, StoreSetting,
+};
 
 use crate::adapters::{prometheus::NoPrometheusUrl, store::NoStoreUrl};
 
@@ -117,6 +119,8 @@ settings! {
     kubeconfig: PathBuf = PathBuf::new(), "kubeconfig", "NEURALOPS_KUBECONFIG", "kubeconfig" [value_name = "FILE"];
     /// The operator's own namespace: its Lease and its ConfigMaps
     namespace: String = "neuralops-system".to_owned(), "namespace", "NEURALOPS_NAMESPACE", "namespace" [];
+    /// The only namespaces in which the operator works; without it all of them
+    watch_namespaces: Vec<NamespaceName> = Vec::new(), "watch-namespaces", "NEURALOPS_WATCH_NAMESPACES", "watchNamespaces" [value_name = "NAMESPACE", value_delimiter = ',', num_args = 1..];
     /// Name of this replica; without it the host's name
     identity: String = String::new(), "identity", "NEURALOPS_IDENTITY", "identity" [];
     /// Where probes and metrics are served
@@ -317,6 +321,23 @@ mod tests {
         }
         let refused = load_with(&["--step-image", "registry.example/neuralops:1"], None);
         assert!(refused.unwrap_err().contains("has no digest"));
+    }
+
+    #[test]
+    fn namespaces_are_named_and_an_empty_name_is_not_all_of_them() {
+        let named = |config: OperatorConfig| {
+            let names = config.watch_namespaces.into_iter();
+            names.map(|name| name.0).collect::<Vec<_>>().join(" ")
+        };
+        let flags = load_with(&["--watch-namespaces", "shop,pay"], None).unwrap();
+        assert_eq!(named(flags), "shop pay");
+        let file = load_with(&[], Some("watchNamespaces: [shop, pay]\n")).unwrap();
+        assert_eq!(named(file), "shop pay");
+        assert_eq!(named(load_with(&[], None).unwrap()), "");
+        for bad in ["", "shop,", "Shop", "shop.example", "shop pay"] {
+            let refused = load_with(&["--watch-namespaces", bad], None).unwrap_err();
+            assert!(refused.contains("is no name of a namespace"), "{refused}");
+        }
     }
 
     #[test]

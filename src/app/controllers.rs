@@ -12,6 +12,7 @@ use crate::{
         kube::{
             keys::Keys,
             policies::{self, Policies},
+            scope,
         },
         ledger::Ledger,
         oci::Shelf,
@@ -168,7 +169,7 @@ impl Controllers {
             }
             let kind = PlaybookKind::new(ledger, verification, (changed, retention));
             let wakes = stream::select(changes(policies.changes()), changes(set_backs));
-            let (all, pulse) = (Api::all(client), pulses.playbooks);
+            let (all, pulse) = (shared.scope.watch(Api::all(client)), pulses.playbooks);
             let playbooks = harness::run(kind, all, shared, pulse, wakes, stop.clone());
             future::join(playbooks, orchestrations.work(stop.clone())).await;
         };
@@ -201,7 +202,7 @@ struct Runs {
 impl Runs {
     /// The Orchestration controller, woken by Gates, Freezes and released locks; and what ends runs that are gone.
     async fn work(self, stop: watch::Receiver<bool>) {
-        let client = self.shared.client.clone();
+        let (client, scope) = (self.shared.client.clone(), self.shared.scope.clone());
         let (wakes, woken) = mpsc::unbounded_channel();
         let (loose, found_loose) = mpsc::unbounded_channel();
         let kind = OrchestrationKind::new(orchestration::Parts {
@@ -218,14 +219,14 @@ impl Runs {
             retention: self.retention,
         });
         let tidier = kind.tidier(self.uncounted).run(stop.clone());
-        let sweeper = kind.sweeper(found_loose).run(stop.clone());
+        let sweeper = kind.sweeper(scope.clone(), found_loose).run(stop.clone());
         let choosing = together(self.playbooks_changed, kind.chooser(), stop.clone());
         let freezes = freezes::keep(client.clone(), self.ledger, kind.waker(), stop.clone());
         let by_gate = listened(self.settled).map(|(namespace, name)| run_named(&namespace, &name));
         let by_name = listened(woken).map(|run| run_named(&run.namespace, &run.name));
         let runs = harness::run(
             kind,
-            Api::all(client),
+            scope.watch(Api::all(client)),
             self.shared,
             self.pulse,
             stream::select(by_gate, by_name),
@@ -285,8 +286,11 @@ fn trust_policies(
 ) -> impl Future<Output = ()> + use<> {
     let client = shared.client.clone();
     let kind = TrustPolicyKind::new(policies.clone(), ledger.clone(), client.clone(), set_back);
-    let wakes = changes(policies.changes());
-    harness::run(kind, Api::all(client), shared.clone(), pulse, wakes, stop)
+    let (all, wakes) = (
+        scope::everywhere(Api::all(client)),
+        changes(policies.changes()),
+    );
+    harness::run(kind, all, shared.clone(), pulse, wakes, stop)
 }
 
 /// The Gate controller, woken by votes.
@@ -298,10 +302,11 @@ fn gates(
     runs: mpsc::UnboundedSender<gate::RunName>,
     stop: watch::Receiver<bool>,
 ) -> impl Future<Output = ()> + use<> {
-    let client = shared.client.clone();
+    let (client, scope) = (shared.client.clone(), &shared.scope);
     let voted = Arc::new(Voted::default());
-    let wakes = gate::wakes(client.clone(), Arc::clone(&voted), guard.changes());
+    let wakes = gate::wakes(client.clone(), scope, Arc::clone(&voted), guard.changes());
     let metrics = Arc::clone(&shared.metrics);
     let kind = GateKind::new(client.clone(), guard, ledger.clone(), metrics, voted, runs);
-    harness::run(kind, Api::all(client), shared.clone(), pulse, wakes, stop)
+    let all = scope.watch(Api::all(client));
+    harness::run(kind, all, shared.clone(), pulse, wakes, stop)
 }

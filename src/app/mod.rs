@@ -6,4 +6,5 @@ mod controllers;
 mod installation;
 pub mod readiness;
 pub mod run;
+mod serving;
 pub mod telemetry;

@@ -172,16 +172,11 @@ pub fn missing(
             reason: refusal.reason,
             message: refusal.message,
         }));
-        for pulse in pulses.iter().filter(|pulse| !pulse.filled()) {
-            let message = format!(
-                "the first listing of {} is not complete",
-                pulse.controller()
-            );
-            complaints.push(Complaint {
-                reason: Reason::CacheNotFilled,
-                message,
-            });
-        }
+        let unfilled = pulses.iter().filter_map(|pulse| pulse.unfilled());
+        complaints.extend(unfilled.map(|message| Complaint {
+            reason: Reason::CacheNotFilled,
+            message,
+        }));
     }
     complaints
 }
@@ -195,11 +190,16 @@ mod tests {
         let surroundings = Surroundings::default();
         surroundings.set(Vec::new());
         let pulses = [Arc::new(Pulse::new("playbook"))];
+        pulses[0].interrupted("playbooks is forbidden in the namespace \"b\"".into());
+        let complaints = missing(&surroundings, &pulses, Some(State::Open));
         assert_eq!(
-            missing(&surroundings, &pulses, Some(State::Open))
-                .first()
-                .map(|c| c.reason),
+            complaints.first().map(|complaint| complaint.reason),
             Some(Reason::CacheNotFilled)
+        );
+        let message = &complaints[0].message;
+        assert!(
+            message.ends_with("not complete: playbooks is forbidden in the namespace \"b\""),
+            "{message}"
         );
         assert_eq!(missing(&surroundings, &pulses, None), Vec::new());
         pulses[0].listing_complete();

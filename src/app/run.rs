@@ -13,7 +13,6 @@ use futures::FutureExt;
 use jiff::SignedDuration;
 use kube::Client;
 use tokio::{
-    net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::watch,
     task::{AbortHandle, JoinSet},
@@ -23,6 +22,7 @@ use super::{
     config::{OperatorConfig, Role},
     controllers::{Controllers, Pulses},
     readiness::{self, Surroundings},
+    serving,
 };
 use crate::{
     adapters::{
@@ -34,6 +34,7 @@ use crate::{
             guard::{Guard, GuardError},
             keys::Keys,
             lease::{self, LeaseError, LeaseFence, LeaseSettings},
+            scope::Scope,
         },
         ledger::{self, Ledger},
         metrics::Metrics,
@@ -41,8 +42,7 @@ use crate::{
         store::StoreUrl,
     },
     controllers::{guard::GuardWatch, harness::Shared},
-    domain::reason::Reason,
-    http::probes::{self, Complaint, Probes, ProbesError},
+    http::probes::{self, ProbesError},
     ports::Leadership,
 };
 
@@ -210,8 +210,11 @@ async fn start(config: &OperatorConfig, stops: &Stops) -> Result<(Tasks, AbortHa
     let fence = Arc::new(LeaseFence::default());
     let leading = watch::Sender::new(false);
     let pulses = Pulses::default();
-    let listener = listen(config, &settings.identity).await?;
-    let events = Events::new(client.clone(), settings.identity.clone());
+    let listener = serving::listen(config, &settings.identity)
+        .await
+        .map_err(RunError::Probes)?;
+    let scope = Scope::of(config.watch_namespaces.iter().map(|name| name.0.clone()));
+    let events = Events::new(client.clone(), settings.identity.clone(), scope.clone());
     make_data_dir(config)?;
     let leads = Arc::clone(&fence) as Arc<dyn Leadership>;
     let parts = parts(config, &settings, &impatient, &events, &metrics, leads);
@@ -219,7 +222,7 @@ async fn start(config: &OperatorConfig, stops: &Stops) -> Result<(Tasks, AbortHa
     let guard = Arc::new(GuardWatch::new(guard, ledger.clone(), Arc::clone(&metrics)));
 
     let mut tasks = Tasks::new();
-    let probes = answers(config, &surroundings, &fence, &pulses, &ledger, &metrics);
+    let probes = serving::answers(config, &surroundings, &fence, &pulses, &ledger, &metrics);
     let serve = probes::serve(listener, probes, stops.rest.subscribe());
     tasks.spawn(serve.map(|ended| ("probes", ended.map_err(RunError::Probes))));
     let look = readiness::look(
@@ -233,6 +236,7 @@ async fn start(config: &OperatorConfig, stops: &Stops) -> Result<(Tasks, AbortHa
     tasks.spawn(look.map(|()| ("surroundings", Ok(()))));
     let shared = Shared {
         client: client.clone(),
+        scope,
         events,
         metrics,
         fence: Arc::clone(&fence) as Arc<dyn Leadership>,
@@ -332,57 +336,12 @@ async fn connect(config: &OperatorConfig) -> Result<[Client; 3], ClientError> {
     ])
 }
 
-async fn listen(config: &OperatorConfig, identity: &str) -> Result<TcpListener, RunError> {
-    let listener = probes::bind(config.probe_address)
-        .await
-        .map_err(RunError::Probes)?;
-    // The real port, where 0 asked for any.
-    let address = listener
-        .local_addr()
-        .map_or(config.probe_address, |address| address);
-    tracing::info!(%address, identity, "serving probes and metrics");
-    Ok(listener)
-}
-
 fn lease_settings(config: &OperatorConfig) -> LeaseSettings {
     LeaseSettings {
         namespace: config.namespace.clone(),
         name: config.lease_name.clone(),
         identity: identity(&config.identity),
         duration: config.lease_duration.0,
-    }
-}
-
-fn answers(
-    config: &OperatorConfig,
-    surroundings: &Arc<Surroundings>,
-    fence: &Arc<LeaseFence>,
-    pulses: &Pulses,
-    ledger: &Ledger,
-    metrics: &Arc<Metrics>,
-) -> Probes {
-    let longest = config.liveness_timeout.0;
-    let ledger = ledger.clone();
-    let (alive, pulses) = (pulses.all(), pulses.all());
-    let (fence, surroundings) = (Arc::clone(fence), Arc::clone(surroundings));
-    Probes {
-        live: Arc::new(move || {
-            let wedged = alive.iter().filter_map(|pulse| pulse.wedged(longest));
-            wedged
-                .map(|message| Complaint {
-                    reason: Reason::TimedOut,
-                    message,
-                })
-                .collect()
-        }),
-        ready: Arc::new(move || {
-            readiness::missing(
-                &surroundings,
-                &pulses,
-                fence.holds().is_ok().then(|| ledger.state()),
-            )
-        }),
-        metrics: Arc::clone(metrics),
     }
 }
 

@@ -10,7 +10,7 @@ use std::{convert::Infallible, fmt::Debug, future::Future, pin::pin, sync::Arc};
 use futures::{Stream, StreamExt, stream};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::{
-    Api, Client, Resource, ResourceExt,
+    Client, Resource, ResourceExt,
     core::PartialObjectMeta,
     runtime::{
         WatchStreamExt,
@@ -28,6 +28,7 @@ use crate::{
         kube::{
             error::{Classified, chain},
             events::Events,
+            scope::{Scope, Watch},
         },
         metrics::Metrics,
     },
@@ -129,6 +130,8 @@ impl Failure {
 pub struct Shared {
     /// The API server.
     pub client: Client,
+    /// Where objects are looked at.
+    pub scope: Scope,
     /// Events.
     pub events: Events,
     /// Metrics.
@@ -149,11 +152,11 @@ struct Context<K: Kind> {
     pulse: Arc<Pulse>,
 }
 
-/// Runs a controller until `stop` turns true; passes under way are finished. Each `woken` has objects looked at again that
+/// Runs a controller over what is watched until `stop` turns true; passes under way are finished. Each `woken` has objects looked at again that
 /// did not change themselves.
 pub async fn run<K: Kind>(
     kind: K,
-    api: Api<PartialObjectMeta<K::Object>>,
+    watched: Watch<PartialObjectMeta<K::Object>>,
     shared: Shared,
     pulse: Arc<Pulse>,
     woken: impl Stream<Item: Into<Wake<K>>> + Send + 'static,
@@ -171,8 +174,7 @@ pub async fn run<K: Kind>(
     });
     let heard = Arc::clone(&context);
     let count = reader.clone();
-    let events = watcher(api, watcher::Config::default())
-        .default_backoff()
+    let events = watched
         .modify(|object| object.meta_mut().managed_fields = None)
         .inspect(move |event| hear(&heard, event))
         .reflect(writer)
@@ -269,7 +271,13 @@ fn hear<K: Kind>(
             context.kind.listed();
         }
         Err(error) => {
-            tracing::warn!(controller = K::NAME, error = %chain(error), "the watch is interrupted; it is taken up again")
+            let error = chain(error);
+            tracing::warn!(
+                controller = K::NAME,
+                error,
+                "the watch is interrupted; it is taken up again"
+            );
+            context.pulse.interrupted(error);
         }
     }
 }

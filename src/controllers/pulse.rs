@@ -26,6 +26,8 @@ struct Beats {
     owed: HashMap<String, Instant>,
     /// What the listing under way has brought so far.
     listed: HashSet<String>,
+    /// Why it is not complete, as the API server says.
+    trouble: Option<String>,
 }
 
 impl Pulse {
@@ -36,6 +38,7 @@ impl Pulse {
             running: HashMap::new(),
             owed: HashMap::new(),
             listed: HashSet::new(),
+            trouble: None,
         };
         Self {
             controller,
@@ -73,10 +76,28 @@ impl Pulse {
     pub fn listing_complete(&self) -> HashSet<String> {
         let mut beats = self.lock();
         beats.heard = Instant::now();
+        beats.trouble = None;
         let listed = std::mem::take(&mut beats.listed);
         beats.owed.retain(|uid, _| listed.contains(uid));
         self.filled.store(true, Ordering::Release);
         listed
+    }
+
+    /// The watch failed; it goes on.
+    pub fn interrupted(&self, why: String) {
+        self.lock().trouble = Some(why);
+    }
+
+    /// What is missing before the first listing is complete; nothing once it is.
+    pub fn unfilled(&self) -> Option<String> {
+        if self.filled() {
+            return None;
+        }
+        let listing = format!("the first listing of {} is not complete", self.controller);
+        Some(match &self.lock().trouble {
+            Some(why) => format!("{listing}: {why}"),
+            None => listing,
+        })
     }
 
     /// Whether the first listing is complete.

@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use neuralops::{
     adapters::{
         clock,
-        kube::{anchor::Anchor, client, events::Events, keys::Keys},
+        kube::{anchor::Anchor, client, events::Events, keys::Keys, scope::Scope},
         ledger::{self, Ack, Draft, Ledger, Refusal, State, Stop},
         metrics::Metrics,
     },
@@ -146,7 +146,7 @@ async fn parts(orders: &Orders) -> ledger::Parts {
         directory: orders.directory.clone(),
         anchor: Anchor::new(client.clone()),
         keys: Keys::new(client.clone(), "neuralops-system", "neuralops-audit-keys"),
-        events: Events::new(client, orders.identity.clone()),
+        events: Events::new(client, orders.identity.clone(), Scope::default()),
         metrics: Arc::new(Metrics::new().expect("metrics")),
         retention: SignedDuration::from_hours(24),
         identity: orders.identity.clone(),

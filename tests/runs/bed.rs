@@ -34,7 +34,7 @@ impl Bed {
         let bed = Self { own };
         let mut first = bed.operator(&[]).await;
         first.ready().await;
-        trusts(&first).await;
+        first.trusts().await;
         first.signal("TERM");
         first.ended(LONG).await;
         bed
@@ -94,21 +94,15 @@ impl Bed {
     }
 }
 
-/// Votes that were cast now count: the guard is known to be whole for longer than its margin.
-pub async fn trusts(operator: &Operator) {
-    eventually("the operator trusts votes", LONG, async || {
-        let (_, metrics) = operator.probe("/metrics").await?;
-        let mut lines = metrics.lines();
-        let since = lines
-            .find_map(|line| line.strip_prefix("neuralops_votes_trusted_since_seconds "))
-            .and_then(|text| text.parse::<f64>().ok())
-            .unwrap_or_default();
-        let now = neuralops::adapters::clock::now().as_second() as f64;
-        if since > 0.0 && now > since + 6.0 {
-            Ok(())
-        } else {
-            Err(format!("{since} of {now}"))
-        }
+/// Kills the API server and starts it until it answers: right after its end its port may not be free yet.
+pub async fn api_server_anew(bed: &Bed) {
+    let admin = bed.own.cluster().admin().await;
+    bed.own.ctl("kill", "kube-apiserver");
+    eventually("the API server answers", LONG, async || {
+        // One that runs is left alone.
+        bed.own.ctl("start", "kube-apiserver");
+        let answer = admin.apiserver_version().await;
+        answer.map(|_| ()).map_err(|error| error.to_string())
     })
     .await;
 }

@@ -234,6 +234,29 @@ impl Operator {
         .await;
     }
 
+    /// Waits until what is asked for and voted now counts: the guard is known to be whole for longer than its margin.
+    pub async fn trusts(&self) {
+        eventually(
+            "the operator trusts votes",
+            Duration::from_secs(120),
+            async || {
+                let (_, metrics) = self.probe("/metrics").await?;
+                let since = metrics
+                    .lines()
+                    .find_map(|line| line.strip_prefix("neuralops_votes_trusted_since_seconds "));
+                let since: i64 = since.and_then(|text| text.parse().ok()).unwrap_or_default();
+                // The API server's time is this machine's, and it is told in whole seconds.
+                let now = neuralops::adapters::clock::now().as_second();
+                if since > 0 && now > since + 6 {
+                    Ok(())
+                } else {
+                    Err(format!("since {since}, now {now}"))
+                }
+            },
+        )
+        .await;
+    }
+
     /// Status and body of a path on the probe port.
     pub async fn probe(&self, path: &str) -> Result<(u16, String), String> {
         let address = self

@@ -6,6 +6,7 @@ use kube::{
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
 
+use super::scope::Scope;
 use crate::domain::reason::Reason;
 
 /// What fits into an event's note.
@@ -15,17 +16,20 @@ const LONGEST_NOTE: usize = 1024;
 #[derive(Clone)]
 pub struct Events {
     recorder: Recorder,
+    scope: Scope,
 }
 
 impl Events {
-    /// `instance` tells replicas apart.
-    pub fn new(client: Client, instance: String) -> Self {
+    /// `instance` tells replicas apart. Nothing is published about what lies outside the scope: an Event is written where
+    /// its object is, and about an object without a namespace into `default`, which then is nobody's of ours.
+    pub fn new(client: Client, instance: String, scope: Scope) -> Self {
         let reporter = Reporter {
             controller: "neuralops-controller".into(),
             instance: Some(instance),
         };
         Self {
             recorder: Recorder::new(client, reporter),
+            scope,
         }
     }
 
@@ -38,6 +42,9 @@ impl Events {
         action: &str,
         note: &str,
     ) {
+        if !self.scope.covers(about.namespace.as_deref()) {
+            return;
+        }
         let mut note = note.to_owned();
         if note.len() > LONGEST_NOTE {
             let end = (0..=LONGEST_NOTE - 4)

@@ -12,6 +12,7 @@ pub mod keys;
 pub mod lease;
 pub mod policies;
 pub mod raw;
+pub mod scope;
 pub mod status;
 
 /// Field manager of every status write; nobody else writes a status.

@@ -12,7 +12,7 @@ use crate::{
         store::{NoStoreUrl, StoreUrl},
     },
     domain::{
-        duration,
+        duration, names,
         trust::{Image, NoImage},
     },
 };
@@ -112,6 +112,38 @@ impl FromStr for Days {
 impl fmt::Display for Days {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// The name of a namespace. An empty text is none: left empty by mistake it would stand for all of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct NamespaceName(pub String);
+
+impl TryFrom<String> for NamespaceName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if names::is_dns_name(&text) && !text.contains('.') && text.len() <= 63 {
+            return Ok(Self(text));
+        }
+        Err(format!(
+            "{text:?} is no name of a namespace: lower-case letters, digits and -, at most 63; leave the setting away for all of the cluster"
+        ))
+    }
+}
+
+impl FromStr for NamespaceName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.to_owned().try_into()
+    }
+}
+
+impl fmt::Display for NamespaceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -250,4 +282,4 @@ macro_rules! shown {
         })+
     };
 }
-shown!(String => "{:?}", SocketAddr => "{:?}", Patience => "{}", Concurrency => "{}", Days => "{}", StoreSetting => "{:?}", PrometheusSetting => "{:?}", StepImage => "{:?}", LogFormat => "{}", Role => "{}");
+shown!(String => "{:?}", NamespaceName => "{:?}", SocketAddr => "{:?}", Patience => "{}", Concurrency => "{}", Days => "{}", StoreSetting => "{:?}", PrometheusSetting => "{:?}", StepImage => "{:?}", LogFormat => "{}", Role => "{}");

@@ -11,7 +11,7 @@ use kube::{
     Api, Client, ResourceExt as _,
     api::{ApiResource, DynamicObject},
     core::PartialObjectMeta,
-    runtime::{WatchStreamExt as _, reflector::ObjectRef, watcher},
+    runtime::{reflector::ObjectRef, watcher},
 };
 use serde_json::Value;
 use tokio::sync::watch;
@@ -21,7 +21,7 @@ use super::{
     GateKind,
 };
 use crate::{
-    adapters::kube::error::chain,
+    adapters::kube::{error::chain, scope::Scope},
     api::v1alpha1::{Decision, Gate},
 };
 
@@ -62,14 +62,15 @@ impl Voted {
 /// other votes count then.
 pub fn wakes(
     client: Client,
+    scope: &Scope,
     voted: Arc<Voted>,
     guard: watch::Receiver<u64>,
-) -> impl Stream<Item = Wake<GateKind>> + Send + 'static {
+) -> impl Stream<Item = Wake<GateKind>> + Send + use<> {
     // Without a type: a Decision that fits none stops nobody.
     let decisions: Api<DynamicObject> = Api::all_with(client, &ApiResource::erase::<Decision>(&()));
     let known = Arc::clone(&voted);
-    let named = watcher(decisions, watcher::Config::default().page_size(PAGE))
-        .default_backoff()
+    let named = scope
+        .watches(decisions, watcher::Config::default().page_size(PAGE))
         .filter_map(move |event| std::future::ready(named(event, &known)));
     let changed = changes(guard).flat_map(move |()| stream::iter(voted.all()));
     stream::select(named, changed).map(Wake::One)

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use super::{memory::Memory, records};
 use crate::{
     adapters::{
-        kube::error::chain,
+        kube::{error::chain, scope::Scope},
         ledger::{Ledger, Refusal},
     },
     api::v1alpha1::Orchestration,
@@ -35,6 +35,7 @@ pub enum Loose {
 pub struct Sweeper {
     ledger: Ledger,
     client: Client,
+    scope: Scope,
     loose: mpsc::UnboundedReceiver<Loose>,
     memory: Arc<Memory>,
     wake: Box<dyn Fn() + Send + Sync>,
@@ -43,7 +44,7 @@ pub struct Sweeper {
 impl Sweeper {
     pub(super) fn new(
         ledger: Ledger,
-        client: Client,
+        (client, scope): (Client, Scope),
         loose: mpsc::UnboundedReceiver<Loose>,
         memory: Arc<Memory>,
         wake: impl Fn() + Send + Sync + 'static,
@@ -51,6 +52,7 @@ impl Sweeper {
         Self {
             ledger,
             client,
+            scope,
             loose,
             memory,
             wake: Box::new(wake),
@@ -78,6 +80,15 @@ impl Sweeper {
     async fn left_behind(&self) {
         until_done(|| async {
             for run in self.ledger.runs().await? {
+                // Left from when more namespaces were watched: whether it is there cannot be seen.
+                if !self.scope.covers(Some(&run.namespace)) {
+                    tracing::warn!(
+                        orchestration.namespace = run.namespace,
+                        orchestration.name = run.name,
+                        "a run of a namespace that is not watched keeps what it has locked"
+                    );
+                    continue;
+                }
                 let objects: Api<Orchestration> =
                     Api::namespaced(self.client.clone(), &run.namespace);
                 let there = match objects.get_metadata_opt(&run.name).await {

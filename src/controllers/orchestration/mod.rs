@@ -40,6 +40,7 @@ use crate::{
         kube::{
             account::AccountError,
             error::{Classified, classify},
+            scope::Scope,
             status::StatusError,
         },
         ledger::{self, Ledger},
@@ -132,10 +133,10 @@ impl OrchestrationKind {
     }
 
     /// What is done about runs that are gone.
-    pub fn sweeper(&self, loose: mpsc::UnboundedReceiver<Loose>) -> Sweeper {
+    pub fn sweeper(&self, scope: Scope, loose: mpsc::UnboundedReceiver<Loose>) -> Sweeper {
         Sweeper::new(
             self.ledger.clone(),
-            self.client.clone(),
+            (self.client.clone(), scope),
             loose,
             Arc::clone(&self.memory),
             self.waker(),
