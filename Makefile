@@ -76,7 +76,8 @@ secrets: ## No key, token or database in the tree
 	@tests/tools/secrets --self-test
 	@tests/tools/secrets
 
-operations: ## Alerts by promtool, dashboard, health checks for Argo CD by Lua, documents and their links, the release
+operations: ## Alerts by promtool, dashboard, health checks for Argo CD by Lua, kstatus, documents with their links and commands, the release
+	@$(CARGO) build --locked --bin neuralops
 	@tests/operations/run
 
 bench: ## The log's numbers and those of signatures, beside what the machine can do; ARGS=--quick for a few seconds

@@ -1,7 +1,9 @@
 """What is written for people holds: every relative link of every page leads somewhere, headings included; every reason, metric,
 command and option that an operations page names exists; the troubleshooting guide shows what it claims to show."""
+import functools
 import os
 import re
+import subprocess
 
 from product import ROOT, described_metrics, read, reasons, tracked
 
@@ -108,4 +110,53 @@ def test_the_threat_model_names_tests_that_there_are():
     named = re.findall(r"`([a-z_/]+\.rs)::(\w+)`", read("docs/trust/threat-model.md"))
     assert len(named) > 40, f"only {len(named)} tests are named"
     wrong = [f"tests/{file} has no test {name}" for file, name in named if f"fn {name}(" not in (read(f"tests/{file}") if os.path.isfile(os.path.join(ROOT, "tests", file)) else "")]
+    assert not wrong, "\n".join(wrong)
+
+
+def binary():
+    """The operator's own, as `make operations` builds it."""
+    path = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "debug/neuralops")
+    assert os.path.isfile(path), f"there is no {path}: run me by `make operations`, which builds it, or name its folder in CARGO_TARGET_DIR"
+    return path
+
+
+@functools.cache
+def asked(*command):
+    """What a command says of itself: the commands below it, and its options."""
+    done = subprocess.run([binary(), *command, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0, f"neuralops {' '.join(command)} --help: {done.stderr}"
+    below = re.search(r"^Commands:\n((?:  .*\n)+)", done.stdout, re.M)
+    names = set(re.findall(r"^  ([a-z-]+)", below[1], re.M)) if below else set()
+    return names, set(re.findall(r"(?<![\w-])(--?[a-z][a-z-]*)", done.stdout))
+
+
+def wrong_with_command(line):
+    """What a line like `audit list --code x | jq` asks of neuralops that it does not have."""
+    # What stands in quotes or is another command's answer is a value.
+    line = re.sub(r"\"\$\([^)]*\)\"|\$\([^)]*\)|'[^']*'|\"[^\"]*\"", "VALUE", line)
+    words = re.split(r"[|;&)#]|\s->|2>", line)[0].replace("…", " ").split()
+    command = []
+    while words and words[0] in asked(*command)[0]:
+        command.append(words.pop(0))
+    below, options = asked(*command)
+    if not command and not (words and words[0].startswith("-")):
+        return f"there is no command {words[:1]}"
+    if below and words and re.fullmatch(r"[a-z][a-z-]*", words[0]) and words[0] != "help":
+        return f"neuralops {' '.join(command)} has no command {words[0]}"
+    used = [re.match(r"--?[a-z][a-z-]*", word)[0] for word in words if re.match(r"--?[a-z]", word)]
+    missing = [option for option in used if option not in options]
+    return f"neuralops {' '.join(command)} has no option {', '.join(missing)}" if missing else None
+
+
+def test_every_command_in_the_documents_is_one():
+    wrong, seen = [], 0
+    for page in tracked("docs/*.md", "docs/**/*.md", "README.md", "SECURITY.md", "CHANGELOG.md"):
+        text = read(page).replace("\\\n", " ")
+        fenced = "\n".join(match[0] for match in FENCE.finditer(text))
+        lines = re.findall(r"^(?:\$ )?(?:[A-Z_]+=\S+ )*(?:.*[|(] ?)?neuralops ([a-z-].*)$", fenced, re.M) + re.findall(r"`neuralops ([a-z-][^`]*)`", prose(page))
+        for line in lines:
+            seen += 1
+            if problem := wrong_with_command(line):
+                wrong.append(f"{page}: `neuralops {line}`: {problem}")
+    assert seen > 100, f"only {seen} commands are found"
     assert not wrong, "\n".join(wrong)

@@ -15,8 +15,8 @@ const RUN: [&str; 3] = [
     "src/adapters/kube/account",
     "src/adapters/ledger/claims.rs",
 ];
-/// Places that a run passes only when it fails, when a deadline has passed, when people are asked in its middle, or when it is
-/// deleted.
+/// Places that a run passes only when it fails (`backwards`), and when a deadline has passed, when people are asked in its
+/// middle, or when it is deleted (`timely`).
 const OTHERS: [&str; 4] = ["turn.", "escalate.", "midway.", "retire."];
 /// Passed once a step.
 const STEP: [&str; 3] = ["intent.", "effect.", "outcome."];

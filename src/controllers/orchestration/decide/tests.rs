@@ -2,6 +2,7 @@
 
 mod anything;
 mod approval;
+mod back;
 mod bed;
 mod closing;
 mod deadlines;
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use self::bed::{asked, freeze, gate_name, rules, starts, told, whole};
+use self::bed::{asked, freeze, gate_name, history_with, in_doubt, rules, starts, told, whole};
 pub(in super::super) use self::bed::{
     asked_about, at, begun, facts, gate, history, made, planning, spec, working,
 };
@@ -144,7 +145,10 @@ fn doubt_and_indecision_end_with_their_time() {
         (wait.verdict, wait.after),
         (Some(PlanVerdict::Unknown), Some(Duration::from_secs(2)))
     );
-    facts.now = at(100 + 3600);
+    // It was asked for long ago, and nobody took a Playbook or took suspend back until now.
+    facts.now = at(100 + 9 * 3600);
+    starts(&facts, "Wait DryRun KindUnknown");
+    let facts = in_doubt(facts, 100 + 8 * 3600);
     starts(&facts, "Failed KindUnknown: not known for an hour: why");
     let mut facts = planning(Opening::NoPlaybook { suggestions: None });
     facts.spec.playbook_ref = None;

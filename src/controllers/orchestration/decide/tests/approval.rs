@@ -116,6 +116,16 @@ fn nothing_begins_that_is_not_exactly_what_was_approved() {
         &|b| b.frozen = vec![freeze()],
         "Wait Approve Frozen: Freeze f by carol stops it",
     );
+    not(
+        &|b| {
+            b.successor = Some(crate::ports::RunKey {
+                uid: "other".into(),
+                namespace: "shop".into(),
+                name: "other".into(),
+            });
+        },
+        "Wait Approve IncidentTaken: approved; run other has taken its place",
+    );
     not(&|b| b.made = None, "Wait Approve Running");
     let fail = || Obstacle::fail(Reason::AccessDenied, "why");
     not(
@@ -126,6 +136,38 @@ fn nothing_begins_that_is_not_exactly_what_was_approved() {
     not(
         &|b| b.made = Some(Err(vec![unknown()])),
         "Wait Approve KindUnknown: approved; planned again",
+    );
+}
+
+#[test]
+fn what_was_approved_long_ago_has_an_hour_from_the_first_doubt() {
+    let doubt = || Obstacle::unknown(Reason::DryRunUnavailable, "a webhook is away");
+    let long_ago = || {
+        let beginning = Beginning {
+            made: Some(Err(vec![doubt()])),
+            ..whole()
+        };
+        let mut facts = asked("Approved", Some(beginning));
+        facts.status = serde_json::from_value(json!({"stage": "Approve", "conditions": [
+            {"type": "Approved", "status": "True", "reason": "Approved", "message": "", "lastTransitionTime": "1970-01-01T00:01:40Z"},
+        ]}))
+        .unwrap();
+        facts.now = at(100 + 9 * 3600);
+        facts
+    };
+    let Decision::Wait(wait) = decide(&long_ago()) else {
+        panic!("it waits");
+    };
+    let soon = Some(Duration::from_secs(2));
+    assert_eq!((wait.doubt, wait.approved, wait.after), (true, true, soon));
+    let since = |second| in_doubt(long_ago(), second);
+    starts(
+        &since(101 + 8 * 3600),
+        "Wait Approve DryRunUnavailable: approved; planned again",
+    );
+    starts(
+        &since(100 + 8 * 3600),
+        "Superseded Superseded: it cannot be planned any more",
     );
 }
 
@@ -166,6 +208,26 @@ fn mode_auto_begins_by_what_is_on_record_and_else_people_are_asked() {
         panic!("people are asked");
     };
     assert_eq!(codes(&ask.records), wanted[..2]);
+
+    // What somebody suggested, now or on record, is asked about.
+    let mut suggested = planning(Opening::Planned(Ok(Box::new(made(2)))));
+    suggested.spec = spec(&json!({"mode": "Auto"}));
+    suggested.auto = Some(Ok("true".to_owned()));
+    let mut recorded = planning(Opening::Planned(Ok(Box::new(made(2)))));
+    recorded.spec = suggested.spec.clone();
+    recorded.auto = suggested.auto.clone();
+    suggested.author = Some("bob".to_owned());
+    let mut told = asked_about();
+    told.author = Some("bob".to_owned());
+    recorded.history = Ok(told);
+    for found in [suggested, recorded] {
+        let Decision::Ask(ask) = decide(&found) else {
+            panic!("people are asked");
+        };
+        assert!(!codes(&ask.records).contains(&Event::RunAllowed));
+        let why = ask.auto.unwrap().unwrap_err();
+        assert!(why.contains("what bob suggested"), "{why}");
+    }
 
     let on_record = || history(&wanted.map(|code| (code, None)));
     let allowed = |beginning| {

@@ -1,6 +1,7 @@
 //! Floor 3, tests: what runs, their records and what was found about them are made of. It checks nothing.
 
 use super::*;
+use crate::api::conditions::{self, ConditionStatus, ConditionType};
 
 pub(in super::super::super) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -77,12 +78,21 @@ pub(in super::super::super) fn gate(state: &str) -> Gate {
 
 /// The records of a run, a second after another from 100 on.
 pub(in super::super::super) fn history(records: &[(Event, Option<&str>)]) -> History {
+    let records: Vec<_> = records
+        .iter()
+        .map(|(event, step)| (*event, *step, Reason::Succeeded))
+        .collect();
+    history_with(&records)
+}
+
+/// The same with how each came out.
+pub(super) fn history_with(records: &[(Event, Option<&str>, Reason)]) -> History {
     let records: Vec<Record> = records
         .iter()
         .zip(100..)
-        .map(|((event, step), second)| {
+        .map(|((event, step, reason), second)| {
             let id = RecordId::of(&["a", event.code()]);
-            let mut fact = Fact::new(id, *event, Actor::operator("c")).outcome(Reason::Succeeded);
+            let mut fact = Fact::new(id, *event, Actor::operator("c")).outcome(*reason);
             fact.plan_digest = Some(made(2).digest);
             fact.step = step.map(Into::into);
             fact.attempt = step.map(|_| 1);
@@ -168,6 +178,15 @@ pub(in super::super::super) fn working(
         midway: None,
     });
     facts(spec(&json!({})), begun(steps), look)
+}
+
+/// Its status says that it has not been known what would be done since then.
+pub(super) fn in_doubt(mut facts: Facts, since: i64) -> Facts {
+    let (kind, status) = (ConditionType::PlanUnknown, ConditionStatus::True);
+    let doubt = conditions::Draft::new(kind, status, Reason::DryRunUnavailable, "why");
+    let told = conditions::merge(&[], vec![doubt], Some(1), at(since));
+    facts.status.conditions.get_or_insert_default().extend(told);
+    facts
 }
 
 pub(super) fn whole() -> Beginning {
