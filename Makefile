@@ -17,7 +17,7 @@ WITH := tests/cluster/with
 REPORT := tests/report
 CARGO := cargo
 
-.PHONY: help demo check test long cluster cluster-down generate fmt clippy doc secrets unit stores audit-tools audit promql cosign-tools cosign cosign-older fixtures bench doctor deny
+.PHONY: help demo check test long cluster cluster-down generate fmt clippy doc secrets operations unit stores audit-tools audit promql cosign-tools cosign cosign-older fixtures bench doctor deny manifests chart
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,11 @@ cosign-older: ## The same with cosign 2 and Rekor v1
 fixtures: ## Make the signatures of tests/signing/data/made anew, with the real cosign
 	@tests/sigstore/fixtures
 
+chart: ## The chart with both helms: every value, schemas, checkov, and installed on a control plane of its own
+	@$(CARGO) build --locked --bin neuralops
+	@tests/chart/run "$(CARGO_TARGET_DIR)/debug/neuralops"
+	@tests/chart/on-cluster
+
 stores: ## The store's tests, on SQLite and on a PostgreSQL server of their own
 	@$(CARGO) test --locked --test store --no-run
 	@tests/postgres with $(CARGO) test --locked --test store
@@ -70,6 +75,10 @@ stores: ## The store's tests, on SQLite and on a PostgreSQL server of their own
 secrets: ## No key, token or database in the tree
 	@tests/tools/secrets --self-test
 	@tests/tools/secrets
+
+operations: ## Alerts by promtool, dashboard, health checks for Argo CD by Lua, kstatus, documents with their links and commands, the release
+	@$(CARGO) build --locked --bin neuralops
+	@tests/operations/run
 
 bench: ## The log's numbers and those of signatures, beside what the machine can do; ARGS=--quick for a few seconds
 	@$(CARGO) bench --locked --benches --no-run
@@ -83,7 +92,7 @@ check: ## Fast, without a cluster: fmt, clippy, doc, secrets, unit tests, floors
 	@$(REPORT) check fmt clippy doc secrets unit
 
 test: ## check, then the stores, the log, runs and everything on the control plane; what CI runs
-	@$(REPORT) test doctor fmt clippy doc secrets unit stores audit promql cosign ledger runs on-cluster on-kubelet demo
+	@$(REPORT) test doctor fmt clippy doc secrets operations unit stores audit promql cosign chart ledger runs on-cluster on-kubelet demo
 
 long: ## Version legs, the older signing programs, fuzz, ten minutes of kill -9, 200 runs through outages, a thousand waiting runs, soak (their short forms run in make test), cargo-deny
 	@$(REPORT) long doctor deny cosign-older on-1.33 on-1.34 on-1.37 fuzz torture long-runs waiting soak
@@ -94,9 +103,14 @@ cluster: doctor ## Start a control plane that stays, and say what to source
 cluster-down: ## End it
 	@tests/cluster/session down
 
-generate: ## Write everything that is generated: crds/, docs/reference/
+generate: ## Write everything that is generated: crds/, docs/reference/, the chart's copies and tables, config/manager/, the ConfigMap for Argo CD
 	@$(CARGO) run --quiet --locked -- crds --output-dir crds
 	@$(CARGO) run --quiet --locked -- reference --output-dir docs/reference
+	@tests/operations/run --generate
+	@helm=$$(tests/sigstore/build helm) && HELM=$$helm tests/chart/python charts/generate
+
+manifests: ## What kustomize installs, in files: dist/install.yaml, and dist/crds.yaml with the kinds alone
+	@charts/manifests dist
 
 deny: ## Licences, bans, sources and advisories of all dependencies
 	@tests/tools/deny

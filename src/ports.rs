@@ -290,7 +290,8 @@ pub trait Store: Send + Sync {
     fn would_claim<'a>(&'a self, claim: &'a Claim) -> Answer<'a, Claimed>;
     /// Lets go of everything that the run with this uid has, its incident too, and forgets its plan; how many had joined it.
     fn release<'a>(&'a self, epoch: Epoch, uid: &'a str) -> Answer<'a, u64>;
-    /// Makes the run the one that others with this key join, unless another one is that is not `instead_of`; which one is.
+    /// Makes the run the one that others with this key join, and no other's, unless another one is that is not `instead_of`;
+    /// which one is. It has joined nobody any more.
     fn own<'a>(
         &'a self,
         epoch: Epoch,
@@ -305,6 +306,8 @@ pub trait Store: Send + Sync {
     -> Answer<'a, Option<u64>>;
     /// How many joined the run with this uid, and which one it joined.
     fn tally<'a>(&'a self, uid: &'a str) -> Answer<'a, Tally>;
+    /// The runs that others join or have joined, and that were not released.
+    fn joinable(&self) -> Answer<'_, Vec<RunKey>>;
     /// The runs that were claimed for and not released, longest first.
     fn runs(&self) -> Answer<'_, Vec<RunKey>>;
     /// The plan of the run with this uid, while it is under way.

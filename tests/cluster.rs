@@ -41,4 +41,5 @@ mod cluster_story;
 mod cluster_suggest;
 mod cluster_time;
 mod cluster_unknown;
+mod cluster_verify_install;
 mod support;

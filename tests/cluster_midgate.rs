@@ -85,6 +85,10 @@ async fn a_run_goes_on_when_those_who_are_asked_midway_approve() {
         let diff = asked["spec"]["subject"]["diff"].as_str().expect("a diff");
         assert!(diff.contains("yes-2") && !diff.contains("yes-1"), "{diff}");
         assert_eq!(asked["spec"]["requestedBy"], json!(["alice"]));
+        // Its Playbook takes no new runs any more; this one has begun.
+        let suspend = json!({"metadata": {"annotations": {"neuralops.io/suspend": "true"}}});
+        let suspended = scene.patch(scene.admin(), "Playbook", "yes", suspend);
+        suspended.await.expect("suspended");
         // Whoever approved the beginning is not asked now.
         assert!(scene.vote("bob", &run, "Approve").await.is_err());
         scene.vote("dave", &run, "Approve").await.expect("a vote");

@@ -123,8 +123,8 @@ async fn a_prometheus_that_is_away_opens_no_gate_and_passes_no_check() {
     operator.ready().await;
     let scene = Scene::set(own.cluster(), "away").await;
     let mut good = check("vector(1)", "result[0].value == 1");
-    good["check"]["stableFor"] = json!("1h");
-    good["timeout"] = json!("15s");
+    good["check"]["stableFor"] = json!("20s");
+    good["timeout"] = json!("25s");
     scene.signed(scene.playbook("look", json!([good]))).await;
     operator.trusts().await;
     scene.ask("look", "look", json!({})).await;
@@ -144,7 +144,7 @@ async fn a_prometheus_that_is_away_opens_no_gate_and_passes_no_check() {
     scene.approve(&run).await;
     scene
         .until("look", "holds for now", |status| {
-            told(status).contains("holds, and must for 1h")
+            told(status).contains("holds, and must for 20s")
         })
         .await;
     drop(server);

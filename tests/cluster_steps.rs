@@ -257,10 +257,11 @@ impl Scene {
             step: &planned.plan.steps[0],
             attempt: asked.attempt,
             underway: asked.underway,
-            refused: false,
+            refused: asked.refused,
+            fresh: asked.fresh,
             began,
             now: began,
-            memory: asked.remembers.then_some(began),
+            memory: None,
             looked: None,
             rendered: Some(&planned.rendered),
             veil: &self.veil,
@@ -319,9 +320,14 @@ impl Scene {
 
     /// Looks at the step again until it has come to its end.
     async fn until_done(&self, planned: &Planned) {
+        let underway = std::cell::Cell::new(false);
         eventually("the step is done", SOON, async || {
-            match self.pass(planned, 1, false, true).await {
+            match self.pass(planned, 1, underway.get(), true).await {
                 Ok(Progress::Done { .. }) => Ok(()),
+                Ok(Progress::Begun { message }) => {
+                    underway.set(true);
+                    Err(message)
+                }
                 Ok(Progress::Failed { reason, message }) => panic!("{reason:?}: {message}"),
                 other => Err(format!("{other:?}")),
             }
@@ -366,7 +372,8 @@ impl Scene {
 struct Asked {
     attempt: u32,
     underway: bool,
-    remembers: bool,
+    refused: bool,
+    fresh: bool,
     fence: bool,
     back: bool,
 }
@@ -376,7 +383,8 @@ impl Default for Asked {
         Self {
             attempt: 1,
             underway: false,
-            remembers: false,
+            refused: false,
+            fresh: false,
             fence: true,
             back: false,
         }
@@ -990,7 +998,7 @@ async fn each_attempt_of_a_job_is_one_job_and_no_other_is_taken_for_it() {
         assert!(matches!(progress, Progress::Begun { .. }), "{progress:?}");
         let on_record = scene.pass(&planned, attempt, true, true).await;
         assert!(
-            matches!(on_record, Ok(Progress::Pending { .. })),
+            matches!(on_record, Ok(Progress::Busy { .. })),
             "{on_record:?}"
         );
         assert_eq!(names().await.len(), count);

@@ -352,11 +352,28 @@ async fn a_suggested_patch_makes_another_run_and_its_author_has_no_vote() {
     assert_eq!(kept["spec"], first["spec"]);
 
     // Who says that it was suggested has to say by whom.
-    let from = json!({"parameters": {"replicas": "5"}, "from": {"orchestration": "first", "decisionUID": "nobody"}});
-    scene.ask("made-up", "sized", from).await;
-    let failed = scene.ended("made-up", "Failed").await;
-    assert_eq!(
-        condition(&failed["status"], "Ready"),
-        "False/RequesterUnknown"
-    );
+    let suggestion = scene.object("Decision", &name).await;
+    let uid = &suggestion["metadata"]["uid"];
+    let vote = suggests(&scene, &first, None).await;
+    let vote = scene.object("Decision", &vote).await;
+    let vote = &vote["metadata"]["uid"];
+    for (name, replicas, run, decision, words) in [
+        ("made-up", "4", "first", &json!("nobody"), "is not there"),
+        ("a-vote", "4", "first", vote, "has no patch"),
+        ("wider", "5", "first", uid, "are others"),
+        ("elsewhere", "4", &made, uid, "is not about run"),
+    ] {
+        let from = json!({"orchestration": run, "decisionUID": decision});
+        let more = json!({"parameters": {"replicas": replicas}, "from": from});
+        scene.ask(name, "sized", more).await;
+        let failed = scene.ended(name, "Failed").await;
+        let status = &failed["status"];
+        assert_eq!(condition(status, "Ready"), "False/RequesterUnknown");
+        assert!(told(status).contains(words), "{words}: {status:#}");
+        assert!(status["gates"].is_null(), "{status:#}");
+        let uid = failed["metadata"]["uid"].as_str().expect("a uid");
+        let records = scene.records(uid).await;
+        let mut codes = records.iter().map(|record| record.fact.code);
+        assert!(codes.all(|code| code != Event::RunSuggested), "{records:?}");
+    }
 }

@@ -16,6 +16,7 @@ mod runs {
     mod outages;
     mod sleepers;
     mod stopped;
+    mod timely;
     mod unwritten;
 }
 #[expect(

@@ -23,6 +23,8 @@ pub enum ConditionType {
     SignatureVerified,
     /// A run has a plan that may be asked about.
     Planned,
+    /// What a run would do now could not be found out; present only while true, and since when that is so counts.
+    PlanUnknown,
     /// The right people approved.
     Approved,
     /// Somebody rejected, or nobody decided in time.
@@ -41,6 +43,7 @@ impl ConditionType {
             Self::Valid => "Valid",
             Self::SignatureVerified => "SignatureVerified",
             Self::Planned => "Planned",
+            Self::PlanUnknown => "PlanUnknown",
             Self::Approved => "Approved",
             Self::Rejected => "Rejected",
             Self::Succeeded => "Succeeded",
@@ -50,7 +53,7 @@ impl ConditionType {
     /// Whether it stands only while it is true: its absence then means "no".
     pub fn only_while_true(self) -> bool {
         match self {
-            Self::Reconciling | Self::Stalled => true,
+            Self::Reconciling | Self::Stalled | Self::PlanUnknown => true,
             Self::Ready
             | Self::Valid
             | Self::SignatureVerified
@@ -156,7 +159,7 @@ pub fn merge(
 }
 
 /// The new conditions of a pass that came to nothing: `drafts`, and what stands besides them as it was, because nothing
-/// new is known about it. What stands only while true goes, if it is not drafted.
+/// new is known about it. Reconciling and Stalled go, if they are not drafted.
 pub fn amend(
     current: &[Condition],
     drafts: Vec<Draft>,

@@ -40,9 +40,9 @@ use crate::{
     },
     ports::Limits,
 };
-use timely::{LONGEST, in_time};
+use timely::{LONGEST, in_time, time_enough};
 pub(super) use trusted::SUSPEND;
-use trusted::written;
+use trusted::{Asked, written};
 
 /// Time for one attempt at a step that says none.
 const STEP_TIMEOUT: Duration = Duration::from_secs(5 * 60);
@@ -155,7 +155,7 @@ impl Planner {
         run: &RunRef,
         spec: &OrchestrationSpec,
     ) -> Result<Made, Vec<Obstacle>> {
-        self.made(run, spec, &[]).await
+        self.made(run, spec, (Asked::New, &[])).await
     }
 
     /// A plan that was begun, with the steps from there on as they would be planned now.
@@ -167,7 +167,7 @@ impl Planner {
         from: usize,
     ) -> Result<Plan, Vec<Obstacle>> {
         let done = begun.steps.get(..from).unwrap_or_default();
-        let mut plan = self.made(run, spec, done).await?.plan;
+        let mut plan = self.made(run, spec, (Asked::Begun, done)).await?.plan;
         let again = plan.steps.split_off(from.min(plan.steps.len()));
         plan.steps = begun.with_rest(from, again);
         Ok(plan)
@@ -178,10 +178,10 @@ impl Planner {
         &self,
         run: &RunRef,
         spec: &OrchestrationSpec,
-        done: &[PlannedStep],
+        (asked, done): (Asked, &[PlannedStep]),
     ) -> Result<Made, Vec<Obstacle>> {
         let until = Instant::now() + LONGEST;
-        let runnable = in_time(until, self.verified(run, spec)).await;
+        let runnable = in_time(until, self.verified(run, spec, asked)).await;
         let runnable = runnable.map_err(|one| vec![one])?;
         let playbook = written(&runnable).map_err(|one| vec![one])?;
         let parameters = parameters(&playbook, spec)?;
@@ -229,13 +229,13 @@ impl Planner {
         })
     }
 
-    /// The steps of this run as the verified Playbook has them now: for what a plan does not hold because it is secret.
+    /// The steps of this run, which has begun, as the verified Playbook has them now: for what a plan does not hold because it is secret.
     pub async fn steps(
         &self,
         run: &RunRef,
         spec: &OrchestrationSpec,
     ) -> Result<Vec<Step>, Obstacle> {
-        let runnable = self.verified(run, spec).await?;
+        let runnable = self.verified(run, spec, Asked::Begun).await?;
         let playbook = written(&runnable)?;
         let parameters = parameters(&playbook, spec).map_err(|mut findings| {
             let nothing = || Obstacle::fail(Reason::ParametersInvalid, "the parameters do not fit");
@@ -293,16 +293,23 @@ async fn forecasts(
         let forecast = match kind_of(step) {
             Some(kind) => in_time(until, kind.plan(step, &planning))
                 .await
-                .map(|found| (kind.name(), found)),
+                .map(|found| (kind, found)),
             None => Err(Obstacle::fail(Reason::StepUnsupported, unsupported(step))),
         };
         let forecast =
             forecast.and_then(|(kind, found)| Ok((kind, owned(found, playbook.git_ops)?)));
+        let forecast = forecast.and_then(|(kind, mut forecast)| {
+            let told = std::mem::take(&mut forecast.seen);
+            let one = of(step, kind.name(), forecast, playbook.on_failure);
+            let run = milliseconds(playbook.timeout.as_deref(), RUN_TIMEOUT);
+            time_enough(kind.at_least(&one.effect), one.timeout.min(run))?;
+            Ok((one, told))
+        });
         match forecast {
-            Ok((kind, mut forecast)) => {
-                let told = std::mem::take(&mut forecast.seen).into_iter();
+            Ok((one, told)) => {
+                let told = told.into_iter();
                 seen.extend(told.map(|told| format!("step {}: {told}", step.name)));
-                planned.push(of(step, kind, forecast, playbook.on_failure));
+                planned.push(one);
             }
             Err(obstacle) => {
                 obstacles.push(obstacle.at(&format!("step {}", step.name)));

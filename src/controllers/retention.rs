@@ -29,7 +29,10 @@ impl Retention {
     /// The verified document of this Playbook keeps so many; none: all of them, or it is not verified.
     pub fn keeps(&self, playbook: PlaybookName, limit: Option<usize>) {
         let Some(limit) = limit else {
-            self.lock().remove(&playbook);
+            // What was too many is so no more.
+            if self.lock().remove(&playbook).is_some() {
+                self.count_again(playbook);
+            }
             return;
         };
         if self.lock().insert(playbook.clone(), limit) != Some(limit) {
@@ -74,6 +77,8 @@ mod tests {
         assert_eq!(heard.try_recv(), Ok(playbook.clone()));
         assert!(heard.try_recv().is_err());
         retention.ended(playbook.clone());
+        assert_eq!(heard.try_recv(), Ok(playbook.clone()));
+        retention.keeps(playbook.clone(), None);
         assert_eq!(heard.try_recv(), Ok(playbook.clone()));
         retention.keeps(playbook.clone(), None);
         retention.ended(playbook.clone());

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// What it is, and how it looks.
-const PATTERNS: [(&str, &str); 6] = [
+const PATTERNS: [(&str, &str); 8] = [
     ("a private key", r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
     (
         "a key of AWS",
@@ -25,9 +25,20 @@ const PATTERNS: [(&str, &str); 6] = [
         "a password",
         r"(?i)(password|passwd|passphrase|api_?key) *[:=] *[^ $({<*%]{4}",
     ),
+    (
+        "a webhook of Slack",
+        r"hooks[.]slack[.]com/services/[A-Z0-9]+/[A-Z0-9]+/[A-Za-z0-9]{8}",
+    ),
+    (
+        "a credential in an address",
+        r"(?i)[?&][a-z_-]*(token|secret|password|api[_-]?key)=[^$ &({<*%]{4}",
+    ),
 ];
 /// Variables whose value is secret by their name.
-const NAMES: &str = r"(?i)(^|_)(PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|API_?KEY)$";
+const NAMES: &str = r"(?i)(^|[_-])(PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|API[_-]?KEY)$";
+/// Headers of a request likewise.
+const HEADERS: &str =
+    r"(?i)(^|[_-])(PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|API[_-]?KEY|AUTHORIZATION|COOKIE)$";
 
 static FOUND: LazyLock<Vec<(&str, Regex)>> = LazyLock::new(|| {
     let patterns = PATTERNS.iter();
@@ -36,6 +47,7 @@ static FOUND: LazyLock<Vec<(&str, Regex)>> = LazyLock::new(|| {
 });
 
 static NAMED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(NAMES).ok());
+static HEADER: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(HEADERS).ok());
 
 /// What the text gives away, if anything. The text itself is in no answer.
 pub fn given_away(text: &str) -> Option<&'static str> {
@@ -47,6 +59,11 @@ pub fn given_away(text: &str) -> Option<&'static str> {
 pub fn is_secret(name: &str, value: &str) -> bool {
     let named = NAMED.as_ref().is_some_and(|named| named.is_match(name));
     named && !["", "true", "false"].contains(&value)
+}
+
+/// Whether a header of this name carries what is secret, whatever its value looks like.
+pub fn is_secret_header(name: &str) -> bool {
+    HEADER.as_ref().is_some_and(|header| header.is_match(name))
 }
 
 #[cfg(test)]
@@ -85,6 +102,18 @@ mod tests {
             ),
             (of(&["xox", "b-1234567890-abc"]), "a token of Slack"),
             (of(&["Bearer ", &jwt]), "a signed token (JWT)"),
+            (
+                of(&["https://hooks.sl", "ack.com/services/T0A/B0A/a1b2c3d4e5"]),
+                "a webhook of Slack",
+            ),
+            (
+                of(&["https://a.example/x?to", "ken=a1b2c3"]),
+                "a credential in an address",
+            ),
+            (
+                of(&["/x?b=c&access_to", "ken=a1b2c3"]),
+                "a credential in an address",
+            ),
             (of(&["--pass", "word=hunter22"]), "a password"),
             (of(&["{user: a, Password", ": hunter22}"]), "a password"),
         ] {
@@ -107,6 +136,9 @@ mod tests {
             "password=",
             "the password is in a Secret",
             "token-bucket=fast",
+            "https://a.example/?token=$(params.x)",
+            "https://a.example/?page=2&tokens=many",
+            "https://hooks.slack.com/services",
             "reset-password",
             "--password-file=/run/secrets/db",
         ] {
@@ -133,8 +165,27 @@ mod tests {
     }
 
     #[test]
+    fn a_header_is_secret_by_its_name() {
+        for name in [
+            "Authorization",
+            "proxy-authorization",
+            "Cookie",
+            "X-Api-Key",
+            "apikey",
+            "PRIVATE-TOKEN",
+            "X-Vault-Token",
+        ] {
+            assert!(is_secret_header(name), "{name}");
+        }
+        for name in ["Content-Type", "X-Token-Count", "Idempotency-Key", "Accept"] {
+            assert!(!is_secret_header(name), "{name}");
+        }
+    }
+
+    #[test]
     fn admission_refuses_by_the_same_patterns() {
         assert_eq!((FOUND.len(), NAMED.is_some()), (PATTERNS.len(), true));
+        assert!(HEADER.is_some());
         let playbook = include_str!("../../config/admission/playbook-secrets.yaml");
         let run = include_str!("../../config/admission/orchestration-secrets.yaml");
         for (what, pattern) in PATTERNS {
@@ -143,6 +194,8 @@ mod tests {
                 assert!(policy.contains(&format!("hold {what}:")), "{what}");
             }
         }
-        assert!(playbook.contains(&format!("r'{NAMES}'")));
+        for names in [NAMES, HEADERS] {
+            assert!(playbook.contains(&format!("r'{names}'")));
+        }
     }
 }

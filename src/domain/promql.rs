@@ -9,6 +9,11 @@ pub enum QueryError {
     /// A name without a value.
     #[error("${0} is not in vars: give it a value there")]
     NoValue(String),
+    /// A value that asks for more than one thing.
+    #[error(
+        "${0} has an empty value, and that would select whatever lacks the label: give it a value, or write \"\" into the query if that is meant"
+    )]
+    Empty(String),
     /// A value would end up within a text.
     #[error("${0} stands in quotes: leave them out, its value is put in quoted")]
     InQuotes(String),
@@ -56,6 +61,9 @@ pub fn filled(query: &str, values: &BTreeMap<String, String>) -> Result<String, 
             Part::Value { name, pattern } => {
                 let value = values.get(name);
                 let value = value.ok_or_else(|| QueryError::NoValue(name.to_owned()))?;
+                if value.is_empty() {
+                    return Err(QueryError::Empty(name.to_owned()));
+                }
                 if pattern {
                     quote(&mut text, &literal(value));
                 } else {

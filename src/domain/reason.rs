@@ -232,12 +232,16 @@ reasons! {
     DeadlineExceeded,
     /// An object is no longer as it was when the plan was approved.
     TargetDrifted,
+    /// Somebody else has done what a step was to do, before it did: it stays theirs.
+    DoneByOthers,
     /// A step had another effect than the API server had said before.
     EffectDiffers,
     /// What was checked does not hold.
     CheckFailed,
     /// Another run acts on a target; the message says which.
     TargetLocked,
+    /// Another run has taken its place while it was suspended, wants the same and goes on; the message says which.
+    IncidentTaken,
     /// As many runs run as may: of the Playbook, of the namespace, or on a target within an hour; the message says who is ahead.
     LimitReached,
     /// A Freeze stops every run before its next effect; the message says whose.

@@ -89,6 +89,8 @@ pub struct IncidentKey {
     pub namespace: String,
     /// The key.
     pub key: String,
+    /// What is wanted, as a digest, of the run for just that; empty for the one that stands for the key.
+    pub wish: String,
 }
 
 /// Who joined whom.

@@ -7,7 +7,7 @@ use super::{Accepted, Denied, Scene, Table, merge};
 use crate::support::{api, bind, create, grant, need, ours, random};
 
 /// What is said of Playbooks and of runs, and what each pattern finds, put together here: nothing that looks like a credential stands in the repository.
-fn credentials() -> [(&'static str, &'static str, String); 6] {
+fn credentials() -> [(&'static str, &'static str, String); 8] {
     let jwt = [
         "eyJ",
         &"a".repeat(20),
@@ -46,6 +46,16 @@ fn credentials() -> [(&'static str, &'static str, String); 6] {
             "the steps hold a password: name a Secret with secretKeyRef or secretRef instead",
             "the parameters hold a password: let the Playbook name a Secret instead",
             ["--pass", "word=hunter22"].concat(),
+        ),
+        (
+            "the steps hold a webhook of Slack: name a Secret with secretKeyRef or secretRef instead",
+            "the parameters hold a webhook of Slack: let the Playbook name a Secret instead",
+            ["https://hooks.sl", "ack.com/services/T0A/B0A/a1b2c3d4e5"].concat(),
+        ),
+        (
+            "the steps hold a credential in an address: name a Secret with secretKeyRef or secretRef instead",
+            "the parameters hold a credential in an address: let the Playbook name a Secret instead",
+            ["https://a.example/x?to", "ken=a1b2c3"].concat(),
         ),
     ]
 }
@@ -86,7 +96,12 @@ async fn a_playbook_holds_nothing_that_is_secret() {
     let admin = scene.ns.admin();
     for (what, _, text) in credentials() {
         let http = json!({"name": "h", "opaque": "Accepted", "http": {"url": "https://example.com", "headers": {"X-A": text}}});
+        let notify = json!({"name": "n", "notify": {"message": text}});
+        let url = json!({"name": "h", "opaque": "Accepted", "http": {"url": "https://example.com", "body": text}});
         for (place, step) in [
+            ("a message", notify),
+            ("a body", url),
+            ("a command", job(json!({"command": ["sh", text]}))),
             (
                 "a variable",
                 job(json!({"env": [{"name": "A", "value": text}]})),
@@ -102,6 +117,18 @@ async fn a_playbook_holds_nothing_that_is_secret() {
         let step = job(json!({"env": [{"name": "A", "value": text}], "command": [text]}));
         let made = create(admin, playbook(&scene, step)).await;
         table.check(text, &Accepted, made);
+    }
+    let header = |name: &str| json!({"name": "h", "opaque": "Accepted", "http": {"url": "https://example.com", "headers": {name: "a"}}});
+    let carries = "a header with such a name (Authorization, Cookie, or PASSWORD, SECRET, TOKEN, API-KEY at its end) carries what is secret: use secretRef, which sends Authorization";
+    for (name, expected) in [
+        ("X-Api-Key", refused(carries)),
+        ("private-token", refused(carries)),
+        ("Cookie", refused(carries)),
+        ("Authorization", refused(carries)),
+        ("Idempotency-Key", Accepted),
+    ] {
+        let made = create(admin, playbook(&scene, header(name))).await;
+        table.check(name, &expected, made);
     }
     let named = "a variable with such a name (PASSWORD, SECRET, TOKEN, API_KEY at its end) takes its value from a Secret: use secretKeyRef instead of value";
     let by_name = |name: &str, value: &str| job(json!({"env": [{"name": name, "value": value}]}));

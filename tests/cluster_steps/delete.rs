@@ -112,6 +112,15 @@ async fn what_cannot_be_made_again_says_so_and_a_finalizer_is_waited_for() {
     let planned = scene.planned(gone("Secret", "v1", "db")).await;
     assert!(why(&planned).contains("kept nowhere"));
     assert!(!format!("{:?}", planned.plan).contains(CANARY));
+    // There is no way back from it, so it goes only as it was approved to go.
+    let alter = async |password: &str| {
+        let patch = json!({"stringData": {"password": password}});
+        scene.alter("Secret", "db", patch).await;
+    };
+    alter("another").await;
+    let message = scene.fails(&planned, Reason::TargetDrifted).await;
+    assert!(message.contains("changed since the plan"), "{message}");
+    alter(CANARY).await;
     scene.done(&planned).await;
     let held =
         json!({"metadata": {"name": "held", "finalizers": ["example.com/held"]}, "data": {}});

@@ -152,13 +152,26 @@ async fn a_node_is_drained_as_far_as_budgets_allow_and_pods_go_elsewhere() {
     assert_eq!(planned.step().undo, Undo::Restore);
     assert!(!format!("{:?}", planned.plan).contains("web-"));
     let mark = cluster.audit_mark();
-    let message = scene.waits(&planned).await;
+    // Who goes is on record before anybody goes.
+    match scene.pass(&planned, 1, false, true).await {
+        Ok(Progress::Begun { message }) => {
+            assert!(
+                message.contains("2 pods") && message.contains("/web-"),
+                "{message}"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    let message = match scene.pass(&planned, 1, true, true).await {
+        Ok(Progress::Pending { message, .. }) => message,
+        other => panic!("{other:?}"),
+    };
     assert!(
         message.contains("waits for 2 pods") && message.contains("disruption budget web"),
         "{message}"
     );
     // Whoever may not write any more still says what holds it up.
-    match scene.pass(&planned, 1, false, false).await {
+    match scene.pass(&planned, 1, true, false).await {
         Ok(Progress::Pending { message, .. }) => {
             assert!(message.contains("disruption budget web"), "{message}");
         }
@@ -170,11 +183,7 @@ async fn a_node_is_drained_as_far_as_budgets_allow_and_pods_go_elsewhere() {
     // Somebody ends it by hand, while it goes on.
     let free = json!({"spec": {"unschedulable": null}});
     scene.alter("Node", &old, free.clone()).await;
-    let remembers = Asked {
-        remembers: true,
-        ..Asked::default()
-    };
-    let progress = scene.ask(&planned, remembers).await;
+    let progress = scene.pass(&planned, 1, true, true).await;
     assert!(
         matches!(
             progress,
@@ -199,7 +208,6 @@ async fn a_node_is_drained_as_far_as_budgets_allow_and_pods_go_elsewhere() {
     // The agent is on both.
     until_on(&scene, &new, 3).await;
     assert_eq!(on(&scene, &old).await.len(), 1);
-    scene.done(&planned).await;
     // Taken back, the node takes pods again; those that went do not come back by themselves.
     scene.taken_back(&planned).await;
     let live = scene.read("Node", &old).await;

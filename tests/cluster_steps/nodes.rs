@@ -71,6 +71,31 @@ async fn a_node_is_marked_once_and_only_the_one_that_was_planned() {
     assert!(matches!(deposed, Err(AccountError::Deposed(_))));
     let marked = async || scene.read("Node", &node).await["spec"]["unschedulable"].clone();
     assert_eq!(marked().await, Value::Null);
+    // Somebody else marks it before the step does, and it stays theirs.
+    let theirs = json!({"spec": {"unschedulable": true}});
+    scene.alter("Node", &node, theirs).await;
+    let fresh = Asked {
+        fresh: true,
+        ..Asked::default()
+    };
+    let progress = scene.ask(&planned, fresh).await;
+    let others = Reason::DoneByOthers;
+    assert!(
+        matches!(progress, Ok(Progress::Failed { reason, .. }) if reason == others),
+        "{progress:?}"
+    );
+    let refused = Asked {
+        refused: true,
+        ..Asked::back()
+    };
+    let progress = scene.ask(&planned, refused).await;
+    assert!(
+        matches!(progress, Ok(Progress::Done { .. })),
+        "{progress:?}"
+    );
+    assert_eq!(marked().await, true);
+    let free = json!({"spec": {"unschedulable": null}});
+    scene.alter("Node", &node, free).await;
     scene.done(&planned).await;
     scene.done(&planned).await;
     assert_eq!(marked().await, true);

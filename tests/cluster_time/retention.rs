@@ -5,7 +5,7 @@ use futures::join;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
-use crate::support::{Scene, api, eventually, need, scale};
+use crate::support::{Scene, api, create, eventually, need, scale};
 
 const SOON: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -126,8 +126,18 @@ async fn a_playbook_keeps_the_newest_of_its_finished_runs() {
         .signed(scene.playbook("other", json!([scale("s", "d", 3)])))
         .await;
     scene.ask("o", "other", only.clone()).await;
-    scene.ask("asked", "p", json!({})).await;
+    let incident = json!({"incident": {"key": "k"}});
+    scene.ask("asked", "p", incident.clone()).await;
     scene.asked("asked").await;
+    // It names no Playbook, and has joined a run of this one.
+    let nameless = json!({
+        "apiVersion": "neuralops.io/v1alpha1", "kind": "Orchestration",
+        "metadata": {"name": "joined", "namespace": scene.ns.name()},
+        "spec": {"requestedBy": "alice", "incident": {"key": "k"}},
+    });
+    let alice = scene.alice().await;
+    create(&alice, nameless).await.expect("a run");
+    scene.ended("joined", "Joined").await;
     scene.ended("o", "Planned").await;
     for name in ["a", "b", "c"] {
         scene.ask(name, "p", only.clone()).await;
@@ -161,5 +171,7 @@ async fn a_playbook_keeps_the_newest_of_its_finished_runs() {
     let patch = json!({"spec": signed["spec"], "metadata": {"annotations": signed["metadata"]["annotations"]}});
     let patched = scene.patch(scene.admin(), "Playbook", "p", patch).await;
     patched.expect("patched");
-    are_left(&scene, &["asked", "o"]).await;
+    are_left(&scene, &["asked", "joined", "o"]).await;
+    scene.cancel("asked").await;
+    are_left(&scene, &["o"]).await;
 }

@@ -329,6 +329,7 @@ impl Bed {
             began: at(0),
             now: at(second),
             memory: last.map(|(memory, _)| at(memory)),
+            fresh: false,
             looked: last.map(|(_, looked)| at(looked)),
             rendered: None,
             veil: &self.veil,

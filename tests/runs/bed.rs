@@ -94,6 +94,19 @@ impl Bed {
     }
 }
 
+/// Kills the API server and starts it until it answers: right after its end its port may not be free yet.
+pub async fn api_server_anew(bed: &Bed) {
+    let admin = bed.own.cluster().admin().await;
+    bed.own.ctl("kill", "kube-apiserver");
+    eventually("the API server answers", LONG, async || {
+        // One that runs is left alone.
+        bed.own.ctl("start", "kube-apiserver");
+        let answer = admin.apiserver_version().await;
+        answer.map(|_| ()).map_err(|error| error.to_string())
+    })
+    .await;
+}
+
 /// A Deployment as a step names it.
 pub fn target(name: &str) -> Value {
     json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": name})

@@ -12,11 +12,11 @@ use crate::support::{Scene, need};
 /// Where the places of a run are.
 const RUN: [&str; 3] = [
     "src/controllers/orchestration",
-    "src/adapters/kube/account.rs",
+    "src/adapters/kube/account",
     "src/adapters/ledger/claims.rs",
 ];
-/// Places that a run passes only when it fails, when a deadline has passed, when people are asked in its middle, or when it is
-/// deleted.
+/// Places that a run passes only when it fails (`backwards`), and when a deadline has passed, when people are asked in its
+/// middle, or when it is deleted (`timely`).
 const OTHERS: [&str; 4] = ["turn.", "escalate.", "midway.", "retire."];
 /// Passed once a step.
 const STEP: [&str; 3] = ["intent.", "effect.", "outcome."];

@@ -8,7 +8,7 @@ use futures::StreamExt as _;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
-use super::bed::{Bed, LONG, append, basket, target};
+use super::bed::{Bed, LONG, api_server_anew, append, basket, target};
 use crate::support::{Operator, OwnCluster, Scene, api, create, eventually, need};
 
 /// Watches end after 3 to 6 seconds, what is older than a few seconds is compacted, and few may ask at the same time.
@@ -125,19 +125,6 @@ async fn trouble(bed: &Bed, pause: Duration) {
     bed.own.ctl("start", "etcd");
     lasts(breath).await;
     api_server_anew(bed).await;
-}
-
-/// Kills the API server and starts it until it answers: right after its end its port may not be free yet.
-async fn api_server_anew(bed: &Bed) {
-    let admin = bed.own.cluster().admin().await;
-    bed.own.ctl("kill", "kube-apiserver");
-    eventually("the API server answers", LONG, async || {
-        // One that runs is left alone.
-        bed.own.ctl("start", "kube-apiserver");
-        let answer = admin.apiserver_version().await;
-        answer.map(|_| ()).map_err(|error| error.to_string())
-    })
-    .await;
 }
 
 /// A fault lasts for this time: that is the condition.

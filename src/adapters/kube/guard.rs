@@ -1,6 +1,8 @@
 //! Floor 2: the admission guard. Identities are only proven while the policies, bindings and kinds that we ship are
 //! installed unaltered; this compares them with what the API server holds. It looks; what follows is decided above.
 
+mod inspect;
+
 use futures::future::try_join_all;
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -13,6 +15,8 @@ use kube::{
     api::{ApiResource, DynamicObject},
 };
 use serde_json::{Value, json};
+
+pub use inspect::{Found, Part, inspect};
 
 use super::error::{Classified, classify};
 use crate::{
@@ -112,13 +116,15 @@ fn shipped() -> Result<Vec<Guarded>, GuardError> {
         )?);
     }
     for file in POLICIES {
-        let documents: Vec<Value> = serde_saphyr::from_multiple(file)
-            .map_err(|error| GuardError::Shipped(error.to_string()))?;
-        for document in &documents {
-            all.push(guarded(document)?);
+        for document in documents(file)? {
+            all.push(guarded(&document)?);
         }
     }
     Ok(all)
+}
+
+fn documents(file: &str) -> Result<Vec<Value>, GuardError> {
+    serde_saphyr::from_multiple(file).map_err(|error| GuardError::Shipped(error.to_string()))
 }
 
 fn guarded(object: &Value) -> Result<Guarded, GuardError> {

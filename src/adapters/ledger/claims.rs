@@ -117,6 +117,12 @@ impl Ledger {
         self.exchange(&self.orders, order).await
     }
 
+    /// The runs that others join or have joined, and that were not released.
+    pub async fn joinable(&self) -> Result<Vec<RunKey>, Refusal> {
+        let store = self.reach()?;
+        answered(store.joinable()).await
+    }
+
     /// The runs that were claimed for and not released, longest first.
     pub async fn runs(&self) -> Result<Vec<RunKey>, Refusal> {
         let store = self.reach()?;
@@ -176,12 +182,17 @@ impl Clerk {
                 tell(released, answer)
             }
             Order::Own((incident, run, instead_of), answer) => {
+                failpoint!("own.before");
                 let owned = store.own(epoch, &incident, &run, instead_of.as_deref());
-                tell(self.patiently(owned).await, answer)
+                let owned = self.patiently(owned).await;
+                failpoint!("own.after");
+                tell(owned, answer)
             }
             Order::Join((uid, owner), answer) => {
-                let joined = store.join(epoch, &uid, &owner);
-                tell(self.patiently(joined).await, answer)
+                failpoint!("join.before");
+                let joined = self.patiently(store.join(epoch, &uid, &owner)).await;
+                failpoint!("join.after");
+                tell(joined, answer)
             }
         }
     }

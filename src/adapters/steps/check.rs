@@ -50,6 +50,10 @@ impl StepKind for Check {
     ) -> BoxFuture<'a, Result<Progress, AccountError>> {
         Box::pin(run(running))
     }
+
+    fn at_least(&self, effect: &Value) -> Option<Duration> {
+        duration::parse(effect.get("stableFor")?.as_str()?).ok()
+    }
 }
 
 async fn plan(step: &Step, planning: &Planning<'_>) -> Result<Forecast, Obstacle> {

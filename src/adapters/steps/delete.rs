@@ -11,12 +11,14 @@ use super::{
     FIRST_LOOK, Forecast, Planning, Progress, Running, StepKind,
     landing::{Words, ended, granted, obstacle, served},
     manager, next_look, not_wanted,
-    write::{LOOKS, uid, version},
+    veil::Veil,
+    write::{Eyes, LOOKS, secret, uid, version},
 };
 use crate::{
     adapters::kube::account::{Account, AccountError, Deletion, Served, Writing},
     api::v1alpha1::{Propagation, Step, Target as Aim, Undo as WantedUndo},
     domain::{
+        digest::Digest,
         plan::{Access, Change, Coverage, Obstacle, Target, Undo, owner},
         reason::Reason,
     },
@@ -90,7 +92,7 @@ async fn plan(step: &Step, planning: &Planning<'_>) -> Result<Forecast, Obstacle
     let undo = may_be_made_again(account, &served, aim, undo).await?;
     Ok(Forecast {
         coverage: Coverage::ServerDryRun,
-        effect: json!({ "propagation": propagation }),
+        effect: json!({ "propagation": propagation, "of": of(&live, planning.veil, account) }),
         changes: vec![Change {
             path: String::new(),
             // Who it was; what it was stands in the undo, if that can be kept.
@@ -101,6 +103,17 @@ async fn plan(step: &Step, planning: &Planning<'_>) -> Result<Forecast, Obstacle
         seen: dependents(&target, propagation),
         targets: vec![target],
     })
+}
+
+/// What of an object is deleted, so that another state of it is another plan: a digest, and of values that nobody may read
+/// a digest of what stands for them.
+fn of(live: &Value, veil: &Veil, account: &Account) -> String {
+    let text = |name| live.get(name).and_then(Value::as_str).unwrap_or_default();
+    let name = live.pointer("/metadata/name").and_then(Value::as_str);
+    let hides = secret(text("apiVersion"), text("kind"));
+    let cover = hides.then(|| veil.over(account.namespace(), name.unwrap_or_default()));
+    let kept = again::manifest(&Eyes(cover).see(live));
+    Digest::of(kept.to_string().as_bytes()).to_string()
 }
 
 async fn existing(account: &Account, served: &Served, aim: &Aim) -> Result<Value, Obstacle> {
@@ -186,6 +199,8 @@ async fn run(running: &Running<'_>) -> Result<Progress, AccountError> {
         Ok(planned) => planned,
         Err(end) => return Ok(end),
     };
+    let planned_of = running.step.effect.get("of").and_then(Value::as_str);
+    let planned_of = planned_of.unwrap_or_default();
     let (account, served, shown) = (running.account, Served::of(target), target.shown());
     for _ in 0..LOOKS {
         let live = match account.get(&served, (&target.name, None)).await {
@@ -207,9 +222,7 @@ async fn run(running: &Running<'_>) -> Result<Progress, AccountError> {
                 memory: None,
             });
         }
-        if let Undo::Recreate { manifest } = &running.step.undo
-            && again::manifest(&live) != *manifest
-        {
+        if of(&live, running.veil, account) != planned_of {
             let message = format!("{shown} was changed since the plan: it is not deleted");
             return Ok(Progress::failed(Reason::TargetDrifted, message));
         }

@@ -26,6 +26,12 @@ use pods::{Pod, Rules, Sorted, named, sort};
 const TOLD: usize = 100;
 /// And in one sentence.
 const NAMED: usize = 5;
+/// And in the record of those that go.
+const RECORDED: usize = 50;
+/// Evicted in one pass: whoever stops the run is heard before the next ones.
+const AT_A_TIME: usize = 10;
+/// What the API server says of a pod that it will never evict.
+const TWO_BUDGETS: &str = "more than one PodDisruptionBudget";
 
 /// The kind.
 pub(super) struct Drain;
@@ -156,6 +162,13 @@ async fn forecast(
         if let Err(error) = evict(account, pod, grace, Writing::DryRun).await {
             match held_back(&error) {
                 Some(why) => told = format!("{told}; not now: {why}"),
+                None if two_budgets(&error) => {
+                    let message = format!(
+                        "{} has {TWO_BUDGETS}, and the API server evicts no such pod: leave one of them",
+                        pod.shown()
+                    );
+                    return Err(Obstacle::fail(Reason::TargetNotAllowed, message));
+                }
                 // It went while we looked.
                 None if matches!(error.code(), Some(404 | 409)) => continue,
                 None => return Err(obstacle(account, &error, Words::Shown)),
@@ -194,14 +207,25 @@ fn held_back(error: &AccountError) -> Option<String> {
     }
 }
 
+/// Whether it never may, for as long as two budgets are about it.
+fn two_budgets(error: &AccountError) -> bool {
+    error
+        .words()
+        .is_some_and(|words| words.contains(TWO_BUDGETS))
+}
+
 /// The same where nothing may be written any more, because the time of the step is over or the run is stopped: what holds
 /// the pod back is told all the same.
 async fn why_not(running: &Running<'_>, pod: &Pod, error: &AccountError) -> Option<String> {
+    let why = |error: &AccountError| {
+        let two = two_budgets(error).then(|| format!("it has {TWO_BUDGETS}"));
+        two.or_else(|| held_back(error))
+    };
     if !matches!(error, AccountError::Deposed(_)) {
-        return held_back(error);
+        return why(error);
     }
     let tried = evict(running.account, pod, None, Writing::DryRun).await;
-    held_back(&tried.err()?)
+    why(&tried.err()?)
 }
 
 fn refusal(node: &Target, sorted: &Sorted) -> String {
@@ -229,9 +253,8 @@ async fn run(running: &Running<'_>) -> Result<Progress, AccountError> {
         Ok(node) => node,
         Err(end) => return Ok(end),
     };
-    // Who makes it schedulable in the middle of it wants it to end.
-    let first = running.memory.is_none();
-    match node::set(running, true, cordons && first).await? {
+    // Once it is on record that the node is marked, who makes it schedulable wants the step to end.
+    match node::set(running, true, cordons && !running.underway).await? {
         Progress::Done { .. } => {}
         other => return Ok(other),
     }
@@ -246,6 +269,11 @@ async fn run(running: &Running<'_>) -> Result<Progress, AccountError> {
     if !sorted.refused.is_empty() {
         let message = format!("{}; it stays unschedulable", refusal(node, &sorted));
         return Ok(Progress::failed(Reason::TargetNotAllowed, message));
+    }
+    if !running.underway {
+        return Ok(Progress::Begun {
+            message: goes(node, &sorted),
+        });
     }
     let waits = match send_away(running, &sorted).await {
         Ok(waits) => waits,
@@ -262,8 +290,22 @@ async fn run(running: &Running<'_>) -> Result<Progress, AccountError> {
             node.shown(),
             named(waits, NAMED)
         ),
-        memory: Some(running.memory.unwrap_or(running.now)),
+        memory: None,
     })
+}
+
+/// Who goes, for the record.
+fn goes(node: &Target, sorted: &Sorted) -> String {
+    let marked = format!("{} takes no new pods", node.shown());
+    if sorted.evicted.is_empty() {
+        return format!("{marked}, and has none to evict");
+    }
+    let pods: Vec<String> = sorted.evicted.iter().map(Pod::shown).collect();
+    format!(
+        "{marked}; of it go {}: {}",
+        pods::count(sorted.evicted.len()),
+        named(pods, RECORDED)
+    )
 }
 
 /// Evicts what may go now, and says what is waited for.
@@ -271,10 +313,18 @@ async fn send_away(running: &Running<'_>, sorted: &Sorted) -> Result<Vec<String>
     let effect = &running.step.effect;
     let grace = effect.get("gracePeriodSeconds").and_then(Value::as_u64);
     let mut waits: Vec<String> = sorted.leaving.iter().map(Pod::shown).collect();
+    let mut sent = 0;
     for pod in &sorted.evicted {
+        if sent == AT_A_TIME {
+            waits.push(pod.shown());
+            continue;
+        }
         let writing = Writing::Meant(running.fence);
         let told = match evict(running.account, pod, grace, writing).await {
-            Ok(()) => pod.shown(),
+            Ok(()) => {
+                sent += 1;
+                pod.shown()
+            }
             // It is gone, or another of its name; the next look says.
             Err(error) if matches!(error.code(), Some(404 | 409)) => pod.shown(),
             Err(error) => match why_not(running, pod, &error).await {
@@ -289,8 +339,11 @@ async fn send_away(running: &Running<'_>, sorted: &Sorted) -> Result<Vec<String>
 
 /// New pods may come again; those that were evicted live elsewhere by now.
 async fn back(running: &Running<'_>) -> Result<Progress, AccountError> {
-    if running.step.effect.get("cordons").and_then(Value::as_bool) == Some(true) {
-        return node::set(running, false, true).await;
+    if running.step.effect.get("cordons").and_then(Value::as_bool) != Some(true) {
+        return Ok(Progress::done("the node was unschedulable before"));
     }
-    Ok(Progress::done("the node was unschedulable before"))
+    if running.refused && !running.underway && !node::is_ours(running).await? {
+        return Ok(Progress::done("the node was never changed by this run"));
+    }
+    node::set(running, false, true).await
 }

@@ -6,6 +6,7 @@ mod manifest;
 pub(super) use manifest::{plain, timeout};
 
 use futures::future::BoxFuture;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::{
@@ -23,6 +24,9 @@ use crate::{
         reason::Reason,
     },
 };
+
+/// What a pod has to go after its Job's time is over, and the controllers to tell of it.
+const GOING: SignedDuration = SignedDuration::from_secs(60);
 
 /// The kind.
 pub(super) struct Job;
@@ -200,12 +204,24 @@ async fn state(
         End::NotYet if !running.underway => Progress::Begun {
             message: format!("Job {name} runs"),
         },
-        End::NotYet => Progress::Pending {
+        // Neither another attempt nor the way back begins beside it.
+        End::NotYet => Progress::Busy {
             after: next_look(running),
             message: format!("Job {name} runs"),
-            memory: None,
+            until: over(job, running.now),
         },
     })
+}
+
+/// When it has certainly ended: its own time, and what its pod may take to go.
+fn over(job: &Value, now: Timestamp) -> Timestamp {
+    let text = |pointer| job.pointer(pointer).and_then(Value::as_str);
+    let began = text("/status/startTime").or_else(|| text("/metadata/creationTimestamp"));
+    let began = began.and_then(|text| text.parse().ok()).unwrap_or(now);
+    let seconds = job.pointer("/spec/activeDeadlineSeconds");
+    let seconds = seconds.and_then(Value::as_i64).unwrap_or_default();
+    let time = SignedDuration::from_secs(seconds).saturating_add(GOING);
+    began.saturating_add(time).unwrap_or(now)
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -67,6 +67,11 @@ pub trait StepKind: Send + Sync {
     fn run<'a>(&'a self, running: &'a Running<'a>)
     -> BoxFuture<'a, Result<Progress, AccountError>>;
 
+    /// How long a step with this effect takes at least: one that has less time can only fail.
+    fn at_least(&self, _effect: &Value) -> Option<Duration> {
+        None
+    }
+
     /// Takes back what was done, or goes on with that; asked again as [`StepKind::run`] is. What stands as it was before
     /// needs nothing, and what somebody else has changed since is left as it is and said. It is not asked of a step whose
     /// plan says that nothing is taken back.
@@ -87,8 +92,8 @@ const KINDS: [&dyn StepKind; 15] = [
     &rollout_restart::RolloutRestart,
     &rollout_undo::RolloutUndo,
     &delete::Delete,
-    &cordon::Cordon,
-    &uncordon::Uncordon,
+    &cordon::CORDON,
+    &uncordon::UNCORDON,
     &drain::Drain,
     &job::Job,
     &http::Http,
@@ -192,10 +197,12 @@ pub struct Running<'a> {
     pub step: &'a PlannedStep,
     /// Which attempt, counted from 1.
     pub attempt: u32,
-    /// Whether the attempt has begun outside, and that is on record: a Job was made.
+    /// Whether the attempt has begun outside, and that is on record: a Job was made. When it is taken back: whether any had.
     pub underway: bool,
-    /// Whether every attempt ended by a refusal, so that one write that was refused has not happened.
+    /// Whether every attempt ended by a refusal: none is known to have written.
     pub refused: bool,
+    /// Whether nothing of this attempt was asked of anybody yet, so that what is so already is somebody else's doing.
+    pub fresh: bool,
     /// When the attempt began: the time of its intent.
     pub began: Timestamp,
     /// Now.
@@ -237,6 +244,15 @@ pub enum Progress {
         message: String,
         /// What is to be remembered until then, as long as the process lives: losing it costs time and nothing else.
         memory: Option<Timestamp>,
+    },
+    /// The same, but what was begun goes on by itself: the step has not ended before it has, even where its time is over.
+    Busy {
+        /// When to look again.
+        after: Duration,
+        /// What is waited for.
+        message: String,
+        /// When it has certainly ended.
+        until: Timestamp,
     },
     /// It failed, and trying the same attempt again does not help.
     Failed {

@@ -7,7 +7,7 @@ use super::{
     FIRST_LOOK, Planning, Progress, Running,
     landing::{Words, ended, granted, obstacle},
     manager,
-    write::{LOOKS, bound, crossed, uid},
+    write::{LOOKS, bound, crossed, done_by_others, uid, version},
 };
 use crate::{
     adapters::kube::account::{AccountError, Body, Served, Writing},
@@ -122,6 +122,14 @@ pub(super) fn planned<'a>(running: &'a Running<'_>) -> Result<&'a Target, Progre
     node.ok_or_else(|| Progress::failed(Reason::TargetNotAllowed, message))
 }
 
+fn state(unschedulable: bool) -> &'static str {
+    if unschedulable {
+        "unschedulable"
+    } else {
+        "schedulable"
+    }
+}
+
 /// Marks the node that was planned, once. Where the step is not to change anything, it must be so already: else somebody has
 /// changed it since, and meant it.
 pub(super) async fn set(
@@ -135,15 +143,9 @@ pub(super) async fn set(
     };
     let (account, shown) = (running.account, target.shown());
     let drifted = |why: String| Ok(Progress::failed(Reason::TargetDrifted, why));
-    let state = |unschedulable: bool| {
-        if unschedulable {
-            "unschedulable"
-        } else {
-            "schedulable"
-        }
-    };
     let manager = manager(&running.plan.playbook.name);
-    for _ in 0..LOOKS {
+    let mut refused: Option<(Option<String>, AccountError)> = None;
+    for look in 0..LOOKS {
         let live = match account.get(&nodes(), (&target.name, None)).await {
             Ok(live) => live.filter(|live| uid(live) == target.uid.as_deref()),
             Err(error) => return ended(account, error, Words::Shown),
@@ -153,13 +155,24 @@ pub(super) async fn set(
         };
         let wanted = state(unschedulable);
         if marked(&live) == unschedulable {
-            return Ok(Progress::done(format!("{shown} is {wanted}")));
+            return if changes && running.fresh && look == 0 {
+                Ok(done_by_others(&shown))
+            } else {
+                Ok(Progress::done(format!("{shown} is {wanted}")))
+            };
         }
         if !changes {
             let now = state(!unschedulable);
             return drifted(format!(
                 "{shown} was {wanted}, and somebody has made it {now} since: it is left so"
             ));
+        }
+        let at = version(&live).map(str::to_owned);
+        // Refused on this very node: nobody wrote between, somebody forbids it.
+        if let Some((before, error)) = refused.take()
+            && before == at
+        {
+            return ended(account, error, Words::Shown);
         }
         let body = bound(&Body::Merge(patch(unschedulable)), &live);
         let name = (target.name.as_str(), None);
@@ -169,7 +182,7 @@ pub(super) async fn set(
             .await
         {
             Ok(_) => return Ok(Progress::done(format!("{shown} is {wanted} now"))),
-            Err(error) if crossed(&error) => {}
+            Err(error) if crossed(&error) => refused = Some((at, error)),
             Err(error) => return ended(account, error, Words::Shown),
         }
     }
@@ -188,5 +201,26 @@ pub(super) async fn set_back(
     if running.step.changes.is_empty() {
         return Ok(Progress::done("the node was so before the step"));
     }
+    if running.refused && !is_ours(running).await? {
+        return Ok(Progress::done("the node was never changed by this run"));
+    }
     set(running, unschedulable, true).await
+}
+
+/// Whether the mark on the node, whatever it says, was last written by this playbook: an answer that was lost may have been
+/// followed by a refusal.
+pub(super) async fn is_ours(running: &Running<'_>) -> Result<bool, AccountError> {
+    let Some(target) = running.step.targets.first() else {
+        return Ok(false);
+    };
+    let live = running.account.get(&nodes(), (&target.name, None)).await?;
+    let manager = manager(&running.plan.playbook.name);
+    let entries = live
+        .as_ref()
+        .and_then(|live| live.pointer("/metadata/managedFields"));
+    let entries = entries.and_then(Value::as_array).map(Vec::as_slice);
+    Ok(entries.unwrap_or_default().iter().any(|entry| {
+        entry.get("manager").and_then(Value::as_str) == Some(&manager)
+            && entry.pointer("/fieldsV1/f:spec/f:unschedulable").is_some()
+    }))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     Forecast, Planning, Progress, Running, StepKind,
@@ -43,6 +43,10 @@ impl StepKind for Wait {
         running: &'a Running<'a>,
     ) -> BoxFuture<'a, Result<Progress, AccountError>> {
         Box::pin(run(running))
+    }
+
+    fn at_least(&self, effect: &Value) -> Option<Duration> {
+        duration::parse(effect.get("duration")?.as_str()?).ok()
     }
 }
 

@@ -8,7 +8,7 @@ mod undo;
 use serde_json::{Value, json};
 
 use named::named;
-pub(super) use run::run;
+pub(super) use run::{done_by_others, run};
 pub(super) use undo::undo;
 
 use super::{
@@ -71,10 +71,10 @@ pub(super) trait Write: Sync {
 
 /// How an object is looked at: without noise, and without values that nobody may see.
 #[derive(Clone, Copy)]
-struct Eyes<'a>(Option<Cover<'a>>);
+pub(super) struct Eyes<'a>(pub(super) Option<Cover<'a>>);
 
 impl Eyes<'_> {
-    fn see(self, object: &Value) -> Value {
+    pub(super) fn see(self, object: &Value) -> Value {
         let mut seen = comparable(object);
         // The API server leaves a zero out.
         if seen.get("kind").and_then(Value::as_str) == Some("Scale")
@@ -94,7 +94,7 @@ impl Eyes<'_> {
     }
 }
 
-fn secret(api_version: &str, kind: &str) -> bool {
+pub(super) fn secret(api_version: &str, kind: &str) -> bool {
     (api_version, kind) == SECRET
 }
 

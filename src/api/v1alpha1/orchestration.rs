@@ -267,7 +267,7 @@ pub struct OrchestrationStatus {
     /// Where its records lie in the transparency log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<AuditRange>,
-    /// Ready, Planned, Approved, Succeeded; Reconciling and Stalled only while true.
+    /// Ready, Planned, Approved, Succeeded; Reconciling, Stalled and PlanUnknown only while true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Option<Vec<Condition>>,

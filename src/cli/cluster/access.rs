@@ -63,11 +63,18 @@ impl ClusterArgs {
 
     /// Reaches the cluster, in the context's namespace.
     pub async fn open(&self) -> Result<Access, CommandError> {
-        self.open_at(None).await
+        self.open_at(None, None).await
     }
 
-    async fn open_at(&self, namespace: Option<&String>) -> Result<Access, CommandError> {
-        let config = self.configure().await?;
+    async fn open_at(
+        &self,
+        namespace: Option<&String>,
+        user: Option<&str>,
+    ) -> Result<Access, CommandError> {
+        let mut config = self.configure().await?;
+        if let Some(user) = user {
+            config.auth_info.impersonate = Some(user.to_owned());
+        }
         let namespace = namespace.unwrap_or(&config.default_namespace).clone();
         let client = connect(config).map_err(CommandError::Connect)?;
         Ok(Access { client, namespace })
@@ -77,7 +84,13 @@ impl ClusterArgs {
 impl PlaceArgs {
     /// Reaches the cluster.
     pub async fn open(&self) -> Result<Access, CommandError> {
-        self.cluster.open_at(self.namespace.as_ref()).await
+        self.cluster.open_at(self.namespace.as_ref(), None).await
+    }
+
+    /// Reaches the cluster in the name of somebody whom the caller may impersonate.
+    pub async fn open_as(&self, user: &str) -> Result<Access, CommandError> {
+        let place = self.namespace.as_ref();
+        self.cluster.open_at(place, Some(user)).await
     }
 
     /// The namespace alone, without a word to the cluster.
@@ -131,16 +144,22 @@ impl Access {
 
     /// Whether the caller holds the verb on an approver role of the namespace.
     async fn may(&self, namespace: &str, verb: &str, role: &str) -> Result<bool, CommandError> {
+        self.allowed(ResourceAttributes {
+            group: Some(GROUP.to_owned()),
+            resource: Some("approverroles".to_owned()),
+            namespace: Some(namespace.to_owned()),
+            name: Some(role.to_owned()),
+            verb: Some(verb.to_owned()),
+            ..ResourceAttributes::default()
+        })
+        .await
+    }
+
+    /// Whether the caller may do this.
+    pub async fn allowed(&self, what: ResourceAttributes) -> Result<bool, CommandError> {
         let review = SelfSubjectAccessReview {
             spec: SelfSubjectAccessReviewSpec {
-                resource_attributes: Some(ResourceAttributes {
-                    group: Some(GROUP.to_owned()),
-                    resource: Some("approverroles".to_owned()),
-                    namespace: Some(namespace.to_owned()),
-                    name: Some(role.to_owned()),
-                    verb: Some(verb.to_owned()),
-                    ..ResourceAttributes::default()
-                }),
+                resource_attributes: Some(what),
                 ..SelfSubjectAccessReviewSpec::default()
             },
             ..SelfSubjectAccessReview::default()

@@ -9,6 +9,8 @@ use crate::adapters::kube::{client::ClientError, error::chain};
 const NEGATIVE: u8 = 1;
 /// It was asked for in a way that makes no sense; clap exits with the same.
 const USAGE: u8 = 2;
+/// The installation lets something through that it has to refuse.
+const BROKEN: u8 = 8;
 /// It did not happen in time, as `timeout` says it.
 const TIMED_OUT: u8 = 124;
 
@@ -30,6 +32,9 @@ pub enum CommandError {
     /// What is there is not what was asked for.
     #[error("{0}")]
     Negative(String),
+    /// The installation does not hold what it promises.
+    #[error("{0}")]
+    Broken(String),
     /// What was asked for makes no sense.
     #[error("{0}")]
     Usage(String),
@@ -75,6 +80,7 @@ impl CommandError {
             | Self::Negative(_)
             | Self::Render(..)
             | Self::Terminal(_) => NEGATIVE,
+            Self::Broken(_) => BROKEN,
             Self::Usage(_) => USAGE,
             Self::TimedOut(_) => TIMED_OUT,
         }
@@ -197,6 +203,7 @@ mod tests {
     fn each_kind_of_failure_has_its_code() {
         assert_eq!(CommandError::Negative(String::new()).exit_code(), 1);
         assert_eq!(CommandError::Usage(String::new()).exit_code(), 2);
+        assert_eq!(CommandError::Broken(String::new()).exit_code(), 8);
         assert_eq!(CommandError::TimedOut(String::new()).exit_code(), 124);
     }
 }

@@ -17,6 +17,7 @@ mod take;
 mod terminal;
 mod text;
 mod tree;
+mod verify_install;
 mod vote;
 mod wait;
 
@@ -69,6 +70,9 @@ pub enum ClusterCommand {
     /// Lift a Freeze
     #[command(after_help = freeze::UNFREEZE_HELP)]
     Unfreeze(freeze::UnfreezeArgs),
+    /// Try the forgeries that the installation has to refuse, and list who could get around it
+    #[command(after_help = verify_install::HELP)]
+    VerifyInstall(verify_install::VerifyInstallArgs),
     /// Print the YAML that grants a role: approver, runner, author
     #[command(subcommand)]
     Role(role::RoleCommand),
@@ -91,6 +95,7 @@ pub async fn run(command: &ClusterCommand) -> Result<String, CommandError> {
         ClusterCommand::Tree(args) => tree::run(args).await,
         ClusterCommand::Freeze(args) => freeze::freeze(args).await,
         ClusterCommand::Unfreeze(args) => freeze::unfreeze(args).await,
+        ClusterCommand::VerifyInstall(args) => verify_install::run(args).await,
         ClusterCommand::Role(command) => role::run(command).await,
     }
 }

@@ -12,6 +12,13 @@ pub fn show(text: &str) -> Result<(), CommandError> {
         .map_err(CommandError::Terminal)
 }
 
+/// Prints the answer of a command that then ends as a failure: the answer is what it found.
+pub fn say(answer: &str) -> Result<(), CommandError> {
+    io::stdout()
+        .write_all(answer.as_bytes())
+        .map_err(CommandError::Terminal)
+}
+
 /// Asks for a line; `otherwise` is what to do where nobody can be asked.
 pub fn ask(question: &str, otherwise: &str) -> Result<String, CommandError> {
     if !io::stdin().is_terminal() {

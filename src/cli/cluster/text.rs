@@ -27,6 +27,11 @@ pub struct OutputArgs {
 }
 
 impl OutputArgs {
+    /// Whether people read it.
+    pub fn is_text(&self) -> bool {
+        self.output.is_none()
+    }
+
     /// The object if a program asked, else what people are told.
     pub fn print<T: Serialize>(
         &self,

@@ -215,7 +215,10 @@ impl Pass<'_> {
         if let Some(record) = wait.record.take() {
             self.record_stop(record).await;
         }
-        if matches!(wait.reason, Reason::Frozen | Reason::TargetLocked) {
+        if matches!(
+            wait.reason,
+            Reason::Frozen | Reason::TargetLocked | Reason::IncidentTaken
+        ) {
             self.kind.memory.waits(self.run());
         }
         let verdict = Verdict::Waiting {

@@ -21,7 +21,7 @@ pub(super) use asking::{limited, waits_for_people};
 pub(super) use back::undo_of;
 pub(super) use escalating::{Escalate, Next};
 pub(super) use foreign::is_foreign;
-pub(super) use joining::{Beside, Join, Own, beside, incident_of};
+pub(super) use joining::{Among, Join, Own, Standin, among, incident_of, successor, wish_of};
 pub(super) use midway::{AskMidway, Turned, rules_of};
 pub(super) use opening::shaped_by;
 pub(super) use retiring::{Retire, finished_at, is_due, over_at};
@@ -170,7 +170,7 @@ pub(super) struct Stepping {
     pub(super) attempt: u32,
     /// The time of its intent, if that is on record.
     pub(super) began: Option<Timestamp>,
-    /// Whether it is on record that it has begun outside.
+    /// Whether it is on record that it has begun outside; on the way back: that any attempt had.
     pub(super) underway: bool,
     /// Whether every attempt so far ended by a refusal.
     pub(super) refused: bool,

@@ -4,11 +4,13 @@
 mod beginning;
 mod escalating;
 mod gates;
+mod incident;
 mod midway;
 mod opening;
 mod past;
 mod remains;
 mod retiring;
+mod suggested;
 
 use std::sync::Arc;
 
@@ -28,6 +30,7 @@ use super::{
 };
 use crate::{
     adapters::{clock, ledger, steps::only_looks},
+    api::conditions::ConditionType,
     api::v1alpha1::{
         self as api, Gate, GateState, Orchestration, OrchestrationSpec, OrchestrationStatus,
         Suggestion,
@@ -38,7 +41,7 @@ use crate::{
         run::History,
         stage::Stage,
     },
-    ports::{Limited, RunKey},
+    ports::{IncidentKey, Limited, RunKey},
 };
 
 pub(super) use remains::Planned;
@@ -109,8 +112,11 @@ pub(super) enum Look {
 pub(super) enum Opening {
     /// It is suspended, and nothing was looked at.
     Suspended,
-    /// Nobody that goes on is about the same incident: it may be the one that later ones join.
-    Unowned { instead_of: Option<String> },
+    /// Nobody that goes on is about the same: it may be the one that later ones join.
+    Unowned {
+        incident: IncidentKey,
+        instead_of: Option<String>,
+    },
     /// An earlier run is about the same and goes on.
     SameAs(RunKey),
     /// It names no Playbook; those that fit, if that is known now.
@@ -128,6 +134,8 @@ pub(super) enum Opening {
 /// What has to be known before an approved plan begins.
 #[derive(Debug, Default)]
 pub(super) struct Beginning {
+    /// The run that has taken its place while it was suspended, and goes on; then nothing else was looked at.
+    pub(super) successor: Option<RunKey>,
     /// The limit that has kept it waiting, if it is still reached; then nothing else was looked at.
     pub(super) limited: Option<Limited>,
     /// What stops it.
@@ -253,12 +261,22 @@ impl Facts {
 
     /// Since when its status says that it is approved; now, if it does not say so yet.
     pub(super) fn status_since_approval(&self) -> Timestamp {
+        self.since(ConditionType::Approved)
+    }
+
+    /// For how long it has not been known what would be done: since that was told first, and not since whatever came before.
+    pub(super) fn doubt(&self) -> SignedDuration {
+        self.now
+            .duration_since(self.since(ConditionType::PlanUnknown))
+    }
+
+    /// Since when its status says so; now, if it does not say so yet.
+    fn since(&self, condition: ConditionType) -> Timestamp {
         let conditions = self.status.conditions.iter().flatten();
-        let mut approved = conditions
-            .filter(|condition| condition.type_ == "Approved" && condition.status == "True");
-        approved
-            .next()
-            .map_or(self.now, |condition| condition.last_transition_time.0)
+        let mut said =
+            conditions.filter(|said| said.type_ == condition.as_str() && said.status == "True");
+        said.next()
+            .map_or(self.now, |said| said.last_transition_time.0)
     }
 }
 

@@ -2,9 +2,14 @@
 //! waits for ever and the log does not stop in the middle. Runs that ended while the log could not be written are released
 //! here as well. Nothing of a run goes on here.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    future::Future,
+    sync::Arc,
+    time::Duration,
+};
 
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, Client, ResourceExt, api::ListParams};
 use tokio::sync::{mpsc, watch};
 
 use super::{memory::Memory, records};
@@ -15,10 +20,13 @@ use crate::{
     },
     api::v1alpha1::Orchestration,
     domain::{plan::RunRef, run::History},
+    ports::RunKey,
 };
 
 /// Before it is tried again.
 const PAUSE: Duration = Duration::from_secs(2);
+/// So many names at once.
+const PAGE: u32 = 500;
 
 /// A run that nobody looks at any more, and that may still hold something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +87,9 @@ impl Sweeper {
     /// What the store still holds for runs whose object is not there.
     async fn left_behind(&self) {
         until_done(|| async {
-            for run in self.ledger.runs().await? {
+            let mut held: BTreeMap<String, Vec<RunKey>> = BTreeMap::new();
+            let claimed = self.ledger.runs().await?;
+            for run in claimed.into_iter().chain(self.ledger.joinable().await?) {
                 // Left from when more namespaces were watched: whether it is there cannot be seen.
                 if !self.scope.covers(Some(&run.namespace)) {
                     tracing::warn!(
@@ -89,13 +99,15 @@ impl Sweeper {
                     );
                     continue;
                 }
-                let objects: Api<Orchestration> =
-                    Api::namespaced(self.client.clone(), &run.namespace);
-                let there = match objects.get_metadata_opt(&run.name).await {
+                held.entry(run.namespace.clone()).or_default().push(run);
+            }
+            for (namespace, runs) in held {
+                // After the store was read: what holds something has been there before.
+                let there = match self.there(&namespace).await {
                     Ok(there) => there,
                     Err(error) => return Err(Refusal::unavailable(chain(&error))),
                 };
-                if there.is_none_or(|there| there.uid().as_ref() != Some(&run.uid)) {
+                for run in runs.into_iter().filter(|run| !there.contains(&run.uid)) {
                     let run = RunRef {
                         namespace: run.namespace,
                         name: run.name,
@@ -108,6 +120,21 @@ impl Sweeper {
             Ok(())
         })
         .await;
+    }
+
+    /// The uids of the runs of a namespace.
+    async fn there(&self, namespace: &str) -> Result<HashSet<String>, kube::Error> {
+        let objects: Api<Orchestration> = Api::namespaced(self.client.clone(), namespace);
+        let mut page = ListParams::default().limit(PAGE);
+        let mut there = HashSet::new();
+        loop {
+            let list = objects.list_metadata(&page).await?;
+            there.extend(list.items.iter().filter_map(ResourceExt::uid));
+            match list.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => page = page.continue_token(&token),
+                None => return Ok(there),
+            }
+        }
     }
 
     async fn sweep(&self, run: &RunRef, gone: bool) -> Result<(), Refusal> {

@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::queue::Queue;
 use crate::{
     api::v1alpha1::Step,
+    controllers::retention::PlaybookName,
     domain::plan::{Plan, RunRef},
 };
 
@@ -37,7 +38,7 @@ pub(super) struct Memory {
     /// The uids of those that have ended, and are not counted yet among the finished runs of their Playbook.
     uncounted: Mutex<HashSet<String>>,
     /// The uids of finished runs that are more than their Playbook keeps.
-    too_many: Mutex<HashSet<String>>,
+    too_many: Mutex<HashMap<PlaybookName, HashSet<String>>>,
 }
 
 /// How long until it may be told.
@@ -51,6 +52,8 @@ struct Remembered {
     steps: Option<Arc<Vec<Step>>>,
     said: BTreeMap<String, String>,
     held: BTreeMap<String, Held>,
+    /// Since when this process tries something that has no other clock.
+    tried: BTreeMap<String, Timestamp>,
     told: Option<Timestamp>,
     joined: Option<Joining>,
 }
@@ -106,6 +109,22 @@ impl Memory {
             .get(uid)
             .map(|run| run.said.clone())
             .unwrap_or_default()
+    }
+
+    /// Since when this process tries this; from now on, where it is `anew`.
+    pub(super) fn tried_since(
+        &self,
+        uid: &str,
+        step: &str,
+        (now, anew): (Timestamp, bool),
+    ) -> Timestamp {
+        let mut runs = self.runs();
+        let tried = &mut runs.entry(uid.to_owned()).or_default().tried;
+        let since = tried.entry(step.to_owned()).or_insert(now);
+        if anew {
+            *since = now;
+        }
+        *since
     }
 
     /// Since when what a step looks at has been as it should be; a new process begins to watch anew.
@@ -199,14 +218,24 @@ impl Memory {
         locked(&self.uncounted).remove(uid)
     }
 
-    /// Its Playbook keeps fewer finished runs.
-    pub(super) fn is_too_many(&self, uid: &str) {
-        locked(&self.too_many).insert(uid.to_owned());
+    /// Of the finished runs of this Playbook these are more than it keeps, and no others any more.
+    pub(super) fn are_too_many(&self, playbook: &PlaybookName, runs: &[RunRef]) {
+        let uids: HashSet<String> = runs.iter().map(|run| run.uid.clone()).collect();
+        let mut too_many = self.too_many();
+        if uids.is_empty() {
+            too_many.remove(playbook);
+        } else {
+            too_many.insert(playbook.clone(), uids);
+        }
     }
 
     /// The same, as it was remembered.
     pub(super) fn is_one_too_many(&self, uid: &str) -> bool {
-        locked(&self.too_many).contains(uid)
+        self.too_many().values().any(|uids| uids.contains(uid))
+    }
+
+    fn too_many(&self) -> MutexGuard<'_, HashMap<PlaybookName, HashSet<String>>> {
+        self.too_many.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The run waits for a lock, or for the end of a Freeze.
@@ -241,7 +270,9 @@ impl Memory {
         self.forget(&run.uid);
         self.waits_no_more(run);
         locked(&self.uncounted).remove(&run.uid);
-        locked(&self.too_many).remove(&run.uid);
+        for uids in self.too_many().values_mut() {
+            uids.remove(&run.uid);
+        }
         self.choosing().remove(run);
         let mut gone = self.gone();
         if !gone.contains(&run.uid) {
@@ -332,6 +363,37 @@ mod tests {
         assert!(memory.ends("v").is_some());
         drop(cut_off);
         assert!(memory.ends("u").is_some());
+    }
+
+    #[test]
+    fn what_is_tried_has_its_time_from_who_tries_it() {
+        let memory = Memory::default();
+        let since = |second: i64, anew: bool| {
+            let now = Timestamp::from_second(second).unwrap();
+            memory.tried_since("u", "s: undo", (now, anew)).as_second()
+        };
+        assert_eq!((since(5, false), since(9, false)), (5, 5));
+        assert_eq!((since(20, true), since(30, false)), (20, 20));
+    }
+
+    #[test]
+    fn who_is_not_too_many_any_more_stays() {
+        let memory = Memory::default();
+        let run = |uid: &str| RunRef {
+            namespace: "shop".into(),
+            name: uid.into(),
+            uid: uid.into(),
+        };
+        let playbook = |name: &str| ("shop".to_owned(), name.to_owned());
+        let marked = || ["a", "b", "c"].map(|uid| memory.is_one_too_many(uid));
+        memory.are_too_many(&playbook("p"), &[run("a"), run("b")]);
+        memory.are_too_many(&playbook("q"), &[run("c")]);
+        assert_eq!(marked(), [true, true, true]);
+        memory.are_too_many(&playbook("p"), &[run("b")]);
+        assert_eq!(marked(), [false, true, true]);
+        memory.leaves(&run("b"));
+        memory.are_too_many(&playbook("q"), &[]);
+        assert_eq!(marked(), [false, false, false]);
     }
 
     #[test]

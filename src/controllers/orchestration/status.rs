@@ -235,12 +235,13 @@ fn waits(wait: &Wait, before: &OrchestrationStatus, facts: &Facts) -> Vec<Draft>
     // The words that were written when it was planned: others would be another write.
     let plan = before.plan.as_ref().filter(|plan| plan.digest.is_some());
     let planned = plan.and_then(|plan| plan.summary.as_deref());
-    under_way(
-        wait.reason,
-        &wait.message,
-        planned,
-        wait.approved.then(|| approval(facts)),
-    )
+    let approved = wait.approved.then(|| approval(facts));
+    let mut drafts = under_way(wait.reason, &wait.message, planned, approved);
+    if wait.doubt {
+        let (kind, status) = (ConditionType::PlanUnknown, ConditionStatus::True);
+        drafts.push(Draft::new(kind, status, wait.reason, &wait.message));
+    }
+    drafts
 }
 
 /// The conditions of a run that has not come to its end; if it may begin, whether by the policy of its Playbook.

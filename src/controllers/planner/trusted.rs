@@ -20,12 +20,22 @@ use crate::{
 /// Not signed and can only restrict: no new runs.
 pub(in crate::controllers) const SUSPEND: &str = "neuralops.io/suspend";
 
+/// What a Playbook is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// A run that has not begun: as long as nothing of it has, it is a new one.
+    New,
+    /// A run that has begun: whoever suspends a Playbook does not leave in the middle what it has changed.
+    Begun,
+}
+
 impl Planner {
     /// The Playbook that the run names, if it is trusted and may be used now.
     pub(super) async fn verified(
         &self,
         run: &RunRef,
         spec: &OrchestrationSpec,
+        asked: Asked,
     ) -> Result<Runnable, Obstacle> {
         let Some(playbook) = &spec.playbook_ref else {
             return Err(Obstacle::unknown(
@@ -48,15 +58,8 @@ impl Planner {
         };
         let object = RawPlaybook::parse(&text)
             .map_err(|error| Obstacle::fail(Reason::Undecodable, error.to_string()))?;
-        if object
-            .annotations()
-            .get(SUSPEND)
-            .is_some_and(|value| value == "true")
-        {
-            let message = format!(
-                "Playbook {name} carries the annotation {SUSPEND}: no new runs; this one is planned when the annotation is taken away"
-            );
-            return Err(Obstacle::unknown(Reason::Suspended, message));
+        if let Some(obstacle) = suspended(&object, asked) {
+            return Err(obstacle);
         }
         let examined = match self.verification.of(&object).await {
             Ok(examined) => examined,
@@ -64,6 +67,19 @@ impl Planner {
         };
         examined.verified.map_err(|refusal| refused(name, &refusal))
     }
+}
+
+/// Its Playbook takes no new runs, and this is one.
+fn suspended(playbook: &RawPlaybook, asked: Asked) -> Option<Obstacle> {
+    let said = playbook.annotations().get(SUSPEND);
+    let suspended = said.is_some_and(|value| value == "true") && asked == Asked::New;
+    suspended.then(|| {
+        let name = playbook.name_any();
+        let message = format!(
+            "Playbook {name} carries the annotation {SUSPEND}: no new runs; this one is planned when the annotation is taken away"
+        );
+        Obstacle::unknown(Reason::Suspended, message)
+    })
 }
 
 /// It cannot be known now whether the Playbook is trusted.
@@ -98,4 +114,29 @@ pub(super) fn written(runnable: &Runnable) -> Result<PlaybookSpec, Obstacle> {
     rules::keeps(document, lint).map_err(refused)?;
     serde_json::from_value(document.spec.clone())
         .map_err(|error| Obstacle::fail(Reason::Undecodable, error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_suspended_playbook_takes_no_new_runs_and_lets_go_on_what_has_begun() {
+        let playbook = |annotations| {
+            let playbook = json!({
+                "apiVersion": "neuralops.io/v1alpha1", "kind": "Playbook", "metadata": {"name": "heal", "annotations": annotations},
+                "spec": {"revision": 1, "serviceAccountName": "runbook", "steps": []},
+            });
+            RawPlaybook::parse(&playbook.to_string()).unwrap()
+        };
+        let marked = playbook(json!({ SUSPEND: "true" }));
+        let refused = suspended(&marked, Asked::New).unwrap();
+        assert_eq!(refused.reason, Reason::Suspended);
+        assert!(refused.message.starts_with("Playbook heal"), "{refused:?}");
+        assert_eq!(suspended(&marked, Asked::Begun), None);
+        let free = playbook(json!({ SUSPEND: "false" }));
+        assert_eq!(suspended(&free, Asked::New), None);
+    }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::{Findings, Position, targets};
-use crate::domain::{document::Document, promql};
+use crate::domain::{credentials::is_secret_header, document::Document, promql};
 
 const WORKLOADS: [&str; 3] = ["Deployment", "StatefulSet", "DaemonSet"];
 
@@ -283,10 +283,10 @@ fn http(body: &Value, position: &Position, findings: &mut Findings) {
         .into_iter()
         .flatten()
     {
-        if name.eq_ignore_ascii_case("authorization") {
+        if is_secret_header(name) {
             findings.error(
                 &position.key("headers").key(name),
-                "no credentials in a header: they would stand in the plan; use secretRef",
+                "no credentials in a header: they would stand in the plan; use secretRef, which sends Authorization, or a job with secretKeyRef",
             );
         }
     }
@@ -312,7 +312,9 @@ fn prometheus(body: &Value, position: &Position, findings: &mut Findings) {
         );
     }
     // What the values are makes no difference to where they may stand.
-    let values = given.iter().map(|name| ((*name).to_owned(), String::new()));
+    let values = given
+        .iter()
+        .map(|name| ((*name).to_owned(), "any".to_owned()));
     if let Err(error) = promql::filled(query, &values.collect()) {
         findings.error(&at.key("query"), error.to_string());
     }

@@ -158,8 +158,8 @@ fn matched(pattern: &str) -> String {
 /// Everything that might mean something to some reader, and anything else.
 fn any_value() -> impl Strategy<Value = String> {
     prop_oneof![
-        "[\"'`\\\\$#{}()=~!,\n\r\t au0x1|.*+\\[\\]]{0,16}",
-        any::<String>(),
+        "[\"'`\\\\$#{}()=~!,\n\r\t au0x1|.*+\\[\\]]{1,16}",
+        any::<String>().prop_filter("asks for something", |value| !value.is_empty()),
     ]
 }
 
@@ -192,5 +192,13 @@ proptest! {
         if let Ok(text) = filled(&query, &BTreeMap::new()) {
             prop_assert_eq!(text, query);
         }
+    }
+}
+
+#[test]
+fn an_empty_value_is_refused_because_it_selects_whatever_lacks_the_label() {
+    for query in ["up{a=$a}", "up{a=~$a}", "up{a!=$a}"] {
+        let refused = filled(query, &values(&[("a", "")])).unwrap_err();
+        assert_eq!(refused, QueryError::Empty("a".to_owned()), "{query}");
     }
 }

@@ -16,6 +16,7 @@ fn incident(key: &str) -> IncidentKey {
     IncidentKey {
         namespace: "shop".to_owned(),
         key: key.to_owned(),
+        wish: String::new(),
     }
 }
 
@@ -168,6 +169,27 @@ pub async fn an_incident_has_one_owner(place: &Place) {
     till.namespace = "till".to_owned();
     assert_eq!(store.own(epoch, &other, &till, None).await.unwrap(), till);
 
+    // Beside it each other wish has one, and whoever wants something else from now on stands for that alone.
+    let for_wish = |wish: &str| IncidentKey {
+        wish: wish.to_owned(),
+        ..shop.clone()
+    };
+    let own = async |wish: &str, name: &str| {
+        let owned = store.own(epoch, &for_wish(wish), &run(name), None).await;
+        owned.unwrap()
+    };
+    assert_eq!(own("more", "other").await, run("other"));
+    assert_eq!(own("more", "third").await, run("other"));
+    assert_eq!(own("most", "other").await, run("other"));
+    assert_eq!(store.owner(&for_wish("more")).await.unwrap(), None);
+    assert_eq!(own("more", "third").await, run("third"));
+    for name in ["other", "third"] {
+        let uid = format!("uid-of-{name}");
+        store.release(epoch, &uid).await.unwrap();
+    }
+    assert_eq!(store.owner(&for_wish("most")).await.unwrap(), None);
+    assert_eq!(store.owner(&shop).await.unwrap().as_ref(), Some(&owners[0]));
+
     // In the place of one that collects nothing; whoever takes another for the owner takes nothing.
     let next = store
         .own(epoch, &shop, &run("next"), Some("uid-of-nobody"))
@@ -216,6 +238,27 @@ pub async fn each_who_joins_is_counted_once(place: &Place) {
     assert_eq!(tally("uid-of-owner").await, of(2, None));
     assert_eq!(tally("uid-of-two").await, of(0, Some("owner")));
     assert_eq!(tally("uid-of-nobody").await, of(0, None));
+    // Who was counted and goes on all the same has not joined.
+    assert_eq!(join("three").await, Some(3));
+    let other = incident("other");
+    store.own(epoch, &other, &run("three"), None).await.unwrap();
+    assert_eq!(tally("uid-of-owner").await, of(2, None));
+    assert_eq!(tally("uid-of-three").await, of(0, None));
+    // Whoever is joined can be found, also where another stands for the key by now.
+    let next = run("next");
+    let next = store.own(epoch, &shop, &next, Some("uid-of-owner"));
+    next.await.unwrap();
+    let joinable = store.joinable().await.unwrap();
+    assert_eq!(joinable, ["next", "owner", "three"].map(run));
+    let back = run("owner");
+    let back = store.own(epoch, &shop, &back, Some("uid-of-next"));
+    back.await.unwrap();
+    store.release(epoch, "uid-of-three").await.unwrap();
+    assert_eq!(
+        store.joinable().await.unwrap(),
+        [run("owner")],
+        "nothing is left of who has ended"
+    );
     drop(store);
     let store = place.open().await;
     let newer = store.take_over().await.unwrap();
@@ -226,5 +269,6 @@ pub async fn each_who_joins_is_counted_once(place: &Place) {
     assert_eq!(store.release(newer, "uid-of-owner").await.unwrap(), 0);
     let three = store.join(newer, "uid-of-three", &run("owner")).await;
     assert_eq!(three.unwrap(), None);
+    assert_eq!(store.joinable().await.unwrap(), []);
     assert_eq!(place.number("SELECT count(*) FROM joined").await, 0);
 }

@@ -74,11 +74,18 @@ pub(super) async fn look(running: &Running<'_>, query: &str, expression: &str) -
         ));
     }
     // Of nothing, all of it is so: whoever means that says so.
-    if series == 0 && !expression.contains("size(") {
+    let counts = counts(expression);
+    if series == 0 && !counts {
         return Sight::NotYet(
             "the query finds no series; if that is good, the expression says so with size(result)"
                 .to_owned(),
         );
+    }
+    // Prometheus promises no order: one of several would be anybody's.
+    if series > 1 && !counts && picks_one(expression) {
+        return Sight::NotYet(format!(
+            "the query finds {series} series, and the expression looks at one of them: let the query aggregate, ask result.all(...), or say how many with size(result)"
+        ));
     }
     let parameters = json!(running.plan.parameters);
     match holds(running.cel, answer, parameters, expression).await {
@@ -92,6 +99,20 @@ pub(super) async fn look(running: &Running<'_>, query: &str, expression: &str) -
         Err(error) if error.may_pass() => Sight::Unseen(error.to_string()),
         Err(error) => Sight::Never(format!("{expression} cannot be asked: {error}")),
     }
+}
+
+/// Whether an expression speaks of how many series there are: of the result itself, not of a part of it.
+fn counts(expression: &str) -> bool {
+    let dense: String = expression.split_whitespace().collect();
+    ["size(result)", "result.size()"]
+        .iter()
+        .any(|count| dense.contains(count))
+}
+
+/// Whether it looks at one series by its place.
+fn picks_one(expression: &str) -> bool {
+    let dense: String = expression.split_whitespace().collect();
+    dense.contains("result[")
 }
 
 enum Unanswered {
@@ -114,4 +135,30 @@ async fn holds(
     let result = Value::Array(answer.series);
     let variables = BTreeMap::from([("result", result), ("params", parameters)]);
     cel.holds(expression, variables).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_counts_the_series_may_have_none() {
+        for expression in [
+            "size(result) == 0",
+            "result.size( ) == 0 || result.all(r, r.value < 1.0)",
+            " size( result )>0",
+        ] {
+            assert!(counts(expression), "{expression}");
+        }
+        for expression in [
+            "size(result.filter(r, r.value > 0.05)) == 0",
+            "result.filter(r, r.value > 0.05).size() == 0",
+            "result[0].value < 1.0",
+            "size(params.name) > 2 && result.all(r, r.value < 1.0)",
+        ] {
+            assert!(!counts(expression), "{expression}");
+        }
+        assert!(picks_one("result [0].value < 1.0"));
+        assert!(!picks_one("result.all(r, r.value < 1.0)"));
+    }
 }

@@ -76,7 +76,7 @@ async fn write(
     let name = (target.name.as_str(), kind.subresource());
     let (manager, shown) = (manager(&running.plan.playbook.name), target.shown());
     let mut refused: Option<(Option<String>, AccountError)> = None;
-    for _ in 0..LOOKS {
+    for look in 0..LOOKS {
         let live = match account.get(&served, name).await {
             Ok(live) => live,
             Err(error) => return ended(account, error, eyes.words()),
@@ -84,6 +84,9 @@ async fn write(
         let seen = live.as_ref().map(|live| eyes.see(live));
         let both = live.as_ref().zip(seen.as_ref());
         let found = judge(target, both, &running.step.changes, &manager);
+        if look == 0 && running.fresh && is_done(&found, &running.step.changes) {
+            return Ok(done_by_others(&shown));
+        }
         match found {
             Found::Done => return Ok(Progress::done(format!("{shown} is as planned"))),
             Found::Drifted(why) => return Ok(Progress::failed(Reason::TargetDrifted, why)),
@@ -213,6 +216,23 @@ pub(super) fn judge(
     }
 }
 
+/// Whether what the step is to do has been done.
+fn is_done(found: &Found, changes: &[Change]) -> bool {
+    match found {
+        Found::Made => true,
+        Found::Done => changes.iter().any(Change::alters),
+        Found::ToDo | Found::Drifted(_) => false,
+    }
+}
+
+/// What nobody of this run has done is nobody's of this run to take back.
+pub(in crate::adapters::steps) fn done_by_others(shown: &str) -> Progress {
+    let message = format!(
+        "{shown} is already as this step would leave it: somebody else has done it since the plan, and it stays theirs"
+    );
+    Progress::failed(Reason::DoneByOthers, message)
+}
+
 fn not_ours(shown: &str) -> String {
     format!("{shown} was to be made, and somebody else has made it since the plan")
 }
@@ -239,7 +259,7 @@ pub(super) fn foreign(object: &Value, manager: &str) -> bool {
 }
 
 /// Whether these fields were applied under this name; nobody else makes an object under it by accident.
-fn applied_by(object: &Value, manager: &str) -> bool {
+pub(super) fn applied_by(object: &Value, manager: &str) -> bool {
     managers(object).any(|(name, operation)| name == manager && operation == "Apply")
 }
 

@@ -6,13 +6,17 @@ use serde_json::{Value, json};
 
 use super::{
     Eyes, LOOKS, Write, bound, crossed,
-    run::{Found, foreign, judge},
+    run::{Found, applied_by, foreign, judge},
     secret, version,
 };
 use crate::{
     adapters::{
         kube::account::{AccountError, Body, Deletion, Served, Writing},
-        steps::{FIRST_LOOK, Progress, Running, landing::ended, manager, next_look},
+        steps::{
+            FIRST_LOOK, Progress, Running,
+            landing::{Words, ended},
+            manager, next_look,
+        },
     },
     domain::{
         plan::{Change, Stands, Target, Undo, stands},
@@ -65,7 +69,10 @@ async fn restore(
         }
         let found = judge(target, live.as_ref().zip(seen.as_ref()), &changes, &manager);
         let (Found::Done, Some(live)) = (&found, &live) else {
-            return Ok(left(running, target, found));
+            let ours = changes
+                .iter()
+                .any(|change| seen.as_ref().is_some_and(|seen| done_at(seen, change)));
+            return Ok(left(running, target, found, ours));
         };
         let at = version(live).map(str::to_owned);
         // Refused on this very object: it was no crossing, which is a 422 as well where a `test` fails.
@@ -98,9 +105,15 @@ async fn restore(
     })
 }
 
-/// What stands neither as it was nor as the step left it is somebody else's.
-fn left(running: &Running<'_>, target: &Target, found: Found) -> Progress {
-    if running.refused {
+/// Whether this field stands as the step would leave it.
+fn done_at(seen: &Value, change: &Change) -> bool {
+    seen.pointer(&change.path) == change.to.as_ref()
+}
+
+/// What stands neither as it was nor as the step left it is somebody else's. An answer can be lost: that every attempt was
+/// refused says that nothing was written only where nothing of it is to be seen (`ours`).
+fn left(running: &Running<'_>, target: &Target, found: Found, ours: bool) -> Progress {
+    if running.refused && !ours {
         let message = format!("{} was never changed by this run", target.shown());
         return Progress::done(message);
     }
@@ -139,39 +152,52 @@ fn reversed(changes: &[Change], live: &Value) -> Value {
 async fn delete(running: &Running<'_>, target: &Target) -> Result<Progress, AccountError> {
     let (account, served) = (running.account, Served::of(target));
     let shown = target.shown();
-    let eyes = Eyes(None);
-    let live = match account.get(&served, (&target.name, None)).await {
-        Ok(live) => live,
-        Err(error) => return ended(account, error, eyes.words()),
-    };
-    let Some(live) = live else {
-        return Ok(Progress::done(format!("{shown} is not there")));
-    };
+    let manager = manager(&running.plan.playbook.name);
     let waits = |message| Progress::Pending {
         after: next_look(running),
         message,
         memory: None,
     };
-    if live.pointer("/metadata/deletionTimestamp").is_some() {
-        return Ok(waits(format!("{shown} is being deleted")));
+    let mut refused: Option<(Option<String>, AccountError)> = None;
+    for _ in 0..LOOKS {
+        let live = match account.get(&served, (&target.name, None)).await {
+            Ok(live) => live,
+            Err(error) => return ended(account, error, Words::Shown),
+        };
+        let Some(live) = live else {
+            return Ok(Progress::done(format!("{shown} is not there")));
+        };
+        if live.pointer("/metadata/deletionTimestamp").is_some() {
+            return Ok(waits(format!("{shown} is being deleted")));
+        }
+        if foreign(&live, &manager) {
+            let why = format!("somebody else has written to {shown} since it was made");
+            let ours = applied_by(&live, &manager);
+            return Ok(left(running, target, Found::Drifted(why), ours));
+        }
+        let at = version(&live).map(str::to_owned);
+        // Refused on this very object: nobody wrote between, somebody forbids it.
+        if let Some((before, error)) = refused.take()
+            && before == at
+        {
+            return ended(account, error, Words::Shown);
+        }
+        let writing = Writing::Meant(running.fence);
+        let deletion = Deletion {
+            uid: super::uid(&live).unwrap_or_default().to_owned(),
+            version: at.clone(),
+            propagation: PropagationPolicy::Background,
+        };
+        match account
+            .delete(&served, &target.name, &deletion, writing)
+            .await
+        {
+            Ok(()) => return Ok(waits(format!("{shown} is being deleted"))),
+            Err(error) if crossed(&error) => refused = Some((at, error)),
+            Err(error) => return ended(account, error, Words::Shown),
+        }
     }
-    if foreign(&live, &manager(&running.plan.playbook.name)) {
-        let why = format!("somebody else has written to {shown} since it was made");
-        return Ok(left(running, target, Found::Drifted(why)));
-    }
-    let writing = Writing::Meant(running.fence);
-    let deletion = Deletion {
-        uid: super::uid(&live).unwrap_or_default().to_owned(),
-        version: version(&live).map(str::to_owned),
-        propagation: PropagationPolicy::Background,
-    };
-    let deleted = account.delete(&served, &target.name, &deletion, writing);
-    match deleted.await {
-        Ok(()) => Ok(waits(format!("{shown} is being deleted"))),
-        // Somebody wrote between the two requests, or deleted it: looked at again.
-        Err(error) if crossed(&error) => Ok(waits(format!("{shown} is written by others"))),
-        Err(error) => ended(account, error, eyes.words()),
-    }
+    Ok(waits(format!("others write {shown} again and again")))
 }
 
 #[cfg(test)]

@@ -15,11 +15,12 @@ use crate::{
 };
 
 /// Each brings the tables from the version before to its own, which it writes down; the first is version 1.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../migrations/postgres/0001.sql"),
     include_str!("../migrations/postgres/0002.sql"),
     include_str!("../migrations/postgres/0003.sql"),
     include_str!("../migrations/postgres/0004.sql"),
+    include_str!("../migrations/postgres/0005.sql"),
 ];
 /// How long a new connection is waited for.
 const CONNECT: Duration = Duration::from_secs(3);

@@ -335,6 +335,10 @@ impl Store for PostgresStore {
         }))
     }
 
+    fn joinable(&self) -> Answer<'_, Vec<RunKey>> {
+        Box::pin(async { answer(storms::joinable(&self.base())).await })
+    }
+
     fn runs(&self) -> Answer<'_, Vec<RunKey>> {
         Box::pin(async { answer(runs::runs(&self.base())).await })
     }

@@ -1,7 +1,7 @@
 //! Floor 2: storms in the PostgreSQL database: what counts against a limit, and which run those of one incident join. What is written
 //! is written inside a transaction that its caller opened and that has compared the epoch.
 
-use sqlx::{Executor, PgConnection, Postgres};
+use sqlx::{Executor, PgConnection, PgPool, Postgres};
 
 use crate::{
     adapters::store::{
@@ -77,20 +77,34 @@ pub(super) async fn own(
     instead_of: Option<&str>,
 ) -> Result<RunKey, StoreError> {
     let failed = || failed("taking an incident");
-    sqlx::query("DELETE FROM neuralops.incident WHERE namespace = $1 AND key = $2 AND run = $3")
-        .bind(&incident.namespace)
-        .bind(&incident.key)
-        .bind(instead_of)
-        .execute(&mut *base)
-        .await
-        .map_err(failed())?;
-    // No conflict is one but that of the key: a run has one incident.
     sqlx::query(
-        "INSERT INTO neuralops.incident (namespace, key, run, name) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (namespace, key) DO NOTHING",
+        "DELETE FROM neuralops.incident WHERE namespace = $1 AND key = $2 AND wish = $3 AND run = $4",
     )
     .bind(&incident.namespace)
     .bind(&incident.key)
+    .bind(&incident.wish)
+    .bind(instead_of)
+    .execute(&mut *base)
+    .await
+    .map_err(failed())?;
+    // It stands for one thing, and whoever goes on has joined nobody.
+    for statement in [
+        "DELETE FROM neuralops.incident WHERE run = $1",
+        "DELETE FROM neuralops.joined WHERE run = $1",
+    ] {
+        sqlx::query(statement)
+            .bind(&run.uid)
+            .execute(&mut *base)
+            .await
+            .map_err(failed())?;
+    }
+    sqlx::query(
+        "INSERT INTO neuralops.incident (namespace, key, wish, run, name) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (namespace, key, wish) DO NOTHING",
+    )
+    .bind(&incident.namespace)
+    .bind(&incident.key)
+    .bind(&incident.wish)
     .bind(&run.uid)
     .bind(&run.name)
     .execute(&mut *base)
@@ -105,10 +119,12 @@ pub(super) async fn owner<'e>(
     incident: &IncidentKey,
 ) -> Result<Option<RunKey>, StoreError> {
     let row: Option<RunKeyRow> = sqlx::query_as(
-        "SELECT run AS uid, namespace, name FROM neuralops.incident WHERE namespace = $1 AND key = $2",
+        "SELECT run AS uid, namespace, name FROM neuralops.incident
+         WHERE namespace = $1 AND key = $2 AND wish = $3",
     )
     .bind(&incident.namespace)
     .bind(&incident.key)
+    .bind(&incident.wish)
     .fetch_optional(base)
     .await
     .map_err(failed("reading an incident"))?;
@@ -131,11 +147,13 @@ pub(super) async fn join(
         return Ok(None);
     }
     sqlx::query(
-        "INSERT INTO neuralops.joined (run, owner, name) VALUES ($1, $2, $3)
-         ON CONFLICT (run) DO UPDATE SET owner = excluded.owner, name = excluded.name",
+        "INSERT INTO neuralops.joined (run, owner, namespace, name) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (run) DO UPDATE
+         SET owner = excluded.owner, namespace = excluded.namespace, name = excluded.name",
     )
     .bind(uid)
     .bind(&owner.uid)
+    .bind(&owner.namespace)
     .bind(&owner.name)
     .execute(&mut *base)
     .await
@@ -160,4 +178,16 @@ pub(super) async fn tally<'e>(
         joined: count(joined)?,
         joins,
     })
+}
+
+/// The runs that others join, or have joined.
+pub(super) async fn joinable(base: &PgPool) -> Result<Vec<RunKey>, StoreError> {
+    let rows: Vec<RunKeyRow> = sqlx::query_as(
+        "SELECT run AS uid, namespace, name FROM neuralops.incident
+         UNION SELECT owner, namespace, name FROM neuralops.joined ORDER BY namespace, name, uid",
+    )
+    .fetch_all(base)
+    .await
+    .map_err(failed("reading who is joined"))?;
+    Ok(rows.into_iter().map(RunKeyRow::key).collect())
 }

@@ -19,11 +19,12 @@ use crate::{
 /// "NOps" in the file's header: it is ours.
 const APPLICATION: i64 = 0x4e4f_7073;
 /// Each brings the tables from the version before to its own, which it writes down; the first is version 1.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../migrations/sqlite/0001.sql"),
     include_str!("../migrations/sqlite/0002.sql"),
     include_str!("../migrations/sqlite/0003.sql"),
     include_str!("../migrations/sqlite/0004.sql"),
+    include_str!("../migrations/sqlite/0005.sql"),
 ];
 /// How long a lock of another process is waited for.
 const BUSY: Duration = Duration::from_secs(2);

@@ -331,6 +331,10 @@ impl Store for SqliteStore {
         }))
     }
 
+    fn joinable(&self) -> Answer<'_, Vec<RunKey>> {
+        Box::pin(async { storms::joinable(&self.file()).await })
+    }
+
     fn runs(&self) -> Answer<'_, Vec<RunKey>> {
         Box::pin(async { runs::runs(&self.file()).await })
     }

@@ -2,7 +2,7 @@
 //! is written inside a transaction that its caller opened and that has compared the epoch.
 
 use serde_json::json;
-use sqlx::{Executor, Sqlite, SqliteConnection};
+use sqlx::{Executor, Sqlite, SqliteConnection, SqlitePool};
 
 use crate::{
     adapters::store::{
@@ -79,20 +79,34 @@ pub(super) async fn own(
     instead_of: Option<&str>,
 ) -> Result<RunKey, StoreError> {
     let failed = || failed("taking an incident");
-    sqlx::query("DELETE FROM incident WHERE namespace = ?1 AND key = ?2 AND run = ?3")
-        .bind(&incident.namespace)
-        .bind(&incident.key)
-        .bind(instead_of)
-        .execute(&mut *file)
-        .await
-        .map_err(failed())?;
-    // No conflict is one but that of the key: a run has one incident.
     sqlx::query(
-        "INSERT INTO incident (namespace, key, run, name) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (namespace, key) DO NOTHING",
+        "DELETE FROM incident WHERE namespace = ?1 AND key = ?2 AND wish = ?3 AND run = ?4",
     )
     .bind(&incident.namespace)
     .bind(&incident.key)
+    .bind(&incident.wish)
+    .bind(instead_of)
+    .execute(&mut *file)
+    .await
+    .map_err(failed())?;
+    // It stands for one thing, and whoever goes on has joined nobody.
+    for statement in [
+        "DELETE FROM incident WHERE run = ?1",
+        "DELETE FROM joined WHERE run = ?1",
+    ] {
+        sqlx::query(statement)
+            .bind(&run.uid)
+            .execute(&mut *file)
+            .await
+            .map_err(failed())?;
+    }
+    sqlx::query(
+        "INSERT INTO incident (namespace, key, wish, run, name) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (namespace, key, wish) DO NOTHING",
+    )
+    .bind(&incident.namespace)
+    .bind(&incident.key)
+    .bind(&incident.wish)
     .bind(&run.uid)
     .bind(&run.name)
     .execute(&mut *file)
@@ -107,10 +121,12 @@ pub(super) async fn owner<'e>(
     incident: &IncidentKey,
 ) -> Result<Option<RunKey>, StoreError> {
     let row: Option<RunKeyRow> = sqlx::query_as(
-        "SELECT run AS uid, namespace, name FROM incident WHERE namespace = ?1 AND key = ?2",
+        "SELECT run AS uid, namespace, name FROM incident
+         WHERE namespace = ?1 AND key = ?2 AND wish = ?3",
     )
     .bind(&incident.namespace)
     .bind(&incident.key)
+    .bind(&incident.wish)
     .fetch_optional(file)
     .await
     .map_err(failed("reading an incident"))?;
@@ -132,11 +148,13 @@ pub(super) async fn join(
         return Ok(None);
     }
     sqlx::query(
-        "INSERT INTO joined (run, owner, name) VALUES (?1, ?2, ?3)
-         ON CONFLICT (run) DO UPDATE SET owner = excluded.owner, name = excluded.name",
+        "INSERT INTO joined (run, owner, namespace, name) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (run) DO UPDATE
+         SET owner = excluded.owner, namespace = excluded.namespace, name = excluded.name",
     )
     .bind(uid)
     .bind(&owner.uid)
+    .bind(&owner.namespace)
     .bind(&owner.name)
     .execute(&mut *file)
     .await
@@ -161,4 +179,16 @@ pub(super) async fn tally<'e>(
         joined: count(joined)?,
         joins,
     })
+}
+
+/// The runs that others join, or have joined.
+pub(super) async fn joinable(file: &SqlitePool) -> Result<Vec<RunKey>, StoreError> {
+    let rows: Vec<RunKeyRow> = sqlx::query_as(
+        "SELECT run AS uid, namespace, name FROM incident
+         UNION SELECT owner, namespace, name FROM joined ORDER BY namespace, name, uid",
+    )
+    .fetch_all(file)
+    .await
+    .map_err(failed("reading who is joined"))?;
+    Ok(rows.into_iter().map(RunKeyRow::key).collect())
 }

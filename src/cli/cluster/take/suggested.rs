@@ -95,6 +95,8 @@ fn wanted(
         parameters: (!parameters.is_empty()).then_some(parameters),
         requested_by: Some(user.to_owned()),
         selected_by: None,
+        // Whatever the first run was allowed: people are asked about this one.
+        mode: None,
         released_by: None,
         cancel: None,
         cancelled_by: None,
@@ -126,4 +128,37 @@ pub(super) fn told(run: &Orchestration) -> String {
         run.spec.requested_by.as_deref().unwrap_or_default(),
         from.unwrap_or_default(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn it_is_asked_for_by_whoever_takes_it_and_never_without_a_gate() {
+        let run = serde_json::from_value(json!({
+            "apiVersion": "neuralops.io/v1alpha1", "kind": "Orchestration", "metadata": {"name": "r", "uid": "u"},
+            "spec": {
+                "incident": {"key": "k"}, "playbookRef": {"name": "heal"}, "mode": "Auto", "start": "OnRelease",
+                "requestedBy": "alice", "selectedBy": "dave", "releasedBy": "dave", "suspend": true,
+            },
+        }));
+        let decision = serde_json::from_value(json!({
+            "apiVersion": "neuralops.io/v1alpha1", "kind": "Decision", "metadata": {"name": "v", "uid": "v-uid"},
+            "spec": {"gateRef": {"name": "g", "uid": "g"}, "planDigest": "d", "verdict": "Reject", "user": "bob"},
+        }));
+        let (run, decision) = (run.expect("a run"), decision.expect("a vote"));
+        let parameters = [("replicas".to_owned(), "5".to_owned())].into();
+        let wanted = wanted(&run, &decision, "carol", parameters);
+        assert_eq!(
+            serde_json::to_value(&wanted.spec).expect("a spec"),
+            json!({
+                "incident": {"key": "k"}, "playbookRef": {"name": "heal"}, "start": "OnRelease",
+                "requestedBy": "carol", "parameters": {"replicas": "5"},
+                "from": {"orchestration": "r", "decisionUID": "v-uid"},
+            })
+        );
+    }
 }

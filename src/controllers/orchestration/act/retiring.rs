@@ -29,16 +29,20 @@ impl Pass<'_> {
             let gates = self.facts.status.gates.iter().flatten();
             gates.map(|gate| gate.uid.clone()).collect()
         };
-        for gate in gates.iter().filter(|gate| !gate.is_empty()) {
-            self.delete_votes(gate).await?;
-        }
-        failpoint!("retire.votes");
         let run = &self.facts.run;
         let runs: Api<Orchestration> = Api::namespaced(self.kind.client.clone(), &run.namespace);
         let params = DeleteParams::background().preconditions(Preconditions {
             uid: Some(run.uid.clone()),
             resource_version: Some(self.facts.version.clone()),
         });
+        // A run that may not be deleted, or has changed since it was read, keeps its votes.
+        let rehearsed = params.clone().dry_run();
+        self.delete("the finished run", &run.name, &runs, &rehearsed)
+            .await?;
+        for gate in gates.iter().filter(|gate| !gate.is_empty()) {
+            self.delete_votes(gate).await?;
+        }
+        failpoint!("retire.votes");
         self.delete("the finished run", &run.name, &runs, &params)
             .await?;
         failpoint!("retire.after");

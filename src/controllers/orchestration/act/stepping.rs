@@ -61,12 +61,26 @@ impl Pass<'_> {
             Some(began) => began,
             None => self.intend(&started, step, &stepping).await?,
         };
-        let progress = self.go_on(&stepping, step, &started, began).await;
-        let late = passed(began, stepping.time, clock::now());
+        let since = self.since(&stepping, step, began);
+        let progress = self.go_on(&stepping, step, &started, (began, since)).await;
+        let late = passed(since, stepping.time, clock::now());
         failpoint!("outcome.before");
-        let progress = judged(progress, late, stepping.stopped.as_ref());
+        let progress = judged(progress, late.then(clock::now), stepping.stopped.as_ref());
         let progress = progress.map_err(OrchestrationError::Step)?;
         self.tell(&stepping, step, &started, progress).await
+    }
+
+    /// Since when its time goes by. On the way back nobody's absence and no Freeze counts: what was done is to be taken back
+    /// whenever that can be tried.
+    fn since(&self, stepping: &Stepping, step: &PlannedStep, began: Timestamp) -> Timestamp {
+        match stepping.way {
+            Way::Forth => began,
+            Way::Back => {
+                let anew = stepping.stopped.is_some();
+                let (memory, uid) = (&self.kind.memory, &self.facts.run.uid);
+                memory.tried_since(uid, &said_by(Way::Back, step), (clock::now(), anew))
+            }
+        }
     }
 
     /// That it is about to happen is under an anchored checkpoint before it happens.
@@ -90,7 +104,7 @@ impl Pass<'_> {
         stepping: &Stepping,
         step: &PlannedStep,
         started: &Started,
-        began: Timestamp,
+        (began, since): (Timestamp, Timestamp),
     ) -> Result<Progress, Trouble> {
         let Some(kind) = kind_named(&step.kind) else {
             let message = format!("this version does not know the step kind {}", step.kind);
@@ -102,7 +116,7 @@ impl Pass<'_> {
         let gatekeeper = Gatekeeper {
             fence: self.fence,
             // What comes after its time is over is not begun any more; what has happened is still looked at.
-            stopped: stepping.stopped.is_some() || passed(began, stepping.time, clock::now()),
+            stopped: stepping.stopped.is_some() || passed(since, stepping.time, clock::now()),
             memory: &self.kind.memory,
             uid: &self.facts.run.uid,
         };
@@ -122,6 +136,7 @@ impl Pass<'_> {
             attempt: stepping.attempt,
             underway: stepping.underway,
             refused: stepping.refused,
+            fresh: stepping.way == Way::Forth && stepping.began.is_none() && stepping.refused,
             began,
             now: clock::now(),
             memory: held.map(|held| held.since),
@@ -160,21 +175,14 @@ impl Pass<'_> {
             }
             Progress::Done { message } => (Ok(()), message),
             Progress::Failed { reason, message } => (Err(reason), message),
+            Progress::Busy { after, message, .. } => {
+                return Ok(self.waits(started.at, &said_by, (message, after), None));
+            }
             Progress::Pending {
                 after,
                 message,
-                memory: since,
-            } => {
-                memory.say(&uid, &said_by, &message);
-                let at = clock::now();
-                let held = since.map(|since| Held { since, at });
-                memory.holds(&uid, &said_by, held);
-                let verdict = Verdict::Waiting {
-                    reason: Reason::Running,
-                    after: Some(after),
-                };
-                return Ok((self.going(started.at, &said_by, &message), verdict));
-            }
+                memory,
+            } => return Ok(self.waits(started.at, &said_by, (message, after), memory)),
         };
         memory.holds(&uid, &said_by, None);
         let attempt = (stepping.way, step.name.as_str(), stepping.attempt);
@@ -183,6 +191,25 @@ impl Pass<'_> {
         failpoint!("outcome.after");
         self.kind.memory.say(&uid, &said_by, &message);
         Ok((self.going(started.at, &said_by, &message), AT_ONCE))
+    }
+
+    /// Something outside must happen first.
+    fn waits(
+        &self,
+        began: Timestamp,
+        said_by: &str,
+        (message, after): (String, Duration),
+        since: Option<Timestamp>,
+    ) -> (Told, Verdict) {
+        let (memory, uid) = (&self.kind.memory, &self.facts.run.uid);
+        memory.say(uid, said_by, &message);
+        let at = clock::now();
+        memory.holds(uid, said_by, since.map(|since| Held { since, at }));
+        let verdict = Verdict::Waiting {
+            reason: Reason::Running,
+            after: Some(after),
+        };
+        (self.going(began, said_by, &message), verdict)
     }
 
     /// The step as the verified Playbook has it, where the plan does not hold all of it.
@@ -244,7 +271,7 @@ impl From<AccountError> for Trouble {
 /// What a look at a step comes to: what takes too long has failed, and what is stopped waits.
 fn judged(
     progress: Result<Progress, Trouble>,
-    late: bool,
+    late: Option<Timestamp>,
     stopped: Option<&(Reason, String)>,
 ) -> Result<Progress, AccountError> {
     let over = |message: &str| Progress::Failed {
@@ -252,7 +279,10 @@ fn judged(
         message: format!("its time was over: {message}"),
     };
     match (progress, stopped) {
-        (Ok(Progress::Pending { message, .. }), _) if late => Ok(over(&message)),
+        (Ok(Progress::Pending { message, .. }), _) if late.is_some() => Ok(over(&message)),
+        (Ok(Progress::Busy { message, until, .. }), _) if late.is_some_and(|now| now >= until) => {
+            Ok(over(&message))
+        }
         (Ok(progress), _) => Ok(progress),
         (Err(Trouble::Unprepared(obstacle)), _) if obstacle.verdict == plan::Verdict::Fail => {
             Ok(Progress::Failed {
@@ -260,17 +290,17 @@ fn judged(
                 message: obstacle.message,
             })
         }
-        (Err(Trouble::Unprepared(obstacle)), _) if late => Ok(over(&obstacle.message)),
+        (Err(Trouble::Unprepared(obstacle)), _) if late.is_some() => Ok(over(&obstacle.message)),
         (Err(Trouble::Unprepared(obstacle)), _) => Ok(Progress::Pending {
             after: UNPREPARED,
             message: obstacle.message,
             memory: None,
         }),
         // What comes too late is kept from writing as by a lost lead.
-        (Err(Trouble::Unanswered(AccountError::Deposed(_))), _) if late => {
+        (Err(Trouble::Unanswered(AccountError::Deposed(_))), _) if late.is_some() => {
             Ok(over("what was left to do is not begun any more"))
         }
-        (Err(Trouble::Unanswered(error)), _) if late => Ok(over(&chain(&error))),
+        (Err(Trouble::Unanswered(error)), _) if late.is_some() => Ok(over(&chain(&error))),
         (Err(Trouble::Unanswered(AccountError::Deposed(_))), Some((_, message))) => {
             Ok(Progress::Pending {
                 after: STOPPED,
@@ -279,5 +309,44 @@ fn judged(
             })
         }
         (Err(Trouble::Unanswered(error)), _) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn what_goes_on_by_itself_is_waited_for_where_other_things_are_over() {
+        let pending = || Progress::Pending {
+            after: Duration::from_secs(1),
+            message: "waits".to_owned(),
+            memory: None,
+        };
+        let busy = || Progress::Busy {
+            after: Duration::from_secs(1),
+            message: "runs".to_owned(),
+            until: at(100),
+        };
+        let over = |progress: Progress, late: Option<i64>| {
+            let ended = judged(Ok(progress), late.map(at), None).unwrap();
+            matches!(
+                ended,
+                Progress::Failed {
+                    reason: Reason::DeadlineExceeded,
+                    ..
+                }
+            )
+        };
+        assert!(!over(pending(), None) && over(pending(), Some(1)));
+        assert!(!over(busy(), None) && !over(busy(), Some(99)));
+        assert!(
+            over(busy(), Some(100)),
+            "nothing is waited for without an end"
+        );
     }
 }

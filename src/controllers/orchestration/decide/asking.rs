@@ -158,6 +158,13 @@ fn approved_but_waiting(facts: &Facts) -> Decision {
 
 /// Everything was read live: it begins only if all of it is as it was when people approved.
 fn begin(facts: &Facts, approval: Approval<'_>, beginning: &Beginning) -> Decision {
+    if let Some(other) = &beginning.successor {
+        let message = format!(
+            "approved; run {} has taken its place while it was suspended, and wants the same: it begins when that one has ended, if what was approved is still to be done",
+            other.name
+        );
+        return Wait::approved(Stage::Approve, Reason::IncidentTaken, message).into();
+    }
     if let Some(limit) = &beginning.limited {
         return limited(limit, facts.now).into();
     }
@@ -179,7 +186,6 @@ fn begin(facts: &Facts, approval: Approval<'_>, beginning: &Beginning) -> Decisi
         Some(Err(obstacles)) => unplannable_now(
             facts,
             obstacles,
-            facts.status_since_approval(),
             true,
             "approved; planned again before it begins",
         ),
@@ -239,11 +245,10 @@ pub(super) fn superseded(facts: &Facts, message: &str) -> Decision {
     finish(facts, Stage::Approve, outcome, reason, message)
 }
 
-/// What was asked about cannot be planned again: for good, or as far as is known now, and that since then.
+/// What was asked about cannot be planned again: for good, or as far as is known now, and that for a time.
 pub(super) fn unplannable_now(
     facts: &Facts,
     obstacles: &[Obstacle],
-    since: Timestamp,
     approved: bool,
     when: &str,
 ) -> Decision {
@@ -251,13 +256,13 @@ pub(super) fn unplannable_now(
     let verdict = worst.map_or(Verdict::Unknown, |worst| worst.verdict);
     let reason = worst.map_or(Reason::DryRunUnavailable, |worst| worst.reason);
     let message = told(obstacles, verdict);
-    let since = facts.now.duration_since(since);
-    if verdict == Verdict::Fail || since >= LONGEST_DOUBT {
+    let doubt = facts.doubt();
+    if verdict == Verdict::Fail || doubt >= LONGEST_DOUBT {
         let message = format!("it cannot be planned any more as it was asked about: {message}");
         return superseded(facts, &message);
     }
     let message = format!("{when}, and that is not possible now: {message}");
-    let mut wait = Wait::new(Stage::Approve, reason, message).after(again(since));
+    let mut wait = Wait::new(Stage::Approve, reason, message).after(again(doubt));
     wait.approved = approved;
-    wait.into()
+    wait.doubted().into()
 }

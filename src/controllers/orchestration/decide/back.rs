@@ -15,12 +15,23 @@ use crate::domain::{
     stage::{Outcome, Stage},
 };
 
+/// What a step has at least to be taken back, in milliseconds: a short effect is no reason for a short way back.
+const AT_LEAST: u64 = 300_000;
+
 /// The steps that may have changed something and are taken back, the last one first.
 pub(super) fn to_take_back<'a>(
     plan: &'a Plan,
     history: &'a History,
 ) -> impl Iterator<Item = (usize, &'a PlannedStep)> {
-    let begun = |step: &PlannedStep| history.attempt(&step.name).is_some();
+    // What others have done is not this run's to take back: nothing was asked of anybody then.
+    let others = Reason::DoneByOthers.as_str();
+    let begun = move |step: &PlannedStep| {
+        let mut attempts = history.attempts(&step.name).iter();
+        attempts.any(|attempt| {
+            let ended = attempt.ended.as_ref();
+            ended.is_none_or(|ended| &*ended.reason != others)
+        })
+    };
     let steps = plan.steps.iter().enumerate().rev();
     steps.filter(move |(_, step)| begun(step) && step.is_taken_back())
 }
@@ -85,9 +96,12 @@ pub(super) fn going_back(
         way: Way::Back,
         attempt: 1,
         began: undo.map(|undo| undo.began),
-        underway: false,
+        underway: history
+            .attempts(&step.name)
+            .iter()
+            .any(|attempt| attempt.underway),
         refused: attempts.all(refused),
-        time: step.timeout,
+        time: step.timeout.max(AT_LEAST),
         stopped: stopped_by(facts, working),
     }))
 }

@@ -55,10 +55,8 @@ pub(super) fn expired(facts: &Facts, gate: &Gate, escalation: &Escalation) -> De
     let made = match made {
         Ok(made) => made,
         Err(obstacles) => {
-            let since = gate.spec.deadline.as_ref();
-            let since = since.map_or(facts.now, |deadline| deadline.0);
             let when = "the deadline has passed; planned again before the next people are asked";
-            return asking::unplannable_now(facts, obstacles, since, false, when);
+            return asking::unplannable_now(facts, obstacles, false, when);
         }
     };
     if made.digest.as_str() != gate.spec.subject.plan_digest {

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 
 use kube::ResourceExt as _;
+use serde_json::json;
 
 use super::{super::gather::Facts, Decision, Finish, finish, records};
 use crate::{
     api::v1alpha1::{Mode, Orchestration, OrchestrationSpec},
-    domain::{reason::Reason, stage::Outcome},
+    domain::{digest::Digest, reason::Reason, stage::Outcome},
     ports::{IncidentKey, RunKey},
 };
 
@@ -37,19 +38,103 @@ pub(in crate::controllers::orchestration) enum Beside {
     Other,
 }
 
-/// The incident that the run may share with others. One that is only planned shares nothing, and one that was asked about
-/// goes its own way.
+/// The incident that the run may share with others, until it begins. One that is only planned shares nothing.
 pub(in crate::controllers::orchestration) fn incident_of(facts: &Facts) -> Option<IncidentKey> {
     let key = facts.spec.incident.key.as_ref()?;
     let history = facts.history.as_ref().ok()?;
     let shares = !key.is_empty()
         && facts.spec.mode != Some(Mode::PlanOnly)
         && facts.spec.suspend != Some(true)
-        && history.planned.is_none();
+        && history.started.is_none();
     shares.then(|| IncidentKey {
         namespace: facts.run.namespace.clone(),
         key: key.clone(),
+        wish: String::new(),
     })
+}
+
+/// The run for just what this one wants, beside the one that stands for the key.
+pub(in crate::controllers::orchestration) fn wish_of(
+    incident: &IncidentKey,
+    spec: &OrchestrationSpec,
+) -> IncidentKey {
+    let none = BTreeMap::new();
+    let wish = json!({
+        "playbook": spec.playbook_ref.as_ref().map(|playbook| &playbook.name),
+        "parameters": spec.parameters.as_ref().unwrap_or(&none),
+        "mode": spec.mode.unwrap_or(Mode::Manual),
+    });
+    IncidentKey {
+        wish: Digest::of(wish.to_string().as_bytes()).to_string(),
+        ..incident.clone()
+    }
+}
+
+/// Whoever stands for an incident, or for one thing that is wanted about it, as that is found now.
+#[derive(Clone, Debug)]
+pub(in crate::controllers::orchestration) struct Standin {
+    pub(in crate::controllers::orchestration) owner: RunKey,
+    pub(in crate::controllers::orchestration) found: Option<Orchestration>,
+}
+
+/// What becomes of a run among those of its incident.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::controllers::orchestration) enum Among {
+    /// It goes its way.
+    Goes,
+    /// It joins this one.
+    Joins(RunKey),
+    /// It is to stand for the key, or for what it wants, in the place of one that does so no more.
+    Stands {
+        for_wish: bool,
+        instead_of: Option<String>,
+    },
+}
+
+/// Who wants the same as the one that stands for the key joins that; who wants something else joins whoever wants just the
+/// same; and of those who go on each stands for something.
+pub(in crate::controllers::orchestration) fn among(
+    (uid, spec): (&str, &OrchestrationSpec),
+    key: Option<&Standin>,
+    wish: Option<&Standin>,
+) -> Among {
+    let stands = |standin: Option<&Standin>| match standin {
+        None => (false, Beside::Nobody),
+        Some(mine) if mine.owner.uid == uid => (true, Beside::Same),
+        Some(other) => (false, beside(spec, &other.owner, other.found.as_ref())),
+    };
+    let instead_of = |standin: Option<&Standin>| standin.map(|other| other.owner.uid.clone());
+    match (key, stands(key), wish, stands(wish)) {
+        (_, (true, _), ..) | (_, (false, Beside::Nobody | Beside::Other), _, (true, _)) => {
+            Among::Goes
+        }
+        (Some(other), (false, Beside::Same), ..)
+        | (_, (false, _), Some(other), (false, Beside::Same)) => Among::Joins(other.owner.clone()),
+        (_, (false, Beside::Other), ..) => Among::Stands {
+            for_wish: true,
+            instead_of: instead_of(wish),
+        },
+        (_, (false, _), ..) => Among::Stands {
+            for_wish: false,
+            instead_of: instead_of(key),
+        },
+    }
+}
+
+/// The run that has taken the place of one that was suspended after it was asked about, and goes on.
+pub(in crate::controllers::orchestration) fn successor(
+    (uid, spec): (&str, &OrchestrationSpec),
+    key: Option<&Standin>,
+    wish: Option<&Standin>,
+) -> Option<RunKey> {
+    let mut standins = [key, wish].into_iter().flatten();
+    if standins.any(|standin| standin.owner.uid == uid) {
+        return None;
+    }
+    match among((uid, spec), key, wish) {
+        Among::Joins(other) => Some(other),
+        Among::Goes | Among::Stands { .. } => None,
+    }
 }
 
 /// How a later run stands beside the owner of its key, as that is found now.
@@ -88,15 +173,11 @@ fn is_same(later: &OrchestrationSpec, earlier: &OrchestrationSpec) -> bool {
     playbook && parameters && (later.mode.is_none() || mode(later) == mode(earlier))
 }
 
-pub(super) fn owns(facts: &Facts, instead_of: Option<&String>) -> Decision {
-    match incident_of(facts) {
-        Some(incident) => Decision::Own(Own {
-            incident,
-            instead_of: instead_of.cloned(),
-        }),
-        // Nobody looks for the owner of no incident.
-        None => Decision::Settled,
-    }
+pub(super) fn owns(incident: &IncidentKey, instead_of: Option<&String>) -> Decision {
+    Decision::Own(Own {
+        incident: incident.clone(),
+        instead_of: instead_of.cloned(),
+    })
 }
 
 pub(super) fn joins(facts: &Facts, owner: &RunKey) -> Decision {

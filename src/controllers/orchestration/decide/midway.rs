@@ -124,7 +124,7 @@ fn approved(
                 .into(),
         )),
         Some(Rest::Void(why)) => superseded(format!("the approval does not hold any more: {why}")),
-        Some(Rest::Obstructed(obstacles)) => obstructed(facts, gate, obstacles),
+        Some(Rest::Obstructed(obstacles)) => obstructed(facts, obstacles),
         Some(Rest::Differs) => superseded(
             "what is left would not be done any more as it was approved: Playbook, policies or targets have changed".to_owned(),
         ),
@@ -142,33 +142,22 @@ fn approved(
 
 fn obstructed(
     facts: &Facts,
-    gate: &Gate,
     obstacles: &[Obstacle],
 ) -> Result<(Result<(), Reason>, String), Box<Decision>> {
     let worst = obstacles.iter().max_by_key(|obstacle| obstacle.verdict);
     let verdict = worst.map_or(Verdict::Unknown, |worst| worst.verdict);
     let reason = worst.map_or(Reason::DryRunUnavailable, |worst| worst.reason);
     let message = told(obstacles, verdict);
-    let conditions = gate
-        .status
-        .iter()
-        .flat_map(|status| status.conditions.iter());
-    let mut ready = conditions
-        .flatten()
-        .filter(|condition| condition.type_ == "Ready");
-    let settled = ready
-        .next()
-        .map_or(facts.now, |ready| ready.last_transition_time.0);
-    let since = facts.now.duration_since(settled);
-    if verdict == Verdict::Fail || since >= LONGEST_DOUBT {
+    let doubt = facts.doubt();
+    if verdict == Verdict::Fail || doubt >= LONGEST_DOUBT {
         let message =
             format!("what is left cannot be planned any more as it was approved: {message}");
         return Ok((Err(Reason::Superseded), message));
     }
     let message =
         format!("approved; what is left is planned again, and that is not possible now: {message}");
-    let wait = Wait::approved(Stage::Approve, reason, message).after(again(since));
-    Err(Box::new(wait.into()))
+    let wait = Wait::approved(Stage::Approve, reason, message).after(again(doubt));
+    Err(Box::new(wait.doubted().into()))
 }
 
 /// The end of a run that was superseded in its middle before it changed anything.

@@ -31,7 +31,10 @@ pub(super) fn planning(facts: &Facts, opening: &Opening) -> Decision {
     };
     match opening {
         Opening::Suspended => suspended(facts),
-        Opening::Unowned { instead_of } => joining::owns(facts, instead_of.as_ref()),
+        Opening::Unowned {
+            incident,
+            instead_of,
+        } => joining::owns(incident, instead_of.as_ref()),
         Opening::SameAs(owner) => joining::joins(facts, owner),
         Opening::NoPlaybook { suggestions } => no_playbook(facts, suggestions.as_deref()),
         Opening::NoRequester => unproven(
@@ -52,14 +55,11 @@ pub(super) fn planning(facts: &Facts, opening: &Opening) -> Decision {
 /// Everybody who shaped the run is named in its Gates, and does not decide.
 pub(in crate::controllers::orchestration) fn shaped_by(facts: &Facts) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    let history = facts.history.as_ref().ok();
-    let on_record = history.and_then(|history| history.author.as_ref());
     let spec = &facts.spec;
-    let author = on_record.or(facts.author.as_ref());
     for name in [
         spec.requested_by.as_ref(),
         spec.selected_by.as_ref(),
-        author,
+        author(facts),
     ]
     .into_iter()
     .flatten()
@@ -69,6 +69,25 @@ pub(in crate::controllers::orchestration) fn shaped_by(facts: &Facts) -> Vec<Str
         }
     }
     names
+}
+
+/// Whose suggestion it was made from, if it was.
+fn author(facts: &Facts) -> Option<&String> {
+    let history = facts.history.as_ref().ok();
+    let on_record = history.and_then(|history| history.author.as_ref());
+    on_record.or(facts.author.as_ref())
+}
+
+/// Mode Auto: the expression that allows it without a Gate, or why it is asked about all the same. What somebody suggested
+/// while people were asked is theirs to approve, whatever the incident says.
+fn auto(facts: &Facts) -> Option<Result<String, String>> {
+    let auto = facts.auto.clone()?;
+    Some(match author(facts) {
+        Some(author) => Err(format!(
+            "it is what {author} suggested in a Decision, and that is always asked about"
+        )),
+        None => auto,
+    })
 }
 
 fn ask(facts: &Facts, made: &Made) -> Decision {
@@ -82,7 +101,7 @@ fn ask(facts: &Facts, made: &Made) -> Decision {
         requested_by: shaped_by(facts),
         records: records_of(facts, made),
         plan_only: facts.spec.mode == Some(Mode::PlanOnly),
-        auto: facts.auto.clone(),
+        auto: auto(facts),
         outdated: outdated(facts, made),
     }))
 }
@@ -105,8 +124,8 @@ fn records_of(facts: &Facts, made: &Made) -> Vec<Draft> {
             .map(|author| records::suggested(facts, author)),
     );
     records.push(records::planned(facts, made));
-    if let Some(Ok(expression)) = &facts.auto {
-        records.push(records::allowed(facts, made, expression));
+    if let Some(Ok(expression)) = auto(facts) {
+        records.push(records::allowed(facts, made, &expression));
     }
     records
 }
@@ -169,11 +188,12 @@ fn obstructed(facts: &Facts, obstacles: &[Obstacle]) -> Decision {
     if worst.verdict == Verdict::Fail {
         return end(PlanVerdict::Fail, &message);
     }
-    if facts.age() >= LONGEST_DOUBT {
+    let doubt = facts.doubt();
+    if doubt >= LONGEST_DOUBT {
         let message = format!("not known for an hour: {message}");
         return end(PlanVerdict::Unknown, &message);
     }
-    let mut wait = Wait::new(Stage::DryRun, worst.reason, message).after(again(facts.age()));
+    let mut wait = Wait::new(Stage::DryRun, worst.reason, message).after(again(doubt));
     wait.verdict = Some(PlanVerdict::Unknown);
-    wait.into()
+    wait.doubted().into()
 }

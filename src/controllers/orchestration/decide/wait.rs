@@ -23,6 +23,8 @@ pub(in crate::controllers::orchestration) struct Wait {
     pub(in crate::controllers::orchestration) record: Option<Draft>,
     /// What the dry run came to, if that is what keeps it.
     pub(in crate::controllers::orchestration) verdict: Option<PlanVerdict>,
+    /// Whether it waits because what would be done could not be found out now.
+    pub(in crate::controllers::orchestration) doubt: bool,
     /// The Playbooks that fit, if it waits for somebody to take one.
     pub(in crate::controllers::orchestration) suggestions: Option<Vec<Suggestion>>,
 }
@@ -38,6 +40,7 @@ impl Wait {
             approved: false,
             record: None,
             verdict: None,
+            doubt: false,
             suggestions: None,
         }
     }
@@ -52,6 +55,12 @@ impl Wait {
             approved: true,
             ..Self::new(stage, reason, message)
         }
+    }
+
+    /// Waits because it is not known what would be done; since when that is so stands in the status.
+    pub(super) fn doubted(mut self) -> Self {
+        self.doubt = true;
+        self
     }
 
     /// Looks again after this time, whoever wakes it.

@@ -24,7 +24,7 @@ use crate::{
 /// The kind of step that asks people: their time is not the run's.
 pub(in crate::controllers::orchestration) const GATE: &str = "gate";
 /// What another attempt would only find again.
-const FINAL: [Reason; 10] = [
+const FINAL: [Reason; 11] = [
     Reason::Rejected,
     Reason::Expired,
     Reason::Superseded,
@@ -34,6 +34,7 @@ const FINAL: [Reason; 10] = [
     Reason::StepUnsupported,
     Reason::TargetNotAllowed,
     Reason::TargetDrifted,
+    Reason::DoneByOthers,
     Reason::ExpressionInvalid,
 ];
 

@@ -57,6 +57,12 @@ impl OrchestrationKind {
         facts: &Facts,
         gate: Option<&Gate>,
     ) -> Result<Beginning, OrchestrationError> {
+        if let Some(successor) = self.successor(facts).await? {
+            return Ok(Beginning {
+                successor: Some(successor),
+                ..Beginning::default()
+            });
+        }
         if let Some(limited) = self.still_limited(facts).await? {
             return Ok(Beginning {
                 limited: Some(limited),

@@ -1,18 +1,13 @@
 //! Floor 3: what is known of a run that has to be planned: who asked for it, which other run is about the same incident, and
 //! its plan. Reads and dry runs only.
 
-use kube::{Api, ResourceExt as _, api::ListParams};
-
 use super::{Facts, Look, Opening};
 use crate::{
     adapters::kube::error::chain,
-    api::v1alpha1::{Decision, Incident, Mode, Orchestration, Suggestion},
+    api::v1alpha1::{Incident, Mode, Suggestion},
     controllers::{
         guard,
-        orchestration::{
-            OrchestrationError, OrchestrationKind,
-            decide::{Beside, beside, incident_of},
-        },
+        orchestration::{OrchestrationError, OrchestrationKind},
         planner::Made,
     },
     domain::{gate::GUARD_MARGIN, plan::RunRef, suggest::Suggested},
@@ -54,32 +49,6 @@ impl OrchestrationKind {
                 chain(&error)
             )),
         }
-    }
-
-    /// Who suggested what the run was made of; an error says that nobody knows.
-    async fn author(
-        &self,
-        facts: &Facts,
-    ) -> Result<Result<Option<String>, String>, OrchestrationError> {
-        let from = facts.spec.from.as_ref();
-        let Some(uid) = from.and_then(|from| from.decision_uid.as_ref()) else {
-            return Ok(Ok(None));
-        };
-        let history = facts.history.as_ref();
-        if history.is_ok_and(|history| history.author.is_some()) {
-            return Ok(Ok(None));
-        }
-        let decisions: Api<Decision> = Api::namespaced(self.client.clone(), &facts.run.namespace);
-        let all = decisions.list(&ListParams::default()).await;
-        let all = all.map_err(|source| OrchestrationError::Read {
-            what: "the Decision that it was made from",
-            source: Box::new(source),
-        })?;
-        let mut found = all.items.into_iter();
-        let found = found.find(|decision| decision.uid().as_ref() == Some(uid));
-        Ok(found.map(|found| Some(found.spec.user)).ok_or_else(|| {
-            format!("the Decision {uid} that it was made from is not there, so that nobody knows who shaped it; ask for a run of your own")
-        }))
     }
 
     async fn opening(&self, facts: &Facts) -> Result<Opening, OrchestrationError> {
@@ -130,33 +99,6 @@ impl OrchestrationKind {
             return Ok(None);
         }
         self.distrusted(facts).await
-    }
-
-    /// Whether it is about an incident that has no run yet, or another one; neither if it goes its own way.
-    async fn incident(&self, facts: &Facts) -> Result<Option<Opening>, OrchestrationError> {
-        let Some(incident) = incident_of(facts) else {
-            return Ok(None);
-        };
-        let owner = self.ledger.owner(&incident).await;
-        let Some(owner) = owner.map_err(OrchestrationError::Log)? else {
-            return Ok(Some(Opening::Unowned { instead_of: None }));
-        };
-        if owner.uid == facts.run.uid {
-            return Ok(None);
-        }
-        let objects: Api<Orchestration> = Api::namespaced(self.client.clone(), &owner.namespace);
-        let found = objects.get_opt(&owner.name).await;
-        let found = found.map_err(|source| OrchestrationError::Read {
-            what: "the run that is about the same incident",
-            source: Box::new(source),
-        })?;
-        Ok(match beside(&facts.spec, &owner, found.as_ref()) {
-            Beside::Nobody => Some(Opening::Unowned {
-                instead_of: Some(owner.uid),
-            }),
-            Beside::Same => Some(Opening::SameAs(owner)),
-            Beside::Other => None,
-        })
     }
 
     /// A new process asks once how many have joined a run that another one has taken up.

@@ -15,7 +15,11 @@ use super::{
 use crate::{
     adapters::ledger::Refusal,
     api::v1alpha1::{GateState, PlanVerdict},
-    domain::{audit::event::Event, stage::Stage, verdict::Verdict},
+    domain::{
+        audit::event::Event,
+        stage::Stage,
+        verdict::{ErrorClass, Verdict},
+    },
 };
 
 fn object(status: Option<OrchestrationStatus>) -> Orchestration {
@@ -123,17 +127,50 @@ fn each_end_is_ready_or_stalled_as_the_contract_says() {
 }
 
 #[test]
+fn since_when_its_plan_is_unknown_stays_told_until_something_else_is() {
+    let waits = |doubt, reason, now, before: Option<OrchestrationStatus>| {
+        let wait = Wait {
+            doubt,
+            ..Wait::approved(Stage::Approve, reason, "why")
+        };
+        let told = done(Told::Waiting(Box::new(wait)), before_any_effect());
+        status(&object(before), Ok(&told), at(now))
+    };
+    let since = |status: &OrchestrationStatus| {
+        let mut conditions = status.conditions.iter().flatten();
+        let doubt = conditions.find(|one| one.type_ == "PlanUnknown");
+        doubt.map(|doubt| doubt.last_transition_time.0.as_second())
+    };
+    let first = waits(true, Reason::DryRunUnavailable, 200, None);
+    assert_eq!(since(&first), Some(200));
+    let other = waits(true, Reason::KindUnknown, 900, Some(first));
+    assert_eq!(since(&other), Some(200));
+    let failed = Failure {
+        class: ErrorClass::Transient,
+        reason: Reason::TimedOut,
+        message: "why".to_owned(),
+    };
+    let unheard = status(&object(Some(other)), Err(&failed), at(950));
+    assert_eq!(since(&unheard), Some(200), "nothing new is known");
+    let over = waits(false, Reason::Frozen, 1000, Some(unheard));
+    assert_eq!(since(&over), None);
+    let anew = waits(true, Reason::KindUnknown, 5000, Some(over));
+    assert_eq!(since(&anew), Some(5000));
+}
+
+#[test]
 fn a_run_that_is_under_way_is_reconciling_and_nothing_of_it_is_true_too_early() {
     let mut unknown = Wait::approved(Stage::DryRun, Reason::KindUnknown, "why");
     unknown.approved = false;
     unknown.verdict = Some(PlanVerdict::Unknown);
+    unknown.doubt = true;
     let found = of(
         None,
         &done(Told::Waiting(Box::new(unknown)), History::default()),
     );
     assert_eq!(
         said(&found),
-        "Ready=Unknown KindUnknown, Reconciling=True KindUnknown, Planned=Unknown KindUnknown, Approved=Unknown KindUnknown, Succeeded=Unknown KindUnknown"
+        "Ready=Unknown KindUnknown, Reconciling=True KindUnknown, Planned=Unknown KindUnknown, Approved=Unknown KindUnknown, Succeeded=Unknown KindUnknown, PlanUnknown=True KindUnknown"
     );
     let plan = found.plan.unwrap();
     assert_eq!(

@@ -1,14 +1,13 @@
 //! Floor 0, tests: histories that are good as they stand, and each with one thing wrong.
 
+mod added;
 mod defects;
+mod endings;
 mod lapses;
 
 use jiff::Timestamp;
 
-use self::{
-    defects::{ADDED, DEFECTS},
-    lapses::LAPSES,
-};
+use self::{added::ADDED, defects::DEFECTS, endings::ENDINGS, lapses::LAPSES};
 use super::*;
 use crate::domain::audit::{
     hash::Hash,
@@ -244,7 +243,7 @@ fn good_histories_are_good() {
 
 #[test]
 fn each_single_defect_is_found_where_it_is() {
-    for case in DEFECTS.iter().chain(LAPSES) {
+    for case in DEFECTS.iter().chain(ENDINGS).chain(LAPSES) {
         let mut history = lines(case.history);
         if case.instead.is_empty() {
             history.remove(case.at);

@@ -45,6 +45,7 @@ fn beginnings() -> impl Strategy<Value = Beginning> {
         prop::option::of(any_made()),
     )
         .prop_map(|(frozen, distrusted, recount, made)| Beginning {
+            successor: None,
             limited: None,
             frozen: if frozen { vec![freeze()] } else { vec![] },
             release_distrusted: distrusted.then(|| "who".to_owned()),

@@ -55,11 +55,15 @@ fn the_next_set_is_asked_if_there_is_one_and_the_plan_is_the_same() {
     );
     let doubt = Obstacle::unknown(Reason::DryRunUnavailable, "a webhook is away");
     let mut doubtful = planned(Err(vec![doubt]));
+    // However long ago the deadline was.
+    doubtful.now = at(1000 + 9 * 3600);
     starts(
         &doubtful,
         "Wait Approve DryRunUnavailable: the deadline has passed",
     );
-    doubtful.now = at(1000 + 3600);
+    doubtful = in_doubt(doubtful, 1000 + 8 * 3600 + 1);
+    starts(&doubtful, "Wait Approve DryRunUnavailable");
+    doubtful.now = at(1000 + 9 * 3600 + 1);
     starts(
         &doubtful,
         "Superseded Superseded: it cannot be planned any more",

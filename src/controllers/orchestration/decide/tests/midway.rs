@@ -79,6 +79,17 @@ fn it_goes_on_only_as_people_say_and_only_with_what_they_approved() {
         &doubtful,
         "Wait Approve DryRunUnavailable: approved; what is left",
     );
+    // However long it has waited since people approved.
+    let since = |second| {
+        let mut doubtful = known("Approved", true, Some(Rest::Obstructed(doubt())));
+        doubtful.now = at(100 + 9 * 3600);
+        in_doubt(doubtful, second)
+    };
+    starts(&since(101 + 8 * 3600), "Wait Approve DryRunUnavailable");
+    starts(
+        &since(100 + 8 * 3600),
+        "Answered Superseded: what is left cannot be planned",
+    );
     let refused = vec![Obstacle::fail(Reason::AccessDenied, "no")];
     let refused = known("Approved", true, Some(Rest::Obstructed(refused)));
     starts(

@@ -1,0 +1,335 @@
+"""rendered.py: what the chart renders, for everything that needs no cluster; `run` calls it. Each function is one test."""
+import json
+import os
+import re
+import subprocess
+import tempfile
+
+import yaml
+
+import values
+from bed import ALL, CHART, KUBE, NAMESPACE, PG, Refused, documents, equal, files, find, get, merged, read, run, set_at, test, text
+
+
+def lint(helm, *more):
+    return subprocess.run([helm, "lint", "--strict", "--kube-version", KUBE, CHART, *more], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def refused(new, *said):
+    """helm renders nothing with these values, and says why."""
+    try:
+        text(new)
+    except Refused as error:
+        for word in said:
+            assert word in str(error), f"{new}: {word!r} is not in: {error}"
+        return
+    raise AssertionError(f"{new} is accepted")
+
+
+@test
+def what_is_generated_is_committed():
+    done = subprocess.run([f"{values.ROOT}/charts/generate", "--check"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          env={**os.environ, "PATH": f"{os.path.dirname(os.sys.executable)}:{os.environ['PATH']}"})
+    assert done.returncode == 0, done.stdout
+
+
+@test
+def both_helms_lint_it_strictly():
+    for helm in ("HELM", "HELM4"):
+        done = lint(os.environ[helm])
+        assert done.returncode == 0 and "0 chart(s) failed" in done.stdout, f"{helm}: {done.stdout}"
+
+
+@test
+def both_helms_render_the_same():
+    for new in ({}, PG, ALL, merged(ALL, PG)):
+        equal(documents(new, helm=os.environ["HELM4"]), documents(new))
+
+
+@test
+def the_same_values_give_the_same_bytes():
+    equal(text(ALL), text(ALL, release="r", namespace=NAMESPACE))
+    for name in os.listdir(f"{CHART}/templates"):
+        if os.path.isfile(f"{CHART}/templates/{name}"):
+            source = read(f"charts/neuralops/templates/{name}")
+            for word in ("rand", "lookup", "now", "uuidv4", "genCA", "genSelfSignedCert", "htpasswd"):
+                assert not re.search(rf"\b{word}[A-Za-z]*\b(?= |\))", re.sub(r"#.*|/\*.*?\*/", "", source)), f"{name} uses {word}"
+
+
+@test
+def each_value_is_set_once_and_found():
+    wrong = values.check()
+    assert not wrong, "; ".join(wrong)
+
+
+@test
+def the_schema_knows_every_value_and_no_other():
+    schema = json.loads(read("charts/neuralops/values.schema.json"))
+
+    def compare(schema, value, place):
+        if schema.get("additionalProperties") is False and isinstance(value, dict) and place != "resources":
+            known = set(schema["properties"]) - ({"global", "enabled"} if not place else set())
+            leaf = place in ("affinity", "dnsConfig", "startupProbe", "livenessProbe", "readinessProbe", "tls.certManager.issuerRef")
+            assert leaf or known == set(value), f"{place or 'the root'}: {sorted(known ^ set(value))} is in one of schema and values"
+            for key in value:
+                compare(schema["properties"].get(key, {}), value[key], f"{place}.{key}".strip("."))
+
+    compare(schema, yaml.safe_load(read("charts/neuralops/values.yaml")), "")
+
+
+@test
+def the_schema_refuses_typos_wherever_they_are():
+    schema = json.loads(read("charts/neuralops/values.schema.json"))
+    places = []
+
+    def collect(schema, place):
+        if "$ref" in schema:
+            return
+        if schema.get("additionalProperties") is False:
+            places.append(place)
+        for key, inner in schema.get("properties", {}).items():
+            collect(inner, [*place, key])
+
+    collect(schema, [])
+    assert len(places) > 20, places
+    for place in places:
+        if place and place[-1] in ("items",):
+            continue
+        refused(set_at(".".join([*place, "typo"]), 1), "typo")
+
+
+@test
+def the_schema_refuses_what_cannot_be():
+    for place, value in [
+        ("image.digest", "sha256:short"), ("image.pullPolicy", "Sometimes"), ("replicas", "two"), ("config.leaseDuration", "15"),
+        ("config.auditRetention", 30), ("config.concurrency", 0), ("config.stepImage", "registry.example/neuralops:1"),
+        ("config.logFormat", "xml"), ("config.roles", []), ("runnerAccounts", {"Upper": ["a"]}), ("runnerAccounts", {"shop": ["A b"]}),
+        ("persistence.accessModes", ["ReadWriteMany"]), ("extraEnv", [{"value": "without a name"}]), ("commonLabels", {"a": 1}),
+        ("terminationGracePeriodSeconds", 3), ("tolerations", {}), ("store.postgres.existingSecret", "postgres://user@host/db"),
+        ("resources.limit", {}), ("extraArgs", "--a"),
+    ]:
+        # A bad key of a map is told by its name.
+        refused(set_at(place, value), "Upper" if "Upper" in str(value) else place.split(".")[-1])
+
+
+@test
+def umbrella_charts_may_add_global_and_enabled():
+    equal(documents({"global": {"imageRegistry": "x", "any": {"thing": 1}}, "enabled": True}), documents())
+
+
+@test
+def the_embedded_store_has_one_replica_and_its_disk():
+    refused({"replicas": 2}, "store.postgres.existingSecret")
+    rendered = documents()
+    one = find(rendered, "StatefulSet")[0]
+    equal(get(one, "spec.replicas"), 1)
+    claim = find(rendered, "PersistentVolumeClaim")[0]
+    assert {"name": "data", "persistentVolumeClaim": {"claimName": claim["metadata"]["name"]}} in get(one, "spec.template.spec.volumes")
+    equal(get(claim, "metadata.annotations.helm|sh/resource-policy"), "keep", "the log outlives the release")
+    assert not find(rendered, "PodDisruptionBudget"), "a budget would block every drain"
+    assert not find(documents(merged(PG, {"replicas": 1})), "PodDisruptionBudget"), "likewise"
+
+
+@test
+def the_port_is_served_as_it_is_asked():
+    refused({"tls": {"mode": "secret"}}, "tls.secretName")
+    refused({"tls": {"mode": "cert-manager"}}, "tls.certManager.issuerRef")
+    on = {"metrics": {"auth": "token-review", "serviceMonitor": {"enabled": True}}}
+
+    def endpoint(mode, **more):
+        return find(documents(merged(on, {"tls": {"mode": mode, **more}})), "ServiceMonitor")[0]["spec"]["endpoints"][0]
+
+    assert "scheme" not in endpoint("none") and endpoint("none")["bearerTokenFile"], "a token is sent"
+    equal(endpoint("self-signed")["tlsConfig"], {"insecureSkipVerify": True})
+    mine = endpoint("secret", secretName="mine")
+    equal([mine["scheme"], mine["tlsConfig"]["ca"]["secret"]["name"]], ["https", "mine"])
+    made = {"tls": {"mode": "cert-manager", "certManager": {"issuerRef": {"name": "issuer"}}}}
+    certificate = find(documents(merged(on, made)), "Certificate")[0]["spec"]
+    verified = endpoint("cert-manager", certManager={"issuerRef": {"name": "issuer"}})["tlsConfig"]
+    assert verified["serverName"] in certificate["dnsNames"] and verified["ca"]["secret"]["name"] == certificate["secretName"], verified
+
+
+@test
+def a_password_is_in_no_file():
+    rendered = text(merged(PG, ALL))
+    assert "postgres://" not in rendered, "the URL comes from the Secret alone"
+    assert not find(documents(merged(PG, ALL)), "Secret"), "the chart makes no Secret"
+
+
+@test
+def variables_are_merged_by_name():
+    def names(new):
+        return [entry["name"] for entry in get(values.workload(documents(new)), "spec.template.spec.containers.0.env")]
+
+    for base in ({}, PG):
+        own = names(base)
+        assert own and len(own) == len(set(own)), own
+        more = [{"name": name, "value": "mine"} for name in own] + [{"name": "A", "value": "1"}, {"name": "B", "value": "1"}, {"name": "A", "value": "2"}]
+        new = merged(base, {"extraEnv": more})
+        equal(names(new), [*own, "A", "B"])
+        env = get(values.workload(documents(new)), "spec.template.spec.containers.0.env")
+        assert all(entry == {"name": entry["name"], "value": "mine"} for entry in env[:len(own)]), env
+        equal(env[len(own)]["value"], "2", "the last one counts")
+
+
+@test
+def kinds_and_policies_are_those_of_the_source_to_the_letter():
+    rendered, raw = documents(), text()
+    for folder in ("crds", "config/admission"):
+        for name in files(folder):
+            source = read(f"{folder}/{name}")
+            for shipped in yaml.safe_load_all(source):
+                equal(find(rendered, shipped["kind"], shipped["metadata"]["name"])["spec"], shipped["spec"], name)
+            for line in source.split("\n"):
+                assert not line.lstrip().startswith("#") or line in raw, f"{name}: a comment is lost: {line}"
+    for kind in ("CustomResourceDefinition", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"):
+        assert find(rendered, kind)
+        for one in find(rendered, kind):
+            equal(get(one, "metadata.annotations.helm|sh/resource-policy"), "keep", one["metadata"]["name"])
+
+
+@test
+def rights_are_those_of_the_source_with_a_comment_for_each_rule():
+    # Named as config/ names things, nothing is different at all.
+    rendered = documents(release="neuralops", namespace="neuralops-system")
+    raw = text(release="neuralops", namespace="neuralops-system")
+    for name in ("operator", "users"):
+        source = read(f"config/rbac/{name}.yaml")
+        for shipped in yaml.safe_load_all(source):
+            if shipped["kind"] in ("Namespace", "ServiceAccount"):
+                continue
+            found = [one for one in find(rendered, shipped["kind"]) if one["metadata"]["name"] == shipped["metadata"]["name"]]
+            equal(len(found), 1, shipped["metadata"]["name"])
+            for part in ("rules", "roleRef", "subjects"):
+                equal(found[0].get(part), shipped.get(part), shipped["metadata"]["name"])
+            for label, value in shipped["metadata"]["labels"].items():
+                equal(found[0]["metadata"]["labels"].get(label), value, shipped["metadata"]["name"])
+        for line in re.split(r"\n---\n", source)[-1].split("\n"):
+            assert not line.startswith("#") or line in raw, f"{name}: a comment is lost: {line}"
+
+
+def rights_of(rendered, kind, name, namespace=None):
+    """(group, resource, name, verb) of a role."""
+    role = find(rendered, kind, name, namespace=namespace)
+    return {(group, resource, one, verb) for rule in role["rules"] for group in rule["apiGroups"] for resource in rule["resources"]
+            for one in rule.get("resourceNames", [""]) for verb in rule["verbs"]}
+
+
+@test
+def in_some_namespaces_the_rights_are_the_same_and_nowhere_else():
+    everywhere, some = documents(), documents({"watchNamespaces": ["shop", "pay"]})
+    cluster = rights_of(some, "ClusterRole", "r-neuralops-controller-cluster")
+    for namespace in ("shop", "pay"):
+        equal(cluster | rights_of(some, "Role", "r-neuralops-controller-runs", namespace), rights_of(everywhere, "ClusterRole", "r-neuralops-controller"))
+        binding = find(some, "RoleBinding", "r-neuralops-controller-runs", namespace=namespace)
+        equal(binding["roleRef"], {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r-neuralops-controller-runs"})
+        equal(binding["subjects"], [{"kind": "ServiceAccount", "name": "r-neuralops-controller", "namespace": NAMESPACE}])
+    equal([one["metadata"]["name"] for one in find(some, "ClusterRoleBinding")], ["r-neuralops-controller-cluster"])
+    for resource in ("orchestrations", "playbooks", "decisions", "configmaps", "secrets", "serviceaccounts", "events"):
+        assert not [right for right in cluster if right[1] == resource], f"{resource} of every namespace"
+    equal(rights_of(some, "Role", "r-neuralops-controller", NAMESPACE), rights_of(everywhere, "Role", "r-neuralops-controller", NAMESPACE))
+    # What a cluster admin installs, and what the user installs then, are together the whole.
+    admin = documents({"watchNamespaces": ["shop", "pay"], "operator": {"enabled": False}})
+    user = documents({"watchNamespaces": ["shop", "pay"], **{part: {"enabled": False} for part in ("crds", "policies", "clusterScope", "userRoles")},
+                      "rbac": {"create": False}})
+    equal(sorted(map(str, admin + user)), sorted(map(str, some)))
+    equal({one["metadata"]["namespace"] for one in user}, {NAMESPACE}, "the user needs rights in one namespace")
+
+
+@test
+def under_another_name_nothing_of_the_first_one_is_left():
+    new = merged(PG, ALL, {"crds": {"enabled": False}, "policies": {"enabled": False}, "userRoles": {"enabled": False}})
+    rendered = text(new, release="other", namespace="somewhere")
+    for line in rendered.split("\n"):
+        assert line.lstrip().startswith("#") or "neuralops-system" not in line, line
+        assert not re.search(r"(?<![-a-z])neuralops-controller", line) or line.lstrip().startswith("#"), line
+
+
+@test
+def nobody_is_bound_but_the_operator_and_nothing_is_anybodys():
+    for one in find(documents(ALL), "ClusterRoleBinding") + find(documents(ALL), "RoleBinding"):
+        equal([(subject["kind"], subject["name"]) for subject in one["subjects"]], [("ServiceAccount", "r-neuralops-controller")])
+    for one in find(documents(ALL), "ClusterRole") + find(documents(ALL), "Role"):
+        for rule in one["rules"]:
+            for words in rule.values():
+                assert "*" not in words, one["metadata"]["name"]
+            if "impersonate" in rule["verbs"]:
+                assert rule["resources"] == ["serviceaccounts"] and rule["resourceNames"], "an account is lent by its name"
+
+
+@test
+def lent_accounts_are_what_the_command_prints():
+    ours = documents({"runnerAccounts": {"shop": ["runbook-shop"]}}, release="neuralops", namespace="neuralops-system")
+    printed = subprocess.run([os.environ["NEURALOPS"], "role", "runner", "runbook-shop", "-n", "shop"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    for shipped in yaml.safe_load_all(printed):
+        found = find(ours, shipped["kind"], shipped["metadata"]["name"], namespace="shop")
+        for part in ("rules", "roleRef", "subjects"):
+            equal(found.get(part), shipped.get(part), shipped["kind"])
+
+
+@test
+def the_operator_takes_its_file_and_finds_every_setting_in_it():
+    made = {"tls": {"mode": "cert-manager", "certManager": {"issuerRef": {"name": "issuer"}}}, "metrics": {"auth": "token-review"}}
+    for new in ({}, merged(PG, ALL), made, {"tls": {"mode": "self-signed"}, "watchNamespaces": ["shop"]}):
+        file = next(one for one in find(documents(new), "ConfigMap") if "operator.yaml" in one["data"])["data"]["operator.yaml"]
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as out:
+            out.write(file)
+            out.flush()
+            clean = {key: value for key, value in os.environ.items() if not key.startswith("NEURALOPS_")}
+            done = subprocess.run([os.environ["NEURALOPS"], "operator", "--config", out.name, "--print-config"],
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=clean)
+        assert done.returncode == 0, done.stdout
+        elsewhere = [line.split(":")[0] for line in done.stdout.splitlines() if not line.endswith("# file")]
+        equal(elsewhere, ["store"], "settings that the chart does not set; the store comes by the variable, because it may hold a password")
+
+
+@test
+def pods_are_as_pod_security_asks():
+    for new in ({}, PG):
+        pod = get(values.workload(documents(new)), "spec.template.spec")
+        for key in ("hostNetwork", "hostPID", "hostIPC"):
+            assert key not in pod, key
+        equal(get(pod, "securityContext.seccompProfile.type"), "RuntimeDefault")
+        box = pod["containers"][0]["securityContext"]
+        equal([box["allowPrivilegeEscalation"], box["readOnlyRootFilesystem"], box["runAsNonRoot"], box["capabilities"]], [False, True, True, {"drop": ["ALL"]}])
+        equal(get(pod, "securityContext.runAsUser"), 65532)
+        assert all(set(volume) <= {"name", "configMap", "emptyDir", "persistentVolumeClaim"} for volume in pod["volumes"]), pod["volumes"]
+        assert pod["containers"][0]["resources"]["limits"] and pod["containers"][0]["resources"]["requests"]
+
+
+@test
+def pods_are_exchanged_when_their_configuration_changes_and_else_not():
+    def annotation(new):
+        return get(values.workload(documents(new)), "spec.template.metadata.annotations.checksum/config")
+
+    assert annotation({}) != annotation({"config": {"logLevel": "debug"}})
+    equal(annotation({}), annotation({"metrics": {"service": {"port": 80}}}))
+
+
+@test
+def samples_and_the_anchor_are_not_of_the_chart():
+    for one in documents(ALL):
+        assert not one["apiVersion"].startswith("neuralops.io/"), f"{one['kind']}: the anchor is the operator's, a run would hang helm's --wait"
+    assert "helm.sh/hook" not in re.sub(r"helm\.sh/hook: test", "", text(ALL)), "a hook could delete what must stay"
+
+
+@test
+def alerts_name_a_runbook_that_exists():
+    groups = [group for one in find(documents(ALL), "PrometheusRule") for group in one["spec"]["groups"]]
+    rules = [rule for group in groups for rule in group["rules"] if "alert" in rule]
+    assert rules, "no alerts"
+    for rule in rules:
+        page = rule["annotations"]["runbook_url"]
+        assert os.path.exists(os.path.join(values.ROOT, page)), f"{rule['alert']}: {page} is not there"
+
+
+@test
+def the_dashboard_is_json():
+    board = find(documents(ALL), "ConfigMap", "r-neuralops-dashboard")
+    assert board["data"], "no dashboard"
+    for name, content in board["data"].items():
+        assert json.loads(content)["title"], name
+
+
+if __name__ == "__main__":
+    run("chart")

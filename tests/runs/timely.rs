@@ -1,0 +1,241 @@
+//! What waits for people and for time, while the operator dies at every place of it, and while operator and API server are
+//! killed: deadlines, the next people to be asked, votes and their withdrawal, questions in the middle, suspension, deletion.
+
+use kube::api::ListParams;
+use serde_json::{Value, json};
+
+use super::bed::{Bed, LONG, api_server_anew};
+use crate::failpoints::{VARIABLE, names};
+use crate::support::{Operator, Scene, api, bind, eventually, grant, need, ours, scale};
+use neuralops::domain::audit::event::Event;
+
+/// Where the places are.
+const PLACES: [&str; 3] = ["escalate.", "midway.", "retire."];
+
+/// A Playbook whose first people have two seconds, whose others have to be `min`, and that asks them again in its middle.
+async fn scene(bed: &Bed, min: u32) -> Scene {
+    let scene = Scene::set(bed.own.cluster(), "timely").await;
+    bind(&scene.ns, "carol", "neuralops-approver").await;
+    for person in ["carol", "dave"] {
+        let lead = ours("approve reject", "approverroles").named("lead");
+        grant(&scene.ns, person, &[lead]).await;
+    }
+    scene.workloads(&["one", "two"]).await;
+    let lead = json!([{"role": "lead", "min": min}]);
+    let steps = json!([
+        scale("one", "one", 3),
+        {"name": "ask", "gate": {"rules": lead}},
+        scale("two", "two", 3),
+    ]);
+    let mut playbook = scene.playbook("p", steps);
+    playbook["spec"]["approval"] = json!([
+        {"rules": [{"role": "oncall", "min": 1}], "deadline": "2s", "onTimeout": "Escalate"},
+        {"rules": lead, "deadline": "30m", "onTimeout": "Reject"},
+    ]);
+    scene.signed(playbook).await;
+    scene
+}
+
+/// The newest Gate of the run that is open, as its status tells it, if there are so many.
+fn open_gate(run: &Value, count: usize) -> Option<&Value> {
+    let gates = run["status"]["gates"].as_array()?;
+    let newest = gates.last().filter(|gate| gate["state"] == "Open")?;
+    (gates.len() == count && run["status"]["stage"] == "Approve").then_some(newest)
+}
+
+/// Has dave approve whenever he is asked, until the run is gone; whether the operator lived to see it.
+async fn gone(scene: &Scene, operator: &mut Operator, place: &str) -> bool {
+    let runs = api(scene.admin(), "Orchestration", scene.ns.name());
+    eventually(&format!("the run is gone, {place}"), LONG, async || {
+        if operator.exit_code().is_some() {
+            return Ok(false);
+        }
+        let found = runs.get_opt("r").await.map_err(|error| error.to_string())?;
+        let Some(run) = found else {
+            return Ok(true);
+        };
+        let run = serde_json::to_value(run).expect("JSON");
+        let outcome = &run["status"]["outcome"];
+        assert!(
+            outcome.is_null() || outcome == "Succeeded",
+            "{place}: {run:#}"
+        );
+        if open_gate(&run, 2).is_some() || open_gate(&run, 3).is_some() {
+            // A second vote about the same Gate changes nothing.
+            let _ = scene.vote("dave", &run, "Approve").await;
+        }
+        Err(format!("{:#}\n{}", run["status"], operator.log_tail()))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_time_brings_comes_once_whenever_the_operator_dies() {
+    need!(Owned, Users, Controllers);
+    let bed = Bed::set().await;
+    let places = names("src/controllers/orchestration/act").into_iter();
+    let places = places.filter(|name| PLACES.iter().any(|prefix| name.starts_with(prefix)));
+    let places: Vec<String> = places.collect();
+    assert!(places.len() >= 9, "{places:?}");
+    for place in &places {
+        let scene = scene(&bed, 1).await;
+        let mut operator = bed.operator(&[(VARIABLE, place)]).await;
+        let run = scene
+            .ask("r", "p", json!({"ttlSecondsAfterFinished": 0}))
+            .await;
+        let uid = run.metadata.uid.expect("a uid");
+        let alive = gone(&scene, &mut operator, place).await;
+        assert!(!alive, "{place} was never reached");
+        assert_eq!(operator.exit_code(), Some(128), "at {place}");
+        let mut operator = bed.operator(&[]).await;
+        assert!(
+            gone(&scene, &mut operator, place).await,
+            "after {place}: {}",
+            operator.log_tail()
+        );
+        once(&bed, &scene, (&uid, place)).await;
+    }
+    let _operator = bed.operator(&[]).await;
+    bed.verifies().await;
+}
+
+/// Each thing is on record once, was done once, and nothing of the run is left.
+async fn once(bed: &Bed, scene: &Scene, (uid, place): (&str, &str)) {
+    let records = bed.records(uid).await;
+    for (code, wanted) in [
+        (Event::RunRequested, 1),
+        (Event::RunPlanned, 1),
+        (Event::RunEscalated, 1),
+        (Event::RunStarted, 1),
+        (Event::StepIntended, 3),
+        (Event::StepSucceeded, 3),
+        (Event::RunFinished, 1),
+        (Event::RunGone, 0),
+    ] {
+        let count = records.iter().filter(|record| record.fact.code == code);
+        assert_eq!(count.count(), wanted, "{} at {place}", code.code());
+    }
+    for name in ["one", "two"] {
+        let found = scene.object("Deployment", name).await;
+        assert_eq!(found["spec"]["replicas"], 3, "{place}");
+        assert_eq!(found["metadata"]["generation"], 2, "{place}: {found:#}");
+    }
+    for kind in ["Gate", "Decision"] {
+        let all = api(scene.admin(), kind, scene.ns.name());
+        eventually(&format!("each {kind} is gone, {place}"), LONG, async || {
+            let left = all.list(&ListParams::default()).await;
+            let left = left.map_err(|error| error.to_string())?.items;
+            if left.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("{left:?}"))
+            }
+        })
+        .await;
+    }
+}
+
+/// Operator and API server are killed, and others go on.
+async fn anew(bed: &Bed, operator: &mut Operator) {
+    operator.signal("KILL");
+    operator.ended(LONG).await;
+    api_server_anew(bed).await;
+    *operator = bed.operator(&[]).await;
+    operator.ready().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_people_said_and_what_time_brought_holds_across_restarts() {
+    need!(Owned, Users);
+    let bed = Bed::set().await;
+    let mut operator = bed.operator(&[]).await;
+    let scene = scene(&bed, 2).await;
+    scene.ask("r", "p", json!({})).await;
+    // Their time passes while nobody is there to see it.
+    scene
+        .until("r", "asks the first", |status| {
+            status["gates"][0]["state"] == "Open"
+        })
+        .await;
+    anew(&bed, &mut operator).await;
+    let asks = async |count: usize| {
+        eventually("the next are asked", LONG, async || {
+            let run = scene.object("Orchestration", "r").await;
+            assert!(run["status"]["outcome"].is_null(), "{run:#}");
+            match open_gate(&run, count) {
+                Some(_) => Ok(run),
+                None => Err(format!("{:#}", run["status"])),
+            }
+        })
+        .await
+    };
+    let run = asks(2).await;
+    let vote = async |person: &str, run: &Value, verdict: &str| {
+        let voted = scene.vote(person, run, verdict).await;
+        voted.unwrap_or_else(|error| panic!("{person} {verdict}: {error}"));
+    };
+    // dave takes back what he said; that he did is known to who comes after.
+    vote("dave", &run, "Approve").await;
+    counted(&scene, &run, &["dave"]).await;
+    anew(&bed, &mut operator).await;
+    vote("dave", &run, "Withdraw").await;
+    anew(&bed, &mut operator).await;
+    vote("carol", &run, "Approve").await;
+    counted(&scene, &run, &["carol"]).await;
+    assert_eq!(scene.replicas("one").await, 1);
+    vote("dave", &run, "Approve").await;
+    // It waits in its middle, is suspended, and stays so.
+    let run = asks(3).await;
+    assert_eq!(
+        [scene.replicas("one").await, scene.replicas("two").await],
+        [3, 1]
+    );
+    let set = |suspend: bool| scene.set_run("alice", "r", json!({ "suspend": suspend }));
+    set(true).await.expect("suspended");
+    vote("carol", &run, "Approve").await;
+    anew(&bed, &mut operator).await;
+    vote("dave", &run, "Approve").await;
+    scene
+        .until("r", "is held", |status| {
+            status["gates"][2]["state"] == "Approved"
+        })
+        .await;
+    anew(&bed, &mut operator).await;
+    assert_eq!(scene.replicas("two").await, 1);
+    set(false).await.expect("goes on");
+    let run = scene.ended("r", "Succeeded").await;
+    assert_eq!(
+        [scene.replicas("one").await, scene.replicas("two").await],
+        [3, 3]
+    );
+    let uid = run["metadata"]["uid"].as_str().expect("a uid");
+    let records = bed.records(uid).await;
+    for code in [Event::RunEscalated, Event::RunStarted, Event::RunFinished] {
+        let count = records.iter().filter(|record| record.fact.code == code);
+        assert_eq!(count.count(), 1, "{}", code.code());
+    }
+    bed.verifies().await;
+}
+
+/// Waits until these votes count about the newest Gate.
+async fn counted(scene: &Scene, run: &Value, wanted: &[&str]) {
+    let gates = run["status"]["gates"].as_array().expect("gates");
+    let name = gates.last().expect("a gate")["name"]
+        .as_str()
+        .expect("a name");
+    eventually("the votes are counted", LONG, async || {
+        let gate = scene.object("Gate", name).await;
+        let counted = gate["status"]["decisions"].as_array().cloned();
+        let counted = counted.unwrap_or_default();
+        let users: Vec<&str> = counted
+            .iter()
+            .filter_map(|one| one["user"].as_str())
+            .collect();
+        if users == wanted {
+            Ok(())
+        } else {
+            Err(format!("{users:?}"))
+        }
+    })
+    .await;
+}
