@@ -17,10 +17,14 @@ WITH := tests/cluster/with
 REPORT := tests/report
 CARGO := cargo
 
-.PHONY: help demo check test long cluster cluster-down generate fmt clippy doc secrets operations unit stores audit-tools audit promql cosign-tools cosign cosign-older fixtures bench doctor deny manifests chart
+.PHONY: help demo rights check test long cluster cluster-down generate fmt clippy doc secrets operations unit stores audit-tools audit promql cosign-tools cosign cosign-older fixtures bench doctor deny manifests chart
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+rights: ## The operator's rights are those that it used in all parts before this one; a part of `make test`
+	@tests/rights/truth --self-test
+	@tests/rights/truth "$${NEURALOPS_USED_RIGHTS:?it is what make test collects on the way}"
 
 demo: doctor ## A control plane on this machine, the operator, and a first Playbook
 	@tests/demo
@@ -92,7 +96,7 @@ check: ## Fast, without a cluster: fmt, clippy, doc, secrets, unit tests, floors
 	@$(REPORT) check fmt clippy doc secrets unit
 
 test: ## check, then the stores, the log, runs and everything on the control plane; what CI runs
-	@$(REPORT) test doctor fmt clippy doc secrets operations unit stores audit promql cosign chart ledger runs on-cluster on-kubelet demo
+	@$(REPORT) test doctor fmt clippy doc secrets operations unit stores audit promql cosign chart ledger runs on-cluster on-kubelet demo rights
 
 long: ## Version legs, the older signing programs, fuzz, ten minutes of kill -9, 200 runs through outages, a thousand waiting runs, soak (their short forms run in make test), cargo-deny
 	@$(REPORT) long doctor deny cosign-older on-1.33 on-1.34 on-1.37 fuzz torture long-runs waiting soak
