@@ -348,13 +348,14 @@ impl OrchestrationKind {
             _ => None,
         };
         let foreign = |gate: &Gate| is_foreign(facts, gate, beginning.as_deref());
-        let gates = if gate.as_ref().is_none_or(foreign) {
+        let foreign = gate.as_ref().is_none_or(foreign);
+        let gates = if foreign {
             self.gates(&facts.run).await?
         } else {
             Vec::new()
         };
         let escalation = match &gate {
-            Some(gate) if escalates(gate) => self.escalation(facts, gate).await?,
+            Some(gate) if !foreign && escalates(gate) => self.escalation(facts, gate).await?,
             _ => None,
         };
         let look = Look::Asked {
