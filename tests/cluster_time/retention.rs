@@ -5,7 +5,7 @@ use futures::join;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
-use crate::support::{Scene, api, eventually, need, scale};
+use crate::support::{Scene, api, create, eventually, need, scale};
 
 const SOON: std::time::Duration = std::time::Duration::from_secs(60);
 

@@ -245,11 +245,13 @@ pub async fn each_who_joins_is_counted_once(place: &Place) {
     assert_eq!(tally("uid-of-owner").await, of(2, None));
     assert_eq!(tally("uid-of-three").await, of(0, None));
     // Whoever is joined can be found, also where another stands for the key by now.
-    let next = store.own(epoch, &shop, &run("next"), Some("uid-of-owner"));
+    let next = run("next");
+    let next = store.own(epoch, &shop, &next, Some("uid-of-owner"));
     next.await.unwrap();
     let joinable = store.joinable().await.unwrap();
     assert_eq!(joinable, ["next", "owner", "three"].map(run));
-    let back = store.own(epoch, &shop, &run("owner"), Some("uid-of-next"));
+    let back = run("owner");
+    let back = store.own(epoch, &shop, &back, Some("uid-of-next"));
     back.await.unwrap();
     store.release(epoch, "uid-of-three").await.unwrap();
     assert_eq!(
