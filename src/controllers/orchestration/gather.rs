@@ -12,7 +12,7 @@ mod remains;
 mod retiring;
 mod suggested;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::jiff;
@@ -122,6 +122,8 @@ pub(super) enum Opening {
     /// It names no Playbook; those that fit, if that is known now.
     NoPlaybook {
         suggestions: Option<Vec<Suggestion>>,
+        /// When to ask again, because of one of them that is not known.
+        again: Option<Duration>,
     },
     /// It does not say who asked for it.
     NoRequester,
