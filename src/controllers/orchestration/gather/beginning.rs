@@ -139,6 +139,9 @@ impl OrchestrationKind {
         let Some(wish) = self.memory.queue.wish(&facts.run.uid) else {
             return Ok(None);
         };
+        if let Some(first) = self.memory.queue.ahead(&facts.run, &wish) {
+            return Ok(Some(first));
+        }
         let claim = Claim {
             since: facts.now,
             ..wish

@@ -107,7 +107,7 @@ impl Run {
                 Some(digest) => self.planned.push(digest.clone()),
                 None => wrongs.push(Wrong::NoPlanDigest),
             },
-            Event::RunEscalated => wrongs.extend(self.escalate()),
+            Event::RunEscalated => wrongs.extend(self.escalate(fact)),
             Event::RunAllowed => self.allow(fact),
             Event::RunStarted => wrongs.extend(self.start(fact)),
             Event::RunCancelled => self.cancelled = true,
@@ -179,13 +179,17 @@ impl Run {
     }
 
     /// The next people are asked about a plan that was made, and before it begins.
-    fn escalate(&self) -> Option<Wrong> {
+    fn escalate(&self, fact: &Fact) -> Option<Wrong> {
         if self.cancelled {
-            Some(Wrong::AfterCancel)
-        } else if self.planned.is_empty() {
-            Some(Wrong::NotPlanned)
-        } else {
-            self.started.is_some().then_some(Wrong::EscalatedLate)
+            return Some(Wrong::AfterCancel);
+        }
+        match &fact.plan_digest {
+            _ if self.planned.is_empty() => Some(Wrong::NotPlanned),
+            None => Some(Wrong::NoPlanDigest),
+            Some(found) if !self.planned.contains(found) => Some(Wrong::OtherPlan {
+                found: found.clone(),
+            }),
+            Some(_) => self.started.is_some().then_some(Wrong::EscalatedLate),
         }
     }
 
