@@ -261,6 +261,21 @@ fn the_configuration_is_printed_with_its_origins_and_refused_with_its_place() {
 }
 
 #[test]
+fn a_certificate_that_cannot_be_used_is_told_before_a_cluster_is_looked_for() {
+    let answer = neuralops(&["operator", "--tls-cert", SAMPLE, "--tls-key", "/nowhere"]);
+    assert_eq!(answer.code, Some(1));
+    assert!(
+        answer.err.contains("could not read /nowhere"),
+        "{}",
+        answer.err
+    );
+    let answer = neuralops(&["operator", "--tls-cert", SAMPLE, "--tls-key", SAMPLE]);
+    assert_eq!(answer.code, Some(1));
+    let said = format!("{SAMPLE} holds no certificate in PEM");
+    assert!(answer.err.contains(&said), "{}", answer.err);
+}
+
+#[test]
 fn without_a_cluster_the_operator_says_what_it_looked_for() {
     let answer = neuralops(&["operator", "--probe-address", "127.0.0.1:0"]);
     assert_eq!(answer.code, Some(1));

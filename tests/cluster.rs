@@ -32,6 +32,7 @@ mod cluster_records;
 mod cluster_runbooks;
 mod cluster_runs;
 mod cluster_samples;
+mod cluster_serving;
 mod cluster_signing;
 mod cluster_sourced;
 mod cluster_steps;

@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod cel;
+pub mod certificate;
 pub mod clock;
 pub mod failpoint;
 pub mod http_request;

@@ -16,7 +16,8 @@ use tracing_subscriber::EnvFilter;
 
 use values::Shown as _;
 pub use values::{
-    Concurrency, Days, NamespaceName, Patience, PrometheusSetting, StepImage, StoreSetting,
+    Concurrency, Days, MetricsAuth, NamespaceName, Patience, PrometheusSetting, StepImage,
+    StoreSetting,
 };
 
 use crate::adapters::{prometheus::NoPrometheusUrl, store::NoStoreUrl};
@@ -125,6 +126,14 @@ settings! {
     identity: String = String::new(), "identity", "NEURALOPS_IDENTITY", "identity" [];
     /// Where probes and metrics are served
     probe_address: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 8081)), "probe-address", "NEURALOPS_PROBE_ADDRESS", "probeAddress" [value_name = "ADDRESS:PORT"];
+    /// Who may read the metrics: everybody, or who brings a token that the API server knows and lets get /metrics
+    metrics_auth: MetricsAuth = MetricsAuth::None, "metrics-auth", "NEURALOPS_METRICS_AUTH", "metricsAuth" [];
+    /// A file with the certificate in PEM that probes and metrics are served with, read again when it changes; without it plain HTTP
+    tls_cert: PathBuf = PathBuf::new(), "tls-cert", "NEURALOPS_TLS_CERT", "tlsCert" [value_name = "FILE"];
+    /// A file with its private key in PEM, likewise
+    tls_key: PathBuf = PathBuf::new(), "tls-key", "NEURALOPS_TLS_KEY", "tlsKey" [value_name = "FILE"];
+    /// Serve probes and metrics with a certificate that is made at the start, in memory, and proves nobody's name
+    tls_self_signed: bool = false, "tls-self-signed", "NEURALOPS_TLS_SELF_SIGNED", "tlsSelfSigned" [num_args = 0..=1, default_missing_value = "true", value_name = "BOOL"];
     /// Name of the Lease
     lease_name: String = "neuralops-controller".to_owned(), "lease-name", "NEURALOPS_LEASE_NAME", "leaseName" [];
     /// How long a leader that falls silent is still the leader
@@ -203,6 +212,12 @@ pub enum ConfigError {
     /// Whoever listens on the way would have the token.
     #[error("prometheusToken would go unencrypted to {0}: give an https address, or no token")]
     PlainToken(String),
+    /// One without the other is of no use.
+    #[error("tlsCert and tlsKey belong together: give both, or neither for plain HTTP")]
+    HalfCertificate,
+    /// Which one is meant cannot be told.
+    #[error("tlsSelfSigned makes a certificate and tlsCert names one: give one of the two")]
+    TwoCertificates,
     /// Nothing would be done.
     #[error("roles is empty: name controller, api or both")]
     NoRole,
@@ -217,6 +232,12 @@ pub fn load(args: &OperatorArgs, matches: &ArgMatches) -> Result<OperatorConfig,
     let config = merge(args, matches, file);
     if config.roles.is_empty() {
         return Err(ConfigError::NoRole);
+    }
+    let named = [&config.tls_cert, &config.tls_key].map(|path| !path.as_os_str().is_empty());
+    match named {
+        [true, true] if config.tls_self_signed => return Err(ConfigError::TwoCertificates),
+        [true, false] | [false, true] => return Err(ConfigError::HalfCertificate),
+        _ => {}
     }
     config.store.url().map_err(ConfigError::Store)?;
     let prometheus = config.prometheus_url.url();
@@ -321,6 +342,37 @@ mod tests {
         }
         let refused = load_with(&["--step-image", "registry.example/neuralops:1"], None);
         assert!(refused.unwrap_err().contains("has no digest"));
+    }
+
+    #[test]
+    fn a_certificate_is_named_with_its_key_or_made() {
+        let files = ["--tls-cert", "/c", "--tls-key", "/k"];
+        assert!(load_with(&files, None).is_ok());
+        let made = load_with(&["--tls-self-signed"], None).unwrap();
+        assert!(made.tls_self_signed);
+        assert!(
+            !load_with(&["--tls-self-signed=false"], None)
+                .unwrap()
+                .tls_self_signed
+        );
+        assert!(
+            load_with(&[], Some("tlsSelfSigned: true\n"))
+                .unwrap()
+                .tls_self_signed
+        );
+        for half in [&files[..2], &files[2..]] {
+            assert!(
+                load_with(half, None)
+                    .unwrap_err()
+                    .contains("belong together")
+            );
+        }
+        let both = [&files[..], &["--tls-self-signed"]].concat();
+        assert!(
+            load_with(&both, None)
+                .unwrap_err()
+                .contains("one of the two")
+        );
     }
 
     #[test]

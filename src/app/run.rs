@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     adapters::{
+        certificate::CertificateError,
         kube::{
             anchor::Anchor,
             client::{self, ClientError},
@@ -42,7 +43,7 @@ use crate::{
         store::StoreUrl,
     },
     controllers::{guard::GuardWatch, harness::Shared},
-    http::probes::{self, ProbesError},
+    http::probes::ProbesError,
     ports::Leadership,
 };
 
@@ -65,6 +66,9 @@ pub enum RunError {
     /// Two metrics have one name.
     #[error("could not register metrics")]
     Metrics(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// There is nothing to encrypt them with.
+    #[error("could not serve probes and metrics encrypted; look at --tls-cert and --tls-key")]
+    Certificate(#[source] CertificateError),
     /// Probes cannot be served.
     #[error("could not serve probes")]
     Probes(#[source] ProbesError),
@@ -203,16 +207,15 @@ const AUDIT: &str = "audit";
 /// Starts every task. Nothing else in the crate starts one.
 async fn start(config: &OperatorConfig, stops: &Stops) -> Result<(Tasks, AbortHandle), RunError> {
     let metrics = Arc::new(Metrics::new().map_err(|error| RunError::Metrics(Box::new(error)))?);
+    let settings = lease_settings(config);
+    // A taken port and wrong files are told before anything waits for a cluster.
+    let port = serving::open(config, &settings.identity).await?;
     let [client, accounts, impatient] = connect(config).await.map_err(RunError::Client)?;
     let guard = Guard::new(client.clone()).map_err(RunError::Guard)?;
-    let settings = lease_settings(config);
     let surroundings = Arc::new(Surroundings::default());
     let fence = Arc::new(LeaseFence::default());
     let leading = watch::Sender::new(false);
     let pulses = Pulses::default();
-    let listener = serving::listen(config, &settings.identity)
-        .await
-        .map_err(RunError::Probes)?;
     let scope = Scope::of(config.watch_namespaces.iter().map(|name| name.0.clone()));
     let events = Events::new(client.clone(), settings.identity.clone(), scope.clone());
     make_data_dir(config)?;
@@ -222,8 +225,15 @@ async fn start(config: &OperatorConfig, stops: &Stops) -> Result<(Tasks, AbortHa
     let guard = Arc::new(GuardWatch::new(guard, ledger.clone(), Arc::clone(&metrics)));
 
     let mut tasks = Tasks::new();
-    let probes = serving::answers(config, &surroundings, &fence, &pulses, &ledger, &metrics);
-    let serve = probes::serve(listener, probes, stops.rest.subscribe());
+    let probes = serving::answers(
+        (config, &client),
+        &surroundings,
+        &fence,
+        &pulses,
+        &ledger,
+        &metrics,
+    );
+    let serve = port.serve(probes, stops.rest.subscribe());
     tasks.spawn(serve.map(|ended| ("probes", ended.map_err(RunError::Probes))));
     let look = readiness::look(
         client.clone(),
@@ -251,14 +261,8 @@ async fn start(config: &OperatorConfig, stops: &Stops) -> Result<(Tasks, AbortHa
         stops.work.subscribe(),
     );
     tasks.spawn(work.map(|()| (CONTROLLERS, Ok(()))));
-    let lease = lease::keep(
-        impatient,
-        client,
-        settings,
-        fence,
-        leading,
-        stops.rest.subscribe(),
-    );
+    let stop = stops.rest.subscribe();
+    let lease = lease::keep(impatient, client, settings, fence, leading, stop);
     tasks.spawn(lease.map(|ended| ("lease", ended.map_err(RunError::Lease))));
     Ok((tasks, scribe))
 }

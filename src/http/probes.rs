@@ -6,13 +6,17 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
 use tokio::{net::TcpListener, sync::watch};
 
-use crate::{adapters::metrics::Metrics, domain::reason::Reason};
+use super::{door, tls::TlsListener};
+use crate::{
+    adapters::{certificate::Certificate, kube::bearer::Readers, metrics::Metrics},
+    domain::reason::Reason,
+};
 
 /// Something that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +33,9 @@ impl fmt::Display for Complaint {
     }
 }
 
+/// Where the metrics are.
+pub const METRICS: &str = "/metrics";
+
 type Check = Arc<dyn Fn() -> Vec<Complaint> + Send + Sync>;
 
 /// Who answers.
@@ -40,6 +47,8 @@ pub struct Probes {
     pub ready: Check,
     /// What Prometheus reads.
     pub metrics: Arc<Metrics>,
+    /// Who may read it; without this everybody.
+    pub readers: Option<Arc<Readers>>,
 }
 
 /// The listener failed.
@@ -66,7 +75,7 @@ pub fn router(probes: Probes) -> Router {
         .route("/healthz", get(live))
         .route("/health", get(live))
         .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
+        .route(METRICS, get(metrics))
         .with_state(probes)
 }
 
@@ -77,9 +86,10 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, ProbesError> {
         .map_err(|source| ProbesError::Bind { address, source })
 }
 
-/// Serves until `stop` turns true.
+/// Serves until `stop` turns true; encrypted, if there is a certificate.
 pub async fn serve(
     listener: TcpListener,
+    certificate: Option<Arc<Certificate>>,
     probes: Probes,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), ProbesError> {
@@ -87,10 +97,18 @@ pub async fn serve(
         // An error means that whoever could stop us is gone, which is a stop as well.
         let _ = stop.wait_for(|stop| *stop).await;
     };
-    axum::serve(listener, router(probes))
-        .with_graceful_shutdown(stopped)
-        .await
-        .map_err(ProbesError::Serve)
+    let router = router(probes);
+    let served = match certificate {
+        None => {
+            let plain = axum::serve(listener, router);
+            plain.with_graceful_shutdown(stopped).await
+        }
+        Some(certificate) => {
+            let encrypted = axum::serve(TlsListener::new(listener, certificate), router);
+            encrypted.with_graceful_shutdown(stopped).await
+        }
+    };
+    served.map_err(ProbesError::Serve)
 }
 
 async fn live(State(probes): State<Probes>) -> Response {
@@ -112,7 +130,12 @@ fn answer(complaints: &[Complaint], failed: StatusCode) -> Response {
     (failed, text).into_response()
 }
 
-async fn metrics(State(probes): State<Probes>) -> Response {
+async fn metrics(State(probes): State<Probes>, headers: HeaderMap) -> Response {
+    if let Some(readers) = &probes.readers
+        && let Err(refused) = door::admit(readers, &headers).await
+    {
+        return refused;
+    }
     match probes.metrics.render() {
         Ok(text) => (
             [(
@@ -138,6 +161,7 @@ mod tests {
             live: Arc::new(Vec::new),
             ready: Arc::new(move || ready.clone()),
             metrics: Arc::new(Metrics::new().unwrap()),
+            readers: None,
         }
     }
 

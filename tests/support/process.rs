@@ -259,6 +259,18 @@ impl Operator {
 
     /// Status and body of a path on the probe port.
     pub async fn probe(&self, path: &str) -> Result<(u16, String), String> {
+        self.probe_with(path, None).await
+    }
+
+    /// The same with a bearer token.
+    pub async fn probe_with(
+        &self,
+        path: &str,
+        token: Option<&str>,
+    ) -> Result<(u16, String), String> {
+        let token = token.map_or_else(String::new, |token| {
+            format!("Authorization: Bearer {token}\r\n")
+        });
         let address = self
             .address()
             .ok_or_else(|| format!("it serves no probes: {}", self.log()))?;
@@ -266,17 +278,19 @@ impl Operator {
             let mut stream = TcpStream::connect(address).await?;
             stream
                 .write_all(
-                    format!("GET {path} HTTP/1.1\r\nHost: probes\r\nConnection: close\r\n\r\n")
-                        .as_bytes(),
+                    format!(
+                        "GET {path} HTTP/1.1\r\nHost: probes\r\n{token}Connection: close\r\n\r\n"
+                    )
+                    .as_bytes(),
                 )
                 .await?;
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await?;
             Ok::<_, std::io::Error>(answer)
         };
-        let answer = tokio::time::timeout(Duration::from_secs(5), exchange)
+        let answer = tokio::time::timeout(Duration::from_secs(10), exchange)
             .await
-            .map_err(|_| "no answer within 5 s".to_owned())?
+            .map_err(|_| "no answer within 10 s".to_owned())?
             .map_err(|error| error.to_string())?;
         let code = answer
             .split(' ')
@@ -329,7 +343,7 @@ impl Operator {
     }
 
     /// Where it says that it serves probes.
-    fn address(&self) -> Option<String> {
+    pub fn address(&self) -> Option<String> {
         let log = self.log();
         let line = log
             .lines()

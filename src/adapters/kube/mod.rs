@@ -3,6 +3,7 @@
 pub mod access;
 pub mod account;
 pub mod anchor;
+pub mod bearer;
 pub mod client;
 pub mod discovery;
 pub mod error;

@@ -115,6 +115,25 @@ impl fmt::Display for Days {
     }
 }
 
+/// Who may read the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum MetricsAuth {
+    /// Everybody who reaches the port.
+    None,
+    /// Who brings a bearer token of an account that may get /metrics.
+    TokenReview,
+}
+
+impl fmt::Display for MetricsAuth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::TokenReview => "token-review",
+        })
+    }
+}
+
 /// The name of a namespace. An empty text is none: left empty by mistake it would stand for all of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -282,4 +301,4 @@ macro_rules! shown {
         })+
     };
 }
-shown!(String => "{:?}", NamespaceName => "{:?}", SocketAddr => "{:?}", Patience => "{}", Concurrency => "{}", Days => "{}", StoreSetting => "{:?}", PrometheusSetting => "{:?}", StepImage => "{:?}", LogFormat => "{}", Role => "{}");
+shown!(String => "{:?}", NamespaceName => "{:?}", SocketAddr => "{:?}", Patience => "{}", Concurrency => "{}", Days => "{}", StoreSetting => "{:?}", PrometheusSetting => "{:?}", StepImage => "{:?}", LogFormat => "{}", MetricsAuth => "{}", bool => "{}", Role => "{}");
