@@ -70,7 +70,7 @@ fixtures: ## Make the signatures of tests/signing/data/made anew, with the real 
 chart: ## The chart with both helms: every value, schemas, checkov, and installed on a control plane of its own
 	@$(CARGO) build --locked --bin neuralops
 	@tests/chart/run "$(CARGO_TARGET_DIR)/debug/neuralops"
-	@tests/chart/on-cluster
+	@tests/chart/on-cluster "$(CARGO_TARGET_DIR)/debug/neuralops"
 
 stores: ## The store's tests, on SQLite and on a PostgreSQL server of their own
 	@$(CARGO) test --locked --test store --no-run

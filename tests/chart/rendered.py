@@ -217,7 +217,9 @@ def rights_of(rendered, kind, name, namespace=None):
 
 @test
 def in_some_namespaces_the_rights_are_the_same_and_nowhere_else():
-    everywhere, some = documents(), documents({"watchNamespaces": ["shop", "pay"]})
+    # What the test brings comes and goes with it, and only where one release brings everything.
+    some_only = {"watchNamespaces": ["shop", "pay"], "helmTest": {"enabled": False}}
+    everywhere, some = documents(), documents(some_only)
     cluster = rights_of(some, "ClusterRole", "r-neuralops-controller-cluster")
     for namespace in ("shop", "pay"):
         equal(cluster | rights_of(some, "Role", "r-neuralops-controller-runs", namespace), rights_of(everywhere, "ClusterRole", "r-neuralops-controller"))
@@ -229,8 +231,8 @@ def in_some_namespaces_the_rights_are_the_same_and_nowhere_else():
         assert not [right for right in cluster if right[1] == resource], f"{resource} of every namespace"
     equal(rights_of(some, "Role", "r-neuralops-controller", NAMESPACE), rights_of(everywhere, "Role", "r-neuralops-controller", NAMESPACE))
     # What a cluster admin installs, and what the user installs then, are together the whole.
-    admin = documents({"watchNamespaces": ["shop", "pay"], "operator": {"enabled": False}})
-    user = documents({"watchNamespaces": ["shop", "pay"], **{part: {"enabled": False} for part in ("crds", "policies", "clusterScope", "userRoles")},
+    admin = documents({**some_only, "operator": {"enabled": False}})
+    user = documents({**some_only, **{part: {"enabled": False} for part in ("crds", "policies", "clusterScope", "userRoles")},
                       "rbac": {"create": False}})
     equal(sorted(map(str, admin + user)), sorted(map(str, some)))
     equal({one["metadata"]["namespace"] for one in user}, {NAMESPACE}, "the user needs rights in one namespace")
@@ -245,16 +247,38 @@ def under_another_name_nothing_of_the_first_one_is_left():
         assert not re.search(r"(?<![-a-z])neuralops-controller", line) or line.lstrip().startswith("#"), line
 
 
+def hook(one):
+    return get(one, "metadata.annotations.helm|sh/hook")
+
+
 @test
 def nobody_is_bound_but_the_operator_and_nothing_is_anybodys():
-    for one in find(documents(ALL), "ClusterRoleBinding") + find(documents(ALL), "RoleBinding"):
+    lasting = [one for one in documents(ALL) if not hook(one)]
+    for one in find(lasting, "ClusterRoleBinding") + find(lasting, "RoleBinding"):
         equal([(subject["kind"], subject["name"]) for subject in one["subjects"]], [("ServiceAccount", "r-neuralops-controller")])
     for one in find(documents(ALL), "ClusterRole") + find(documents(ALL), "Role"):
         for rule in one["rules"]:
             for words in rule.values():
                 assert "*" not in words, one["metadata"]["name"]
             if "impersonate" in rule["verbs"]:
-                assert rule["resources"] == ["serviceaccounts"] and rule["resourceNames"], "an account is lent by its name"
+                assert rule["resourceNames"] and rule["resources"] in (["serviceaccounts"], *([["users"]] if hook(one) else [])), "an account is lent by its name"
+
+
+@test
+def what_the_test_may_do_goes_with_it():
+    hooks = [one for one in documents(ALL) if hook(one)]
+    assert {one["kind"] for one in hooks} == {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Pod"}, hooks
+    for one in hooks:
+        equal(hook(one), "test", "a hook of another kind could delete what must stay")
+        assert one["metadata"]["name"].startswith("r-neuralops-test"), "it is made anew each time, so it must be nobody else's"
+        policy = get(one, "metadata.annotations.helm|sh/hook-delete-policy")
+        equal(policy, "before-hook-creation" if one["kind"] == "Pod" else "before-hook-creation,hook-succeeded,hook-failed", one["kind"])
+    users = [subject["name"] for one in find(hooks, "ClusterRoleBinding") for subject in one["subjects"] if subject["kind"] == "User"]
+    equal(users, ["ops:r-neuralops-test:nobody"], "who forges")
+    args = get(find(hooks, "Pod")[0], "spec.containers.0.args")
+    assert f"--as={users[0]}" in args and "--without=decision-gate" not in args, args
+    assert "--without=decision-gate" in get(find(documents({"policies": {"decisionGate": False}}), "Pod")[0], "spec.containers.0.args")
+    assert not find(documents({"clusterScope": {"enabled": False}}), "Pod"), "it needs rights in the whole cluster"
 
 
 @test
@@ -310,7 +334,6 @@ def pods_are_exchanged_when_their_configuration_changes_and_else_not():
 def samples_and_the_anchor_are_not_of_the_chart():
     for one in documents(ALL):
         assert not one["apiVersion"].startswith("neuralops.io/"), f"{one['kind']}: the anchor is the operator's, a run would hang helm's --wait"
-    assert "helm.sh/hook" not in re.sub(r"helm\.sh/hook: test", "", text(ALL)), "a hook could delete what must stay"
 
 
 @test

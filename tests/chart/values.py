@@ -103,7 +103,7 @@ def keys_role(name):
 def account_everywhere(name):
     """The pods and every binding of the operator name it."""
     def holds(rendered):
-        bindings = find(rendered, "ClusterRoleBinding") + find(rendered, "RoleBinding")
+        bindings = [one for one in find(rendered, "ClusterRoleBinding") + find(rendered, "RoleBinding") if "-test" not in one["metadata"]["name"]]
         subjects = [subject["name"] for one in bindings for subject in one["subjects"]]
         return subjects and set(subjects) == {name} and get(workload(rendered), f"{POD}.serviceAccountName") == name
     return holds
@@ -192,10 +192,10 @@ CASES = [
     ("workloadAnnotations", {"a": "b"}, at("StatefulSet", "metadata.annotations.a", "b")),
     ("podLabels", {"a": "b"}, on_pod("metadata.labels.a", "b")),
     ("podAnnotations", {"a": "b"}, on_pod("metadata.annotations.a", "b")),
-    ("serviceAccount.create", False, none("ServiceAccount")),
+    ("serviceAccount.create", False, lambda rendered: find(rendered, "ServiceAccount", f"{NAME}-controller") is None),
     ("serviceAccount.name", "mine", both(some("ServiceAccount", "mine"), account_everywhere("mine"))),
-    ("serviceAccount.annotations", {"role": "arn"}, at("ServiceAccount", "metadata.annotations.role", "arn")),
-    ("serviceAccount.labels", {"a": "b"}, at("ServiceAccount", "metadata.labels.a", "b")),
+    ("serviceAccount.annotations", {"role": "arn"}, at("ServiceAccount", "metadata.annotations.role", "arn", name=f"{NAME}-controller")),
+    ("serviceAccount.labels", {"a": "b"}, at("ServiceAccount", "metadata.labels.a", "b", name=f"{NAME}-controller")),
     ("podSecurityContext", {"runAsUser": None, "supplementalGroups": [7]}, both(in_pod("securityContext.runAsUser", None),
         in_pod("securityContext.supplementalGroups", [7]))),
     ("securityContext", {"seLinuxOptions": {"level": "s0"}}, in_box("securityContext.seLinuxOptions.level", "s0")),
@@ -226,8 +226,9 @@ CASES = [
     ("podDisruptionBudget.maxUnavailable", "50%", at("PodDisruptionBudget", "spec.maxUnavailable", "50%"), PG),
     ("podDisruptionBudget.minAvailable", 1, both(at("PodDisruptionBudget", "spec.minAvailable", 1), at("PodDisruptionBudget", "spec.maxUnavailable", None)), PG),
     ("networkPolicy.enabled", False, none("NetworkPolicy")),
-    ("networkPolicy.ingress.from", [{"podSelector": {}}], at("NetworkPolicy", "spec.ingress.0.from", [{"podSelector": {}}])),
+    ("networkPolicy.ingress.from", [{"podSelector": {}}], at("NetworkPolicy", "spec.ingress.0.from", [{"podSelector": {}}], name=f"{NAME}-controller")),
     ("networkPolicy.egress", [{"ports": [{"port": 443}]}], at("NetworkPolicy", "spec.egress", [{"ports": [{"port": 443}]}])),
+    ("helmTest.enabled", False, both(none("Pod"), lambda rendered: not any("-test" in one["metadata"]["name"] for one in rendered))),
     ("tls.mode", "self-signed", both(config("tlsSelfSigned", True), *(in_box(f"{probe}.httpGet.scheme", "HTTPS")
         for probe in ("startupProbe", "livenessProbe", "readinessProbe")))),
     ("tls.secretName", "mine", both(config("tlsCert", "/etc/neuralops-tls/tls.crt"), config("tlsKey", "/etc/neuralops-tls/tls.key"),

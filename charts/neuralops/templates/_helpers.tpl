@@ -57,10 +57,10 @@ annotations:
 {{- end -}}
 
 {{/* The objects of one file of files/, which are those of config/ and crds/ to the letter, comments included; only labels,
-     annotations and names become this release's. dict root, text, keep. */}}
+     annotations and names become this release's. dict root, text, and keep or annotations. */}}
 {{- define "neuralops.shipped" -}}
 {{- $root := .root -}}
-{{- $annotations := merge (dict) $root.Values.commonAnnotations -}}
+{{- $annotations := merge (dict) (default (dict) .annotations) $root.Values.commonAnnotations -}}
 {{- if .keep }}{{ $_ := set $annotations "helm.sh/resource-policy" "keep" }}{{ end -}}
 {{- $was := "  labels:\n    app.kubernetes.io/name: neuralops\n    app.kubernetes.io/part-of: neuralops\n" -}}
 {{- $is := "" -}}
