@@ -124,10 +124,15 @@ impl Pass<'_> {
             self.kind.call(self.kind.memory.queue.leaves(&run.uid));
             return Ok((Told::Same, Verdict::Settled));
         }
-        match self.kind.memory.queue.ahead(&run, &wish) {
-            Some(first) => Ok(self.wait(limited(&self.facts, &first)).await),
-            None => Ok((Told::Same, AT_ONCE)),
-        }
+        let Some(first) = self.kind.memory.queue.ahead(&run, &wish) else {
+            return Ok((Told::Same, AT_ONCE));
+        };
+        // Whose end makes room, if there is none; else who goes first.
+        let found = match self.kind.ledger.would_claim(&wish).await? {
+            Claimed::Limited(found) => found,
+            Claimed::Held | Claimed::Taken { .. } => first,
+        };
+        Ok(self.wait(limited(&self.facts, &found)).await)
     }
 
     fn stands(&self, limit: &Limit, wish: Claim) {
