@@ -157,12 +157,13 @@ on-cluster: cluster-binaries ## The cluster tests on the default control plane
 	@built=$$(tests/sigstore/build helm registry cosign) && set -- $$built && \
 	NEURALOPS_HELM=$$1 NEURALOPS_REGISTRY=$$2 NEURALOPS_COSIGN=$$3 tests/prometheus with $(WITH) $(CLUSTER_TESTS)
 
-on-kubelet: ## Real pods on a real kubelet (as root), runs with Jobs, and requests from our own image; skipped where there can be none, unless E2E_PODS=kubelet
+on-kubelet: ## Real pods on a real kubelet (as root): runs with Jobs, requests from our own image, and the chart as a user installs it; skipped where there can be none, unless E2E_PODS=kubelet
 	@$(CARGO) build --locked --bin neuralops
 	@if reason=$$(tests/cluster/can-kubelet); then \
 	  archive=$$(mktemp --suffix=.tar) && trap 'rm -f "$$archive"' EXIT && \
 	  image=$$(image/build "$(CARGO_TARGET_DIR)/debug/neuralops" "$$archive" localhost/neuralops:e2e) && \
-	  E2E_IMAGES=$$archive NEURALOPS_STEP_IMAGE=$$image E2E_PODS=kubelet $(WITH) tests/operator bash -euc 'tests/cluster/probe-kubelet; tests/kubelet-run; tests/kubelet-drain'; \
+	  E2E_IMAGES=$$archive NEURALOPS_STEP_IMAGE=$$image E2E_PODS=kubelet $(WITH) tests/operator bash -euc 'tests/cluster/probe-kubelet; tests/kubelet-run; tests/kubelet-drain' && \
+	  E2E_IMAGES=$$archive tests/kubelet-install "$(CARGO_TARGET_DIR)/debug/neuralops" "$$image"; \
 	elif [ "$${E2E_PODS:-}" != kubelet ]; then tests/skip on-kubelet "$$reason"; \
 	else echo "error: E2E_PODS=kubelet is asked for, but $$reason" >&2; exit 1; fi
 
