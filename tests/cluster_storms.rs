@@ -198,6 +198,10 @@ async fn only_what_wants_the_same_joins_and_only_while_the_other_goes_on() {
     ask("other", json!({"parameters": {"deployment": "d"}})).await;
     let other = scene.asked("other").await;
     assert_eq!(other["status"]["stage"], "Approve", "{:#}", other["status"]);
+    // What wants just that joins it, and not the one that stands for the incident.
+    ask("other-too", json!({"parameters": {"deployment": "d"}})).await;
+    let too = scene.ended("other-too", "Joined").await;
+    assert_eq!(too["status"]["joined"]["name"], "other");
     // Who was suspended joins when it goes on, and one that asks without a Playbook too.
     scene
         .set_run("alice", "suspended", json!({"suspend": false}))
@@ -233,10 +237,21 @@ async fn only_what_wants_the_same_joins_and_only_while_the_other_goes_on() {
     assert_eq!(anew["status"]["stage"], "Approve", "{:#}", anew["status"]);
     let first = scene.object("Orchestration", "first").await;
     assert_eq!(first["status"]["joined"], json!({"count": 3}));
-    for name in ["first", "anew", "other"] {
+    // Whoever comes back after it was asked about begins when the one in its place has ended.
+    scene
+        .set_run("alice", "first", json!({"suspend": false}))
+        .await
+        .expect("resumed");
+    scene.approve(&first).await;
+    let waits = scene
+        .until("first", "waits for the other", waits_for("IncidentTaken"))
+        .await;
+    assert!(told(&waits["status"]).contains("run anew"), "{waits:#}");
+    for name in ["anew", "other"] {
         scene.cancel(name).await;
         scene.ended(name, "Cancelled").await;
     }
+    scene.ended("first", "Succeeded").await;
 }
 
 #[tokio::test]

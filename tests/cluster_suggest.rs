@@ -293,6 +293,33 @@ async fn a_suggested_patch_makes_another_run_and_its_author_has_no_vote() {
     let asked = json!({"parameters": {"replicas": "9"}});
     scene.ask("first", "sized", asked).await;
     let first = scene.asked("first").await;
+    // Whoever rejects may say what they would rather see, and it is shown with the name by which it is taken.
+    scene
+        .ask(
+            "rejected",
+            "sized",
+            json!({"parameters": {"replicas": "8"}}),
+        )
+        .await;
+    scene.asked("rejected").await;
+    let rejects = ["reject", "rejected", "--yes", "-m", "too many", "--suggest"];
+    let rejects = [&rejects[..], &["replicas=2", "-o", "json"]].concat();
+    let (code, said) = command(&scene, "bob", &rejects);
+    assert_eq!(code, Some(0), "{said}");
+    scene.ended("rejected", "Rejected").await;
+    let (code, said) = command(&scene, "alice", &["tree", "rejected"]);
+    assert_eq!(code, Some(0), "{said}");
+    let shown = said.lines().find(|line| line.contains("suggests"));
+    let shown = shown.expect("it is shown").trim();
+    let vote = shown.strip_prefix("suggests replicas=\"2\": Decision ");
+    let vote = vote.unwrap_or_else(|| panic!("{shown}")).to_owned();
+    let (code, said) = command(&scene, "dave", &["diff", "rejected"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains(&format!("bob {shown}")), "{said}");
+    let (code, said) = command(&scene, "alice", &["take", "--decision", &vote]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("made from run rejected"), "{said}");
+
     // What touches anything else, or is nothing at all, is refused in words.
     let elsewhere = r#"[{"op":"replace","path":"/playbookRef/name","value":"other"}]"#;
     for (patch, words) in [

@@ -25,8 +25,10 @@ const PLACES: usize = 4;
 const QUEUE: Duration = Duration::from_secs(1);
 /// The parser goes down with every operator.
 const STACK: usize = 16 * 1024 * 1024;
-/// Expressions that took too long and are not tried again.
+/// Expressions that took too long and are not tried for a while.
 const REFUSED: usize = 256;
+/// How long: a machine that was busy for a moment condemns no expression for good.
+pub const REFUSED_FOR: Duration = Duration::from_secs(10 * 60);
 
 /// Why there is no answer. No value of the input is ever part of it.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +59,11 @@ pub enum CelError {
         allowed: usize,
     },
     /// It takes too long, now or the last time.
-    #[error("the expression takes more than {} ms and is not evaluated again", TIME.as_millis())]
+    #[error(
+        "the expression takes more than {} ms and is not evaluated again within {} minutes",
+        TIME.as_millis(),
+        REFUSED_FOR.as_secs() / 60
+    )]
     Slow,
     /// All places are taken by others.
     #[error("too many expressions are evaluated at this moment")]
@@ -80,7 +86,7 @@ impl CelError {
 /// The cage.
 pub struct Cel {
     places: Arc<Semaphore>,
-    refused: Mutex<VecDeque<String>>,
+    refused: Mutex<VecDeque<(String, Instant)>>,
 }
 
 impl Default for Cel {
@@ -124,7 +130,7 @@ impl Cel {
         expression: &str,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, CelError> {
-        if self.refused().iter().any(|refused| refused == expression) {
+        if self.refuses(expression, Instant::now()) {
             return Err(CelError::Slow);
         }
         let place = tokio::time::timeout(QUEUE, Arc::clone(&self.places).acquire_owned());
@@ -138,14 +144,21 @@ impl Cel {
                 if refused.len() == REFUSED {
                     refused.pop_front();
                 }
-                refused.push_back(expression.to_owned());
+                refused.push_back((expression.to_owned(), Instant::now()));
                 Err(CelError::Slow)
             }
             other => other,
         }
     }
 
-    fn refused(&self) -> std::sync::MutexGuard<'_, VecDeque<String>> {
+    /// Whether it took too long a short while ago.
+    fn refuses(&self, expression: &str, now: Instant) -> bool {
+        let mut refused = self.refused();
+        refused.retain(|(_, since)| now.saturating_duration_since(*since) < REFUSED_FOR);
+        refused.iter().any(|(refused, _)| refused == expression)
+    }
+
+    fn refused(&self) -> std::sync::MutexGuard<'_, VecDeque<(String, Instant)>> {
         // Whoever panicked here left the list as good as it was.
         self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -8,6 +8,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use kube::{Client, ResourceExt as _};
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 use super::{planner::SUSPEND, verification::Verification};
 use crate::{
     adapters::{
-        cel::{Cel, CelError},
+        cel::{Cel, CelError, REFUSED_FOR},
         kube::{error::chain, raw},
     },
     api::{
@@ -35,6 +36,15 @@ pub struct Matching {
     known: Mutex<HashMap<String, Arc<Vec<Candidate>>>>,
     /// Counts what was forgotten, so that nothing old is kept that was read before.
     forgotten: AtomicU64,
+}
+
+/// The Playbooks that fit.
+#[derive(Clone, Debug)]
+pub struct Fitting {
+    /// Best first.
+    pub ranked: Vec<Suggested>,
+    /// When to ask again, because of one of them it could not be found out.
+    pub again: Option<Duration>,
 }
 
 /// The Playbooks that fit are not known now.
@@ -67,12 +77,8 @@ impl Matching {
     }
 
     /// The Playbooks of the namespace that fit the incident, best first.
-    pub async fn suggest(
-        &self,
-        namespace: &str,
-        incident: &Incident,
-    ) -> Result<Vec<Suggested>, NotKnown> {
-        let mut fitting = Vec::new();
+    pub async fn suggest(&self, namespace: &str, incident: &Incident) -> Result<Fitting, NotKnown> {
+        let (mut fitting, mut doubt) = (Vec::new(), false);
         for candidate in self.candidates(namespace).await?.iter() {
             if !candidate.has_labels(incident.labels.as_ref()) {
                 continue;
@@ -83,6 +89,17 @@ impl Matching {
                     Ok(holds) => holds,
                     // The author asks for what this incident does not say.
                     Err(CelError::Missing(_)) => false,
+                    Err(CelError::Slow) => {
+                        doubt = true;
+                        // Without a label it would be suggested for whatever happens.
+                        if !candidate.labels.is_empty() {
+                            fitting.push(Candidate {
+                                doubt,
+                                ..candidate.clone()
+                            });
+                        }
+                        false
+                    }
                     Err(error) if error.may_pass() => return Err(NotKnown(chain(&error))),
                     Err(error) => {
                         tracing::debug!(
@@ -98,7 +115,10 @@ impl Matching {
                 fitting.push(candidate.clone());
             }
         }
-        Ok(rank(fitting))
+        Ok(Fitting {
+            ranked: rank(fitting),
+            again: doubt.then_some(REFUSED_FOR),
+        })
     }
 
     async fn candidates(&self, namespace: &str) -> Result<Arc<Vec<Candidate>>, NotKnown> {
@@ -141,6 +161,7 @@ impl Matching {
             digest: object.status.as_ref()?.digest.clone()?,
             labels: said.labels.unwrap_or_default(),
             expression: said.expression,
+            doubt: false,
             priority: said.priority.unwrap_or_default(),
         })
     }

@@ -24,6 +24,8 @@ pub struct History {
     pub planned: Option<PlannedAs>,
     /// Whose suggestion it was made from.
     pub author: Option<String>,
+    /// The plans about which the next people were asked, each time one after the other.
+    pub escalated: Vec<Digest>,
     /// The plan that the signed Playbook allows without a Gate.
     pub allowed: Option<PlannedAs>,
     /// It began.
@@ -183,6 +185,7 @@ impl History {
             Event::RunRequested => self.requested = true,
             Event::RunPlanned => self.planned = PlannedAs::of(fact, at),
             Event::RunSuggested => self.author = Some(fact.actor.subject.as_str().to_owned()),
+            Event::RunEscalated => self.escalated.extend(fact.plan_digest.clone()),
             Event::RunAllowed => self.allowed = PlannedAs::of(fact, at),
             Event::RunStarted => {
                 let by = reason(fact.outcome.as_ref());
@@ -213,7 +216,6 @@ impl History {
             | Event::PlaybookReset
             | Event::PolicyReady
             | Event::PolicyRefused
-            | Event::RunEscalated
             | Event::RunHeld
             | Event::RunGone
             | Event::GateApproved

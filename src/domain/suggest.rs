@@ -26,6 +26,8 @@ pub struct Candidate {
     pub labels: BTreeMap<String, String>,
     /// What must hold over the incident.
     pub expression: Option<String>,
+    /// Whether that holds is not known: it takes too long.
+    pub doubt: bool,
     /// The higher, the earlier.
     pub priority: i32,
 }
@@ -52,7 +54,7 @@ impl Candidate {
 
     fn suggested(self) -> Suggested {
         let labels = i32::try_from(self.labels.len()).unwrap_or(i32::MAX);
-        let expression = i32::from(self.expression.is_some());
+        let expression = i32::from(self.expression.is_some() && !self.doubt);
         let score = BASE
             .saturating_add(self.priority.saturating_mul(PRIORITY))
             .saturating_add(labels.saturating_mul(LABEL))
@@ -66,7 +68,11 @@ impl Candidate {
             reasons.push(cut(&format!("the incident has {}", labels.join(", "))));
         }
         if let Some(expression) = &self.expression {
-            reasons.push(cut(&format!("it holds that {expression}")));
+            reasons.push(cut(&if self.doubt {
+                format!("it took too long to find out, and is tried again later, whether it holds that {expression}")
+            } else {
+                format!("it holds that {expression}")
+            }));
         }
         if reasons.is_empty() {
             reasons.push("it is for every incident".to_owned());
@@ -115,6 +121,7 @@ mod tests {
             digest: "sha256:0".to_owned(),
             labels: labels.collect(),
             expression: expression.then(|| "incident.severity == 'critical'".to_owned()),
+            doubt: false,
             priority,
         }
     }
@@ -144,6 +151,22 @@ mod tests {
             ["it is for every incident", "its author gives it priority 1"]
         );
         assert_eq!(ranked[4].score, 500_000);
+    }
+
+    #[test]
+    fn what_is_not_known_counts_nothing_and_is_told() {
+        let mut doubted = candidate("a", 1, true, 0);
+        doubted.doubt = true;
+        let ranked = rank(vec![doubted, candidate("b", 1, true, 0)]);
+        assert_eq!(ranked[0].playbook, "b");
+        assert_eq!(ranked[1].score, 500_005);
+        assert_eq!(
+            ranked[1].reasons,
+            [
+                "the incident has l0=v",
+                "it took too long to find out, and is tried again later, whether it holds that incident.severity == 'critical'"
+            ]
+        );
     }
 
     #[test]

@@ -68,6 +68,39 @@ pub fn patched(
         .collect()
 }
 
+/// The patch that sets these parameters, of a run that has those.
+pub fn patch(parameters: &BTreeMap<String, String>, wanted: &[(String, String)]) -> String {
+    let operations = wanted.iter().map(|(name, value)| {
+        let there = parameters.contains_key(name);
+        let path = format!("/parameters/{}", name.replace('~', "~0").replace('/', "~1"));
+        json!({"op": if there { "replace" } else { "add" }, "path": path, "value": value})
+    });
+    Value::Array(operations.collect()).to_string()
+}
+
+/// What a patch would do, in a line; nothing if it is no patch.
+pub fn shown(patch: &str) -> Option<String> {
+    let Patch(operations) = serde_json::from_str(patch).ok()?;
+    let operations = operations.iter().map(|operation| match operation {
+        PatchOperation::Add(add) => format!("{}={}", name(&add.path.to_string()), add.value),
+        PatchOperation::Replace(replace) => {
+            format!("{}={}", name(&replace.path.to_string()), replace.value)
+        }
+        other => {
+            let (what, paths) = paths(other);
+            let names: Vec<&str> = paths.iter().map(|path| name(path)).collect();
+            format!("{what} {}", names.join(" "))
+        }
+    });
+    Some(operations.collect::<Vec<_>>().join(", "))
+}
+
+/// The parameter at a place, if it is one.
+fn name(path: &str) -> &str {
+    let mut names = PLACES.iter().filter_map(|place| path.strip_prefix(place));
+    names.next().unwrap_or(path)
+}
+
 /// One operation, with the parameters where it looks for them.
 fn applied(parameters: Value, operation: PatchOperation) -> Result<Value, NotSuggested> {
     let (_, paths) = paths(&operation);
@@ -160,6 +193,27 @@ mod tests {
             patched(&BTreeMap::new(), first).unwrap(),
             map(&[("a", "b")])
         );
+    }
+
+    #[test]
+    fn what_is_wanted_is_what_comes_of_its_patch() {
+        let wanted = [
+            ("replicas".to_owned(), "5".to_owned()),
+            ("a/b~c".to_owned(), "x y".to_owned()),
+        ];
+        let patch = patch(&run(), &wanted);
+        assert_eq!(
+            patched(&run(), &patch).unwrap(),
+            map(&[
+                ("a/b~c", "x y"),
+                ("deployment", "checkout"),
+                ("replicas", "5")
+            ])
+        );
+        assert_eq!(shown(&patch).unwrap(), r#"replicas="5", a~1b~0c="x y""#);
+        let other = r#"[{"op":"remove","path":"/spec/parameters/a"},{"op":"add","path":"/mode","value":1}]"#;
+        assert_eq!(shown(other).unwrap(), "remove a, /mode=1");
+        assert_eq!(shown("{"), None);
     }
 
     #[test]

@@ -212,7 +212,7 @@ fn the_longest_that_is_allowed_compiles_on_the_stack_that_it_gets() {
 }
 
 #[test]
-fn one_that_takes_too_long_is_given_up_and_refused_from_then_on() {
+fn one_that_takes_too_long_is_given_up_and_refused_for_a_while() {
     let cel = Cel::default();
     // Not a loop within a loop, but a long list made of many.
     let list = vec!["object.l"; 90].join("+");
@@ -227,6 +227,12 @@ fn one_that_takes_too_long_is_given_up_and_refused_from_then_on() {
         assert!(matches!(first, Err(CelError::Slow)), "{first:?}");
         // Others are not held up by it.
         assert!(cel.holds("object.l.size() == 256", ask()).await.unwrap());
+        // It is tried again when that is over.
+        let now = Instant::now();
+        assert!(cel.refuses(&slow, now + REFUSED_FOR - Duration::from_secs(60)));
+        let before = cel.refused().clone();
+        assert!(!cel.refuses(&slow, now + REFUSED_FOR));
+        *cel.refused() = before;
         // Not even a place is asked for any more.
         cel.places.close();
         assert!(matches!(cel.holds(&slow, ask()).await, Err(CelError::Slow)));

@@ -51,7 +51,7 @@ pub enum ClusterCommand {
     Approve(vote::VoteArgs),
     /// Reject the plan; one rejection by a holder of a role ends the run
     #[command(after_help = vote::REJECT_HELP)]
-    Reject(vote::VoteArgs),
+    Reject(vote::RejectArgs),
     /// Take your own vote back while the Gate is open
     #[command(after_help = vote::WITHDRAW_HELP)]
     Withdraw(vote::VoteArgs),
@@ -88,7 +88,7 @@ pub async fn run(command: &ClusterCommand) -> Result<String, CommandError> {
         ClusterCommand::Inbox(args) => inbox::run(args).await,
         ClusterCommand::Diff(args) => diff::run(args).await,
         ClusterCommand::Approve(args) => vote::run(args, Verdict::Approve).await,
-        ClusterCommand::Reject(args) => vote::run(args, Verdict::Reject).await,
+        ClusterCommand::Reject(args) => vote::reject(args).await,
         ClusterCommand::Withdraw(args) => vote::run(args, Verdict::Withdraw).await,
         ClusterCommand::Cancel(args) => cancel::run(args).await,
         ClusterCommand::Wait(args) => wait::run(args).await,

@@ -17,6 +17,7 @@ use super::{
 use crate::api::v1alpha1::{
     Decision, Gate, GateSummary, Orchestration, OrchestrationStatus, PlanSummary, StepStatus,
 };
+use crate::domain::suggested;
 
 /// What `--help` ends with.
 pub const HELP: &str = "\
@@ -249,7 +250,18 @@ fn votes(tree: &mut Tree, asked: &Asked) {
             spec.verdict, spec.user
         );
         tree.add(2, text.trim_end_matches(": "));
+        if let Some(suggested) = suggestion(vote) {
+            tree.add(3, &suggested);
+        }
     }
+}
+
+/// What a vote suggests, with the name by which that can be taken.
+pub(super) fn suggestion(vote: &Decision) -> Option<String> {
+    let patch = vote.spec.patch.as_deref()?;
+    let shown = suggested::shown(patch);
+    let shown = shown.unwrap_or_else(|| "something that is no JSON Patch".to_owned());
+    Some(format!("suggests {shown}: Decision {}", vote.name_any()))
 }
 
 fn step(tree: &mut Tree, step: &StepStatus) {
@@ -305,6 +317,25 @@ mod tests {
         assert_eq!(
             tree.text,
             "run shop/r: it is in stage Execute\n  incident: a run shop/other: it ended as Succeeded\n  requested by: alice\n"
+        );
+    }
+
+    #[test]
+    fn what_a_vote_suggests_is_told_with_its_name() {
+        let vote = |patch: &str| -> Decision {
+            serde_json::from_value(json!({
+                "apiVersion": "neuralops.io/v1alpha1", "kind": "Decision", "metadata": {"name": "v"},
+                "spec": {"gateRef": {"name": "g", "uid": "u"}, "planDigest": "d", "user": "bob", "verdict": "Reject", "patch": patch},
+            }))
+            .expect("a vote")
+        };
+        let patch = r#"[{"op":"replace","path":"/parameters/replicas","value":"4"}]"#;
+        let told = suggestion(&vote(patch)).expect("words");
+        assert_eq!(told, "suggests replicas=\"4\": Decision v");
+        assert!(
+            suggestion(&vote("?"))
+                .expect("words")
+                .contains("no JSON Patch")
         );
     }
 

@@ -248,3 +248,6 @@ async fn judged(
     };
     tried.into_iter().map(row).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Floor 3: `neuralops approve`, `reject`, `withdraw`: one vote about exactly the plan that was shown. The digest and
 //! the Gate's uid come from what was read and shown, never from the person's fingers.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use kube::{
     Api, ResourceExt as _,
@@ -14,12 +14,14 @@ use super::{
     error::refused,
     plan::{self, Shown},
     question::{self, Question, Wanted, claimed_run, is_open, state},
+    run::{map, pair},
     terminal::{ask, confirm, show},
     text::{OutputArgs, left, line},
 };
 use crate::{
     adapters::clock,
     api::v1alpha1::{Decision, DecisionSpec, Gate, GateRef, Verdict},
+    domain::suggested,
 };
 
 /// What `--help` of approve ends with.
@@ -34,11 +36,13 @@ Examples
 
 /// What `--help` of reject ends with.
 pub const REJECT_HELP: &str = "\
-Why is asked for and recorded. Exits with 0 if the vote stands, 1 if it was refused or you said no, 2 if it was asked for
-wrongly.
+Why is asked for and recorded. With --suggest the vote says with which parameters you would rather see the run: whoever
+takes that (`neuralops take --decision`) asks for another run, with a plan and a Gate of its own, and you cannot approve it.
+Exits with 0 if the vote stands, 1 if it was refused or you said no, 2 if it was asked for wrongly.
 
-Example
-  neuralops reject -n shop restart-after-bad-rollout-x7k2p -m 'wrong deployment'";
+Examples
+  neuralops reject -n shop restart-after-bad-rollout-x7k2p -m 'wrong deployment'
+  neuralops reject -n shop scale-checkout-9dl2q -m 'too many' --suggest replicas=4";
 
 /// What `--help` of withdraw ends with.
 pub const WITHDRAW_HELP: &str = "\
@@ -66,12 +70,37 @@ pub struct VoteArgs {
     output: OutputArgs,
 }
 
+/// Reject, and say what you would rather see.
+#[derive(clap::Args, Debug)]
+pub struct RejectArgs {
+    #[command(flatten)]
+    vote: VoteArgs,
+    /// A parameter that you would rather see; strings bare, everything else as JSON
+    #[arg(long = "suggest", value_name = "NAME=VALUE", value_parser = pair)]
+    suggest: Vec<(String, String)>,
+}
+
+/// Runs the command; returns what is to be printed.
+pub async fn reject(args: &RejectArgs) -> Result<String, CommandError> {
+    // A name that is given twice is refused.
+    map("suggest", &args.suggest)?;
+    cast_as(&args.vote, Verdict::Reject, &args.suggest).await
+}
+
 /// A Gate that was made a moment ago is not known to every part of the API server at once.
 const PATIENCE: u32 = 12;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Runs the command; returns what is to be printed.
 pub async fn run(args: &VoteArgs, verdict: Verdict) -> Result<String, CommandError> {
+    cast_as(args, verdict, &[]).await
+}
+
+async fn cast_as(
+    args: &VoteArgs,
+    verdict: Verdict,
+    suggested: &[(String, String)],
+) -> Result<String, CommandError> {
     let access = args.place.open().await?;
     let caller = access.caller().await?;
     let question = question::question(&access, &args.wanted).await?;
@@ -92,7 +121,9 @@ pub async fn run(args: &VoteArgs, verdict: Verdict) -> Result<String, CommandErr
             gate.name_any()
         )));
     }
-    if let Some(before) = before.filter(|before| before.spec.verdict == verdict) {
+    let patch = suggestion(&question, suggested)?;
+    let same = |before: &Decision| before.spec.verdict == verdict && before.spec.patch == patch;
+    if let Some(before) = before.filter(same) {
         return args.output.print(&before, || {
             format!("your vote stands already: {}\n", before.name_any())
         });
@@ -103,10 +134,29 @@ pub async fn run(args: &VoteArgs, verdict: Verdict) -> Result<String, CommandErr
     if !args.yes {
         confirm(&format!("{verdict:?} exactly this, as {}?", caller.user))?;
     }
-    let vote = vote(gate, &caller, verdict, shown.digest, justification);
+    let mut vote = vote(gate, &caller, verdict, shown.digest, justification);
+    vote.spec.patch = patch;
     let made = cast(&access, &vote).await?;
     args.output
         .print(&made, || told(&made, &question, access.namespace()))
+}
+
+/// The patch that makes of the run's parameters what is suggested.
+fn suggestion(
+    question: &Question,
+    suggested: &[(String, String)],
+) -> Result<Option<String>, CommandError> {
+    if suggested.is_empty() {
+        return Ok(None);
+    }
+    let Some(run) = &question.run else {
+        return Err(CommandError::Usage(
+            "this Gate stands alone: there is no run whose parameters could be others".to_owned(),
+        ));
+    };
+    let none = BTreeMap::new();
+    let parameters = run.spec.parameters.as_ref().unwrap_or(&none);
+    Ok(Some(suggested::patch(parameters, suggested)))
 }
 
 /// A rejection without a reason helps nobody who has to go on from it.
@@ -299,6 +349,10 @@ fn told(vote: &Decision, question: &Question, namespace: &str) -> String {
             "kubectl -n {namespace} wait --for=condition=Approved gate/{} waits for the others",
             spec.gate_ref.name
         ),
+        (_, Verdict::Reject) if spec.patch.is_some() => format!(
+            "one rejection by a holder of a role settles the Gate\nneuralops take -n {namespace} --decision {} asks for what you suggest",
+            vote.name_any()
+        ),
         (_, Verdict::Reject) => "one rejection by a holder of a role settles the Gate".to_owned(),
         (_, Verdict::Withdraw) => "your earlier vote counts no more".to_owned(),
     };
@@ -333,6 +387,31 @@ mod tests {
             "spec": {"gateRef": {"name": "g", "uid": "u"}, "planDigest": "sha256:0", "user": user, "verdict": verdict},
         }))
         .expect("a vote")
+    }
+
+    #[test]
+    fn what_is_suggested_changes_the_parameters_of_the_run() {
+        let gate = json!({
+            "apiVersion": "neuralops.io/v1alpha1", "kind": "Gate", "metadata": {"name": "g", "uid": "u"},
+            "spec": {"subject": {"uid": "r", "planDigest": "sha256:0"}, "rules": [], "requestedBy": ["alice"]},
+        });
+        let run = json!({
+            "apiVersion": "neuralops.io/v1alpha1", "kind": "Orchestration", "metadata": {"name": "r", "uid": "r"},
+            "spec": {"incident": {}, "parameters": {"replicas": "9"}},
+        });
+        let mut question = Question {
+            gate: serde_json::from_value(gate).expect("a gate"),
+            run: Some(serde_json::from_value(run).expect("a run")),
+        };
+        assert_eq!(suggestion(&question, &[]).expect("nothing"), None);
+        let wanted = [("replicas".to_owned(), "4".to_owned())];
+        let patch = suggestion(&question, &wanted).expect("a patch");
+        assert_eq!(
+            patch.as_deref(),
+            Some(r#"[{"op":"replace","path":"/parameters/replicas","value":"4"}]"#)
+        );
+        question.run = None;
+        assert!(suggestion(&question, &wanted).is_err());
     }
 
     #[test]

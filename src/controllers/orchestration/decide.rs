@@ -225,11 +225,6 @@ pub(super) fn decide(facts: &Facts) -> Decision {
         ),
         Look::Asked {
             gate: Some(gate),
-            escalation: Some(escalation),
-            ..
-        } => escalating::expired(facts, gate, escalation),
-        Look::Asked {
-            gate: Some(gate),
             beginning,
             ..
         } if is_foreign(facts, gate, beginning.as_deref()) => finish(
@@ -239,6 +234,11 @@ pub(super) fn decide(facts: &Facts) -> Decision {
             Reason::GateGone,
             "the Gate that its status names is not one that this run opened, whatever people answered there: somebody else wrote that status or that Gate; ask for another run",
         ),
+        Look::Asked {
+            gate: Some(gate),
+            escalation: Some(escalation),
+            ..
+        } => escalating::expired(facts, gate, escalation),
         Look::Asked {
             gate: Some(gate),
             beginning,

@@ -12,7 +12,7 @@ mod remains;
 mod retiring;
 mod suggested;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::jiff;
@@ -122,6 +122,8 @@ pub(super) enum Opening {
     /// It names no Playbook; those that fit, if that is known now.
     NoPlaybook {
         suggestions: Option<Vec<Suggestion>>,
+        /// When to ask again, because of one of them that is not known.
+        again: Option<Duration>,
     },
     /// It does not say who asked for it.
     NoRequester,
@@ -348,13 +350,14 @@ impl OrchestrationKind {
             _ => None,
         };
         let foreign = |gate: &Gate| is_foreign(facts, gate, beginning.as_deref());
-        let gates = if gate.as_ref().is_none_or(foreign) {
+        let foreign = gate.as_ref().is_none_or(foreign);
+        let gates = if foreign {
             self.gates(&facts.run).await?
         } else {
             Vec::new()
         };
         let escalation = match &gate {
-            Some(gate) if escalates(gate) => self.escalation(facts, gate).await?,
+            Some(gate) if !foreign && escalates(gate) => self.escalation(facts, gate).await?,
             _ => None,
         };
         let look = Look::Asked {

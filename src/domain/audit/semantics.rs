@@ -9,9 +9,9 @@ use std::collections::HashMap;
 
 use super::{
     event::Event,
-    record::{Fact, Method, Name, Record},
+    record::{Fact, Method, Name, Record, RecordId},
 };
-use crate::domain::{digest::Digest, reason::Reason};
+use crate::domain::{digest::Digest, reason::Reason, stage::Outcome};
 
 pub use finding::{Misstep, Wrong};
 use run::{Run, is_forward};
@@ -149,6 +149,7 @@ impl Semantics {
                 wrongs.extend(self.not_agreed(&uid, fact, &run));
             }
             Event::RunEscalated => wrongs.extend(self.not_expired(&uid, fact)),
+            Event::RunFinished => wrongs.extend(joined_nobody(&uid, fact)),
             _ => {}
         }
         if has_twice(&fact.decisions) {
@@ -227,16 +228,34 @@ impl Semantics {
         self.not_allowed(uid, fact, run)
     }
 
-    /// What a run lacks that has the next set of rules asked: a Gate whose deadline has passed on record before it.
+    /// What a run lacks that has the next set of rules asked: a Gate of its own about the same plan, whose deadline has passed
+    /// on record before it.
     fn not_expired(&mut self, run: &Name, fact: &Fact) -> Option<Wrong> {
-        let gate = fact.gate.as_ref().and_then(|uid| self.gates.get_mut(uid));
-        let settled = gate.map(|gate| {
-            gate.used_by.get_or_insert_with(|| run.clone());
-            gate.settled
-        });
-        (settled != Some(Event::GateExpired)).then(|| Wrong::NotExpired {
+        let not_expired = |settled| Wrong::NotExpired {
             gate: fact.gate.clone(),
             settled,
+        };
+        let Some(uid) = &fact.gate else {
+            return Some(not_expired(None));
+        };
+        let Some(gate) = self.gates.get_mut(uid) else {
+            return Some(not_expired(None));
+        };
+        if gate.settled != Event::GateExpired {
+            gate.used_by.get_or_insert_with(|| run.clone());
+            return Some(not_expired(Some(gate.settled)));
+        }
+        if gate.plan.is_none() || gate.plan != fact.plan_digest {
+            return Some(Wrong::OtherPlanExpired {
+                gate: uid.clone(),
+                asked: gate.plan.clone(),
+            });
+        }
+        let other = gate.used_by.as_ref().filter(|other| *other != run).cloned();
+        gate.used_by.get_or_insert_with(|| run.clone());
+        other.map(|other| Wrong::ExpiredOfAnother {
+            gate: uid.clone(),
+            other,
         })
     }
 
@@ -284,6 +303,15 @@ impl Semantics {
             wrong,
         });
     }
+}
+
+/// Whoever joined names by its cause that another run was asked for, and not that it was itself.
+fn joined_nobody(uid: &Name, fact: &Fact) -> Option<Wrong> {
+    let joined =
+        (fact.outcome.as_ref()).is_some_and(|word| word.as_str() == Outcome::Joined.as_str());
+    let own = RecordId::of(&[uid.as_str(), Event::RunRequested.code()]);
+    let nobody = fact.cause.is_none_or(|cause| cause == own);
+    (joined && nobody).then_some(Wrong::JoinedNobody)
 }
 
 fn has_twice(names: &[Name]) -> bool {

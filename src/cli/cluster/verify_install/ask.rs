@@ -51,7 +51,7 @@ pub enum Absent {
 /// A kind, and where its objects lie.
 #[derive(Clone)]
 pub struct Place {
-    resource: ApiResource,
+    pub(super) resource: ApiResource,
     namespace: Option<String>,
 }
 

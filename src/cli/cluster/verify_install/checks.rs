@@ -78,39 +78,44 @@ pub async fn kinds(client: &Client) -> Check {
     }
 }
 
-/// Whether kinds, policies and bindings are those of this binary; each that is not stands by itself.
+/// Whether kinds, policies and bindings are those of this binary; each that is not stands by itself, what could not be read
+/// together.
 pub fn guard(parts: &[Part], left_out: &[&str]) -> Vec<Check> {
     let what = "policies, bindings and kinds are as shipped";
     let mut wrong = Vec::new();
+    let mut unread = Vec::new();
     let mut same = 0;
     for part in parts {
         let name = format!("{}/{}", part.kind, part.name);
+        let missing = format!("{name} is missing");
         match &part.found {
             Found::AsShipped => same += 1,
             Found::Missing if left_out.contains(&part.name.as_str()) => {}
-            Found::Missing if part.optional => wrong.push(check(
-                what,
-                State::Bad,
-                format!("{name} is missing; --without tells that it is left out by choice"),
+            Found::Missing if part.optional => wrong.push(format!(
+                "{missing}; --without tells that it is left out by choice"
             )),
-            Found::Missing => wrong.push(check(what, State::Bad, format!("{name} is missing"))),
-            Found::Altered(problem) => wrong.push(check(what, State::Bad, problem)),
-            Found::Unread(error) => wrong.push(check(
-                what,
-                State::Unknown,
-                format!("could not read {name}: {}", chain(error)),
-            )),
+            Found::Missing => wrong.push(missing),
+            Found::Altered(problem) => wrong.push(problem.clone()),
+            Found::Unread(error) => unread.push(format!("{name}: {}", chain(&**error))),
         }
     }
-    if wrong.is_empty() {
+    let mut checks: Vec<_> = wrong
+        .into_iter()
+        .map(|problem| check(what, State::Bad, problem))
+        .collect();
+    if let Some(first) = unread.first() {
+        let found = format!("{} could not be read, such as {first}", unread.len());
+        checks.push(check(what, State::Unknown, found));
+    }
+    if checks.is_empty() {
         let version = env!("CARGO_PKG_VERSION");
-        wrong.push(check(
+        checks.push(check(
             what,
             State::Good,
             format!("{same}, of version {version}"),
         ));
     }
-    wrong
+    checks
 }
 
 /// How policy and binding of that name stand.
@@ -224,6 +229,12 @@ mod tests {
         let without = guard(&parts, &[]);
         assert_eq!(without[0].state, State::Bad);
         assert!(without[0].found.contains("--without"), "{without:?}");
+        // Many that could not be read are one thing that is not known.
+        let unread = || Found::Unread(Box::new(kube::Error::LinesCodecMaxLineLengthExceeded));
+        let parts = [part("a", false, unread()), part("b", true, unread())];
+        let told = guard(&parts, &[]);
+        assert_eq!((told.len(), told[0].state), (1, State::Unknown));
+        assert!(told[0].found.starts_with("2 could not be read"), "{told:?}");
         // What proves names is never left out.
         let parts = [part("a", false, Found::Missing)];
         assert_eq!(guard(&parts, &[])[0].state, State::Bad);

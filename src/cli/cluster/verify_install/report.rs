@@ -90,10 +90,11 @@ impl Report {
         let unread = self.rights.unread.len();
         match self.outcome() {
             Outcome::Whole => format!(
-                "whole: {} forgeries refused, {} implied, {} left out",
+                "whole: {} forgeries refused, {} implied, {} left out, {} allowed to you as an admin",
                 count(Verdict::Refused),
                 count(Verdict::Implied),
                 count(Verdict::LeftOut),
+                count(Verdict::Allowed),
             ),
             Outcome::Broken => format!(
                 "this installation does not hold what it promises: {} forgeries accepted, {} checks bad",

@@ -174,7 +174,10 @@ fn without_gate(stage: &Stage<'_>) -> Trial {
     );
     Trial {
         forgery: "vote-without-gate",
-        tried: format!("a vote in {}, where there is no Gate", stage.namespace),
+        tried: format!(
+            "a vote in {}, where there is no Gate: shows that the binding acts, and none of its rules",
+            stage.namespace
+        ),
         expected: expected(GATE, "no params found"),
         request: Request::Create(
             Place::inside::<Decision>(stage.namespace),

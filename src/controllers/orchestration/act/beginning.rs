@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{AT_ONCE, Acted, Pass, Told};
+use super::{AT_ONCE, Acted, Halt, Pass, Told};
 use crate::{
     adapters::{clock, failpoint::failpoint, ledger::Ack},
     controllers::{
@@ -11,7 +11,7 @@ use crate::{
         planner::Made,
     },
     domain::{reason::Reason, stage::Stage, verdict::Verdict},
-    ports::{Claim, Claimed, Limited, Limits, RunKey},
+    ports::{Claim, Claimed, Limit, Limited, Limits, RunKey},
 };
 
 impl Pass<'_> {
@@ -26,6 +26,9 @@ impl Pass<'_> {
             plan: Vec::new(),
             ..claim.clone()
         };
+        if let Some(first) = self.goes_behind(&wish).await? {
+            return self.stand_behind(first, wish).await;
+        }
         // Before it asks: what is released after the answer wakes it.
         self.kind.memory.waits(&run);
         match self.kind.ledger.claim(claim).await? {
@@ -101,13 +104,50 @@ impl Pass<'_> {
         }
     }
 
+    /// Who goes first in the line of a limit that it is under. Who holds its places already goes behind nobody: those who
+    /// stand there may wait for just these.
+    async fn goes_behind(&self, wish: &Claim) -> Result<Option<Limited>, Halt> {
+        let run = self.run();
+        let Some(first) = self.kind.memory.queue.ahead(run, wish) else {
+            return Ok(None);
+        };
+        let holds = self.kind.ledger.plan_of(&run.uid).await?.is_some();
+        Ok((!holds).then_some(first))
+    }
+
+    /// First come, first served: it goes to the end of the line, whatever room there is now. If nobody is left there, it asks
+    /// at once.
+    async fn stand_behind(&mut self, first: Limited, wish: Claim) -> Acted {
+        let run = self.run().clone();
+        self.stands(&first.limit, wish.clone());
+        if self.kind.memory.has_left(&run.uid) {
+            self.kind.call(self.kind.memory.queue.leaves(&run.uid));
+            return Ok((Told::Same, Verdict::Settled));
+        }
+        let Some(first) = self.kind.memory.queue.ahead(&run, &wish) else {
+            return Ok((Told::Same, AT_ONCE));
+        };
+        // Whose end makes room, if there is none; else who goes first.
+        let found = match self.kind.ledger.would_claim(&wish).await? {
+            Claimed::Limited(found) => found,
+            Claimed::Held | Claimed::Taken { .. } => first,
+        };
+        Ok(self.wait(limited(&self.facts, &found)).await)
+    }
+
+    fn stands(&self, limit: &Limit, wish: Claim) {
+        let (new, next) = self.kind.memory.queue.stands(self.run(), limit, wish);
+        self.kind.call(next);
+        if new {
+            self.kind.metrics.run_limited(limit);
+        }
+    }
+
     /// It stands in line before it says so; who ended between the claim and that called nobody, so it asks once more.
     async fn stand_in_line(&mut self, found: Limited, wish: Claim) -> Acted {
         let run = self.run().clone();
         let again = wish.clone();
-        if self.kind.memory.queue.stands(&run, &found.limit, wish) {
-            self.kind.metrics.run_limited(&found.limit);
-        }
+        self.stands(&found.limit, wish);
         if self.kind.memory.has_left(&run.uid) {
             self.kind.call(self.kind.memory.queue.leaves(&run.uid));
             return Ok((Told::Same, Verdict::Settled));
@@ -116,7 +156,7 @@ impl Pass<'_> {
             Claimed::Limited(found) => found,
             Claimed::Held | Claimed::Taken { .. } => return Ok((Told::Same, AT_ONCE)),
         };
-        Ok(self.wait(limited(&found, self.facts.now)).await)
+        Ok(self.wait(limited(&self.facts, &found)).await)
     }
 
     /// Whoever goes out of its line, wherever to, calls the next.

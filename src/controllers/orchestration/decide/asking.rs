@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use super::{
     super::{
@@ -166,7 +166,7 @@ fn begin(facts: &Facts, approval: Approval<'_>, beginning: &Beginning) -> Decisi
         return Wait::approved(Stage::Approve, Reason::IncidentTaken, message).into();
     }
     if let Some(limit) = &beginning.limited {
-        return limited(limit, facts.now).into();
+        return limited(facts, limit).into();
     }
     if let Some(freeze) = beginning.frozen.first() {
         return frozen(facts, Stage::Approve, freeze);
@@ -215,8 +215,22 @@ fn lets_lapse(facts: &Facts, gate: &Gate, made: &Made) -> bool {
     rules.is_some_and(|rules| rules.on_timeout == Some(OnTimeout::Approve))
 }
 
+/// What is told already of the same limit; where it is known until when, that is told.
+fn told_before(facts: &Facts, limited: &Limited, message: &str) -> Option<String> {
+    let (limit_words, _) = message
+        .split_once(": run ")
+        .filter(|_| limited.until.is_none())?;
+    let mut conditions = facts.status.conditions.iter().flatten();
+    let told = conditions
+        .find(|one| one.type_ == "Reconciling" && one.reason == Reason::LimitReached.as_str())?;
+    let same = told.message.split_once(": run ");
+    same.is_some_and(|(words, _)| words == limit_words)
+        .then(|| told.message.clone())
+}
+
 /// As many run as may: it waits in line, and says for whom.
-pub(in crate::controllers::orchestration) fn limited(limited: &Limited, now: Timestamp) -> Wait {
+pub(in crate::controllers::orchestration) fn limited(facts: &Facts, limited: &Limited) -> Wait {
+    let now = facts.now;
     let (allowed, ahead) = (limited.allowed, &limited.by.name);
     let message = match (&limited.limit, limited.until) {
         (Limit::Namespace, _) => format!(
@@ -226,12 +240,17 @@ pub(in crate::controllers::orchestration) fn limited(limited: &Limited, now: Tim
             "approved; {allowed} runs of its Playbook run, and limits.concurrentRuns allows no more: run {ahead} goes first, until it ends"
         ),
         (Limit::TargetHour(target), until) => {
-            let until = until.map_or_else(|| "later".to_owned(), |until| format!("at {until:.0}"));
+            let until = until.map_or_else(
+                || "goes first".to_owned(),
+                |until| format!("is an hour old at {until:.0}"),
+            );
             format!(
-                "approved; {allowed} runs of its Playbook began on {target} within an hour, and limits.runsPerTargetPerHour allows no more: run {ahead} is an hour old {until}"
+                "approved; {allowed} runs of its Playbook began on {target} within an hour, and limits.runsPerTargetPerHour allows no more: run {ahead} {until}"
             )
         }
     };
+    // Whoever ends is another one for everybody in the line: that is not written to each of them.
+    let message = told_before(facts, limited, &message).unwrap_or(message);
     let left = limited.until.map(|until| until.duration_since(now));
     let after = left.map_or(UNHEARD, |left| {
         let left = left.max(SignedDuration::ZERO).unsigned_abs();

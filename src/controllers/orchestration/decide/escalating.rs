@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     adapters::ledger::Draft,
-    api::v1alpha1::Gate,
+    api::v1alpha1::{Gate, OnTimeout},
     controllers::planner::Made,
     domain::{reason::Reason, stage::Stage},
 };
@@ -66,6 +66,13 @@ pub(super) fn expired(facts: &Facts, gate: &Gate, escalation: &Escalation) -> De
         );
     }
     let set = usize::try_from(ordinal).unwrap_or(usize::MAX);
+    let before = made.approval.get(set.saturating_sub(1));
+    if before.and_then(|rules| rules.on_timeout) != Some(OnTimeout::Escalate) {
+        return asking::nobody_decided(
+            facts,
+            "; the signed Playbook does not say that others are asked then",
+        );
+    }
     if made.approval.get(set).is_none() {
         return asking::nobody_decided(facts, "; there is no further set of rules to ask");
     }

@@ -36,7 +36,9 @@ pub(super) fn planning(facts: &Facts, opening: &Opening) -> Decision {
             instead_of,
         } => joining::owns(incident, instead_of.as_ref()),
         Opening::SameAs(owner) => joining::joins(facts, owner),
-        Opening::NoPlaybook { suggestions } => no_playbook(facts, suggestions.as_deref()),
+        Opening::NoPlaybook { suggestions, again } => {
+            no_playbook(facts, suggestions.as_deref(), *again)
+        }
         Opening::NoRequester => unproven(
             "spec.requestedBy does not say who asked for it: is the policy orchestration-requester installed?",
         ),
@@ -141,7 +143,11 @@ fn suspended(facts: &Facts) -> Decision {
     Wait::new(stage, Reason::Suspended, message).into()
 }
 
-fn no_playbook(facts: &Facts, suggestions: Option<&[Suggestion]>) -> Decision {
+fn no_playbook(
+    facts: &Facts,
+    suggestions: Option<&[Suggestion]>,
+    again: Option<Duration>,
+) -> Decision {
     if facts.age() >= LONGEST_WAIT {
         let message = "nobody took a Playbook within a day";
         let (outcome, reason) = (Outcome::Expired, Reason::NoPlaybook);
@@ -164,7 +170,7 @@ fn no_playbook(facts: &Facts, suggestions: Option<&[Suggestion]>) -> Decision {
     let wait = match suggestions {
         Some(suggestions) => Wait {
             suggestions: Some(suggestions.to_vec()),
-            ..wait.after(left)
+            ..wait.after(again.map_or(left, |again| again.min(left)))
         },
         None => wait.after(UNKNOWN),
     };

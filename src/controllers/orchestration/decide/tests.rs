@@ -94,6 +94,7 @@ fn a_run_that_is_not_planned_waits_or_ends_in_words() {
         (
             Opening::NoPlaybook {
                 suggestions: Some(Vec::new()),
+                again: None,
             },
             "Wait Suggest NoPlaybook: the run names no Playbook, and none",
         ),
@@ -150,8 +151,22 @@ fn doubt_and_indecision_end_with_their_time() {
     starts(&facts, "Wait DryRun KindUnknown");
     let facts = in_doubt(facts, 100 + 8 * 3600);
     starts(&facts, "Failed KindUnknown: not known for an hour: why");
-    let mut facts = planning(Opening::NoPlaybook { suggestions: None });
+    let mut facts = planning(Opening::NoPlaybook {
+        suggestions: None,
+        again: None,
+    });
     facts.spec.playbook_ref = None;
+    // What was not found out is asked again before its day is over.
+    let later = Duration::from_secs(600);
+    let suggestions = Some(Vec::new());
+    facts.look = Look::Planning(Box::new(Opening::NoPlaybook {
+        suggestions,
+        again: Some(later),
+    }));
+    let Decision::Wait(wait) = decide(&facts) else {
+        panic!("it waits");
+    };
+    assert_eq!(wait.after, Some(later));
     facts.now = at(100 + 24 * 3600);
     starts(&facts, "Expired NoPlaybook");
 }

@@ -139,6 +139,7 @@ impl OrchestrationKind {
         let Some(wish) = self.memory.queue.wish(&facts.run.uid) else {
             return Ok(None);
         };
+        let first = self.memory.queue.ahead(&facts.run, &wish);
         let claim = Claim {
             since: facts.now,
             ..wish
@@ -146,7 +147,8 @@ impl OrchestrationKind {
         let came = self.ledger.would_claim(&claim).await;
         Ok(match came.map_err(OrchestrationError::Log)? {
             Claimed::Limited(limited) => Some(limited),
-            Claimed::Held | Claimed::Taken { .. } => None,
+            // There is room, and it is for whoever stands before it.
+            Claimed::Held | Claimed::Taken { .. } => first,
         })
     }
 

@@ -79,14 +79,19 @@ impl OrchestrationKind {
             .matching
             .suggest(&facts.run.namespace, &facts.spec.incident)
             .await;
-        let suggestions = match found {
-            Ok(found) => Some(found.into_iter().map(shown).collect()),
+        match found {
+            Ok(found) => Opening::NoPlaybook {
+                suggestions: Some(found.ranked.into_iter().map(shown).collect()),
+                again: found.again,
+            },
             Err(error) => {
                 tracing::debug!(error = %chain(&error), "it is looked at again");
-                None
+                Opening::NoPlaybook {
+                    suggestions: None,
+                    again: None,
+                }
             }
-        };
-        Opening::NoPlaybook { suggestions }
+        }
     }
 
     /// Why it is not proven who asked for it. Once that is on record, a gap of the guard that came later says nothing about it.

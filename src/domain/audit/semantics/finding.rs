@@ -132,6 +132,29 @@ pub enum Wrong {
         /// What that came to.
         settled: Option<Event>,
     },
+    /// The next set of rules is asked after a Gate that asked about another plan.
+    #[error(
+        "the next set of rules is asked after the Gate {}, which asked about {}",
+        gate.as_str(),
+        asked.as_ref().map_or("no plan", Digest::as_str)
+    )]
+    OtherPlanExpired {
+        /// The Gate that it names.
+        gate: Name,
+        /// What that asked about.
+        asked: Option<Digest>,
+    },
+    /// The next set of rules is asked after a Gate of another run.
+    #[error("the next set of rules is asked after the Gate {}, which was that of the run {}", gate.as_str(), other.as_str())]
+    ExpiredOfAnother {
+        /// The Gate that it names.
+        gate: Name,
+        /// The run that went on after it.
+        other: Name,
+    },
+    /// A run ends because it joined another, and does not say which.
+    #[error("it ends as Joined, and its cause names no other run that was asked for")]
+    JoinedNobody,
     /// The next set of rules is asked about what has begun.
     #[error("the next set of rules is asked after the run began")]
     EscalatedLate,

@@ -107,7 +107,7 @@ impl Run {
                 Some(digest) => self.planned.push(digest.clone()),
                 None => wrongs.push(Wrong::NoPlanDigest),
             },
-            Event::RunEscalated => wrongs.extend(self.escalate()),
+            Event::RunEscalated => wrongs.extend(self.escalate(fact)),
             Event::RunAllowed => self.allow(fact),
             Event::RunStarted => wrongs.extend(self.start(fact)),
             Event::RunCancelled => self.cancelled = true,
@@ -179,29 +179,30 @@ impl Run {
     }
 
     /// The next people are asked about a plan that was made, and before it begins.
-    fn escalate(&self) -> Option<Wrong> {
+    fn escalate(&self, fact: &Fact) -> Option<Wrong> {
         if self.cancelled {
-            Some(Wrong::AfterCancel)
-        } else if self.planned.is_empty() {
-            Some(Wrong::NotPlanned)
-        } else {
-            self.started.is_some().then_some(Wrong::EscalatedLate)
+            return Some(Wrong::AfterCancel);
+        }
+        let late = self.started.as_ref().map(|_| Wrong::EscalatedLate);
+        self.of_no_plan(fact).or(late)
+    }
+
+    /// The plan that it is about is on record before.
+    fn of_no_plan(&self, fact: &Fact) -> Option<Wrong> {
+        match &fact.plan_digest {
+            _ if self.planned.is_empty() => Some(Wrong::NotPlanned),
+            None => Some(Wrong::NoPlanDigest),
+            Some(found) if !self.planned.contains(found) => Some(Wrong::OtherPlan {
+                found: found.clone(),
+            }),
+            Some(_) => None,
         }
     }
 
     fn start(&mut self, fact: &Fact) -> Vec<Wrong> {
-        let mut wrongs = Vec::new();
-        if self.cancelled {
-            wrongs.push(Wrong::AfterCancel);
-        }
-        match &fact.plan_digest {
-            _ if self.planned.is_empty() => wrongs.push(Wrong::NotPlanned),
-            None => wrongs.push(Wrong::NoPlanDigest),
-            Some(found) if !self.planned.contains(found) => wrongs.push(Wrong::OtherPlan {
-                found: found.clone(),
-            }),
-            Some(_) => {}
-        }
+        let after_cancel = self.cancelled.then_some(Wrong::AfterCancel);
+        let wrongs = after_cancel.into_iter().chain(self.of_no_plan(fact));
+        let wrongs = wrongs.collect();
         self.started = fact.plan_digest.clone();
         wrongs
     }

@@ -17,7 +17,8 @@ use crate::domain::audit::{
 const ORIGIN: &str = "log.example/one";
 
 /// A record in a line: what happened, to whom, and words that say more:
-/// `plan=P`, `pb=B`, `expr=E`, `gate=G`, `by=D,E`, `step=S`, `try=N`, `came=O`, `book=B`, `policy=B`, `late`.
+/// `plan=P`, `pb=B`, `expr=E`, `gate=G`, `by=D,E`, `step=S`, `try=N`, `came=O`, `joins=R`,
+/// `book=B`, `policy=B`, `late`.
 fn record(line: &str) -> Record {
     let mut words = line.split_whitespace();
     let code = Event::parse(words.next().unwrap()).unwrap();
@@ -54,6 +55,10 @@ fn record(line: &str) -> Record {
                 fact.playbook_digest = Some(playbook);
             }
             "stage" => fact.stage = Some(value.into()),
+            "joins" => {
+                let uid = format!("uid-{value}");
+                fact.cause = Some(RecordId::of(&[&uid, Event::RunRequested.code()]));
+            }
             "came" => fact.outcome = Some(value.into()),
             "after" => {
                 let (origin, size) = value.split_once(':').unwrap();
@@ -199,7 +204,9 @@ fn good_histories_are_good() {
         "leader.elected - \n config.loaded - \n playbook.accepted p",
         "run.requested a",
         "run.requested a \n run.finished a came=Failed",
-        "run.requested a \n run.finished a came=Joined",
+        "run.requested a \n run.requested b \n run.finished b came=Joined joins=a",
+        // The other one is not on record before it is planned.
+        "run.requested b \n run.finished b came=Joined joins=a \n run.requested a",
         "run.requested a \n run.planned a plan=p \n run.finished a came=Planned",
         "run.requested a \n run.planned a plan=p \n gate.rejected g by=d \n run.finished a came=Rejected",
         "run.requested a \n run.planned a plan=p \n gate.expired g \n run.finished a came=Expired",
@@ -237,7 +244,7 @@ fn good_histories_are_good() {
             assert_eq!(wrongs(&all[..end]), [], "{history} up to {end}");
         }
     }
-    let verdict = read(&lines(others[12]));
+    let verdict = read(&lines(others[13]));
     assert_eq!((verdict.ended, verdict.going_on), (2, 0));
 }
 

@@ -135,6 +135,7 @@ fn any_facts() -> impl Strategy<Value = Facts> {
                 Standing::Planning if spec.playbook_ref.is_none() && !suspend => {
                     Look::Planning(Box::new(Opening::NoPlaybook {
                         suggestions: there.then(Vec::new),
+                        again: None,
                     }))
                 }
                 Standing::Planning if spec.playbook_ref.is_none() => {

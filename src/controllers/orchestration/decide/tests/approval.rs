@@ -1,6 +1,10 @@
 //! Floor 3, tests: what a settled Gate, or nobody who need be asked, lets a run do.
 
 use super::*;
+use crate::{
+    api::conditions::{self, ConditionStatus, ConditionType},
+    ports::{Limit, Limited},
+};
 
 #[test]
 fn a_settled_gate_ends_the_run_or_begins_it() {
@@ -76,6 +80,11 @@ fn a_gate_that_the_run_did_not_open_is_not_believed() {
             .push(serde_json::from_value(json!({"rules": rules})).unwrap());
         beginning.made = Some(Ok(made));
         let mut facts = asked("Approved", Some(beginning));
+        facts.history = Ok(history(&[
+            (Event::RunRequested, None),
+            (Event::RunPlanned, None),
+            (Event::RunEscalated, None),
+        ]));
         if let Look::Asked {
             gate: Some(gate), ..
         } = &mut facts.look
@@ -137,6 +146,41 @@ fn nothing_begins_that_is_not_exactly_what_was_approved() {
         &|b| b.made = Some(Err(vec![unknown()])),
         "Wait Approve KindUnknown: approved; planned again",
     );
+}
+
+#[test]
+fn who_stands_in_line_hears_of_another_limit_and_not_of_another_run() {
+    let behind = |limit: Limit, allowed, name: &str, until: Option<i64>| Limited {
+        limit,
+        allowed,
+        by: crate::ports::RunKey {
+            uid: name.into(),
+            namespace: "shop".into(),
+            name: name.into(),
+        },
+        until: until.map(at),
+    };
+    let mut facts = asked("Approved", None);
+    let mut tells = |found: &Limited| {
+        let message = limited(&facts, found).message;
+        let (kind, status) = (ConditionType::Reconciling, ConditionStatus::True);
+        let draft = conditions::Draft::new(kind, status, Reason::LimitReached, &message);
+        facts.status.conditions = Some(conditions::merge(&[], vec![draft], Some(1), at(1)));
+        message
+    };
+    let first = tells(&behind(Limit::Playbook, 2, "one", None));
+    assert!(first.contains("run one goes first"), "{first}");
+    assert_eq!(tells(&behind(Limit::Playbook, 2, "two", None)), first);
+    let raised = tells(&behind(Limit::Playbook, 3, "two", None));
+    assert!(raised.contains("run two goes first"), "{raised}");
+    let other = tells(&behind(Limit::Namespace, 3, "three", None));
+    assert!(other.contains("run three goes first"), "{other}");
+    let hourly = || Limit::TargetHour("d".into());
+    let until = tells(&behind(hourly(), 1, "four", Some(60)));
+    assert!(until.contains("run four is an hour old at"), "{until}");
+    assert_eq!(tells(&behind(hourly(), 1, "five", None)), until);
+    let later = tells(&behind(hourly(), 1, "five", Some(90)));
+    assert!(later.contains("run five is an hour old at"), "{later}");
 }
 
 #[test]

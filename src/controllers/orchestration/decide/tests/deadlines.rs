@@ -32,6 +32,9 @@ fn expired(escalation: Escalation) -> Facts {
 /// A plan whose Playbook has so many sets of rules.
 fn with_sets(mut made: Made, sets: usize) -> Made {
     made.approval = vec![made.approval[0].clone(); sets];
+    for rules in &mut made.approval {
+        rules.on_timeout = Some(OnTimeout::Escalate);
+    }
     made
 }
 
@@ -77,6 +80,44 @@ fn the_next_set_is_asked_if_there_is_one_and_the_plan_is_the_same() {
     let next = of_set(1, "Open");
     let told = format!("Tells of {}", next.metadata.name.clone().unwrap());
     starts(&expired(Escalation::Opened(Box::new(next))), &told);
+}
+
+#[test]
+fn nobody_else_is_asked_where_the_playbook_or_the_record_does_not_say_so() {
+    // The Gate says Escalate, the verified Playbook does not.
+    for said in [None, Some(OnTimeout::Reject), Some(OnTimeout::Approve)] {
+        let mut made = with_sets(made(2), 2);
+        made.approval[0].on_timeout = said;
+        starts(
+            &planned(Ok(made)),
+            "Expired Expired: not enough people approved before the deadline; the signed Playbook",
+        );
+    }
+    // Whoever made it, it is not the run's own.
+    let mut foreign = planned(Ok(with_sets(made(2), 2)));
+    if let Look::Asked {
+        gate: Some(gate), ..
+    } = &mut foreign.look
+    {
+        gate.spec.requested_by = vec!["nobody".into()];
+    }
+    starts(&foreign, "Failed GateGone");
+    let second = |records: &[(Event, Option<&str>)], state| {
+        let mut facts = asked(state, None);
+        facts.history = Ok(history(records));
+        facts.look = Look::Asked {
+            gate: Some(Box::new(of_set(1, state))),
+            beginning: None,
+            escalation: None,
+        };
+        facts
+    };
+    let asked = [(Event::RunRequested, None), (Event::RunPlanned, None)];
+    let next = [&asked[..], &[(Event::RunEscalated, None)]].concat();
+    for state in ["Open", "Rejected", "Expired"] {
+        starts(&second(&asked, state), "Failed GateGone");
+    }
+    starts(&second(&next, "Open"), "Wait Approve AwaitingApproval");
 }
 
 #[test]

@@ -125,9 +125,23 @@ pub(super) const ENDINGS: &[Defect] = &[
     defect(
         HEALED,
         10,
-        "run.finished a came=Joined",
+        "run.finished a came=Joined joins=b",
         10,
         "ends as Joined, and it began",
+    ),
+    defect(
+        "run.requested a \n run.finished a came=Joined joins=b",
+        1,
+        "run.finished a came=Joined",
+        1,
+        "its cause names no other run",
+    ),
+    defect(
+        "run.requested a \n run.finished a came=Joined joins=b",
+        1,
+        "run.finished a came=Joined joins=a",
+        1,
+        "its cause names no other run",
     ),
     defect(
         FAILED,

@@ -29,6 +29,42 @@ pub(super) const LAPSES: &[Defect] = &[
         3,
         "after the Gate of no name",
     ),
+    defect(
+        LAPSED,
+        2,
+        "gate.expired f plan=q",
+        3,
+        "asked after the Gate uid-f, which asked about sha256:",
+    ),
+    defect(
+        LAPSED,
+        2,
+        "gate.expired f",
+        3,
+        "asked after the Gate uid-f, which asked about no plan",
+    ),
+    defect(
+        LAPSED,
+        3,
+        "run.escalated a plan=q gate=f",
+        3,
+        "goes by the plan sha256:",
+    ),
+    defect(LAPSED, 3, "run.escalated a gate=f", 3, "names no plan"),
+    defect(
+        "run.requested a
+         run.planned a plan=p
+         run.requested b
+         run.planned b plan=p
+         gate.expired f plan=p
+         gate.expired g plan=p
+         run.escalated a plan=p gate=f
+         run.escalated b plan=p gate=g",
+        7,
+        "run.escalated b plan=p gate=f",
+        7,
+        "the Gate uid-f, which was that of the run uid-a",
+    ),
     defect(LAPSED, 4, "", 4, "there is no gate.approved of it before"),
     defect(
         LAPSED,
