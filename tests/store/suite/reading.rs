@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use jiff::Timestamp;
 use neuralops::{
     domain::audit::{event::Event, tree},
-    ports::{Claimed, Entry, IncidentKey, Leaf, LogNumber, Query, Store},
+    ports::{Claimed, Entry, Epoch, IncidentKey, Leaf, LogNumber, Query, Store},
 };
 use tokio::time::Instant;
 
@@ -409,6 +409,48 @@ async fn without_storms(place: &Place) {
     }
 }
 
+async fn back_to_version_4(place: &Place) {
+    for alter in match place {
+        Place::Sqlite { .. } => [
+            "CREATE TABLE before (namespace TEXT NOT NULL, key TEXT NOT NULL, run TEXT NOT NULL UNIQUE, name TEXT NOT NULL, PRIMARY KEY (namespace, key)) STRICT, WITHOUT ROWID",
+            "INSERT INTO before SELECT namespace, key, run, name FROM incident",
+            "DROP TABLE incident",
+            "ALTER TABLE before RENAME TO incident",
+            "ALTER TABLE joined DROP COLUMN namespace",
+            "PRAGMA user_version = 4",
+        ],
+        Place::Postgres { .. } => [
+            "ALTER TABLE incident DROP CONSTRAINT incident_pkey",
+            "ALTER TABLE incident DROP COLUMN wish",
+            "ALTER TABLE incident ADD PRIMARY KEY (namespace, key)",
+            "ALTER TABLE joined DROP COLUMN namespace",
+            "SELECT 1",
+            "UPDATE schema SET version = 4",
+        ],
+    } {
+        place.alter(alter).await;
+    }
+}
+
+async fn a_storm_outlives_version_4(place: &Place, epoch: Epoch) {
+    let store = place.open().await;
+    let storm = IncidentKey {
+        namespace: "shop".to_owned(),
+        key: "k".to_owned(),
+        wish: String::new(),
+    };
+    store.own(epoch, &storm, &run("one"), None).await.unwrap();
+    store.join(epoch, "uid-of-two", &run("one")).await.unwrap();
+    drop(store);
+
+    back_to_version_4(place).await;
+    let store = place.open().await;
+    assert_eq!(store.owner(&storm).await.unwrap(), Some(run("one")));
+    assert_eq!(store.tally("uid-of-one").await.unwrap().joined, 1);
+    assert_eq!(store.joinable().await.unwrap(), [run("one")]);
+    assert_eq!(store.runs().await.unwrap(), [run("one")]);
+}
+
 /// As version 1 left them.
 pub async fn tables_of_an_older_version_are_brought_up_to_date(place: &Place) {
     let store = place.open().await;
@@ -448,42 +490,8 @@ pub async fn tables_of_an_older_version_are_brought_up_to_date(place: &Place) {
         Place::Sqlite { .. } => place.alter("PRAGMA user_version = 3").await,
         Place::Postgres { .. } => place.alter("UPDATE schema SET version = 3").await,
     }
+    a_storm_outlives_version_4(place, epoch).await;
     let store = place.open().await;
-    let storm = IncidentKey {
-        namespace: "shop".to_owned(),
-        key: "k".to_owned(),
-        wish: String::new(),
-    };
-    store.own(epoch, &storm, &run("one"), None).await.unwrap();
-    store.join(epoch, "uid-of-two", &run("one")).await.unwrap();
-    drop(store);
-
-    // As version 4 left them, in a storm.
-    for alter in match place {
-        Place::Sqlite { .. } => [
-            "CREATE TABLE before (namespace TEXT NOT NULL, key TEXT NOT NULL, run TEXT NOT NULL UNIQUE, name TEXT NOT NULL, PRIMARY KEY (namespace, key)) STRICT, WITHOUT ROWID",
-            "INSERT INTO before SELECT namespace, key, run, name FROM incident",
-            "DROP TABLE incident",
-            "ALTER TABLE before RENAME TO incident",
-            "ALTER TABLE joined DROP COLUMN namespace",
-            "PRAGMA user_version = 4",
-        ],
-        Place::Postgres { .. } => [
-            "ALTER TABLE incident DROP CONSTRAINT incident_pkey",
-            "ALTER TABLE incident DROP COLUMN wish",
-            "ALTER TABLE incident ADD PRIMARY KEY (namespace, key)",
-            "ALTER TABLE joined DROP COLUMN namespace",
-            "SELECT 1",
-            "UPDATE schema SET version = 4",
-        ],
-    } {
-        place.alter(alter).await;
-    }
-    let store = place.open().await;
-    assert_eq!(store.owner(&storm).await.unwrap(), Some(run("one")));
-    assert_eq!(store.tally("uid-of-one").await.unwrap().joined, 1);
-    assert_eq!(store.joinable().await.unwrap(), [run("one")]);
-    assert_eq!(store.runs().await.unwrap(), [run("one")]);
     let mut limited = claim("two", &["b"]);
     limited.limits.namespace = Some(1);
     let full = store.claim(epoch, limited).await.unwrap();

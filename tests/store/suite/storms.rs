@@ -145,6 +145,28 @@ pub async fn two_that_claim_at_once_do_not_both_slip_under_a_limit(place: &Place
     );
 }
 
+/// Beside the owner each other wish has one, and whoever wants something else from now on stands for that alone.
+async fn each_wish_has_one(store: &dyn Store, epoch: Epoch, shop: &IncidentKey) {
+    let for_wish = |wish: &str| IncidentKey {
+        wish: wish.to_owned(),
+        ..shop.clone()
+    };
+    let own = async |wish: &str, name: &str| {
+        let owned = store.own(epoch, &for_wish(wish), &run(name), None).await;
+        owned.unwrap()
+    };
+    assert_eq!(own("more", "other").await, run("other"));
+    assert_eq!(own("more", "third").await, run("other"));
+    assert_eq!(own("most", "other").await, run("other"));
+    assert_eq!(store.owner(&for_wish("more")).await.unwrap(), None);
+    assert_eq!(own("more", "third").await, run("third"));
+    for name in ["other", "third"] {
+        let uid = format!("uid-of-{name}");
+        store.release(epoch, &uid).await.unwrap();
+    }
+    assert_eq!(store.owner(&for_wish("most")).await.unwrap(), None);
+}
+
 pub async fn an_incident_has_one_owner(place: &Place) {
     let store = place.open().await;
     let (epoch, _) = lead(&*store).await;
@@ -169,25 +191,7 @@ pub async fn an_incident_has_one_owner(place: &Place) {
     till.namespace = "till".to_owned();
     assert_eq!(store.own(epoch, &other, &till, None).await.unwrap(), till);
 
-    // Beside it each other wish has one, and whoever wants something else from now on stands for that alone.
-    let for_wish = |wish: &str| IncidentKey {
-        wish: wish.to_owned(),
-        ..shop.clone()
-    };
-    let own = async |wish: &str, name: &str| {
-        let owned = store.own(epoch, &for_wish(wish), &run(name), None).await;
-        owned.unwrap()
-    };
-    assert_eq!(own("more", "other").await, run("other"));
-    assert_eq!(own("more", "third").await, run("other"));
-    assert_eq!(own("most", "other").await, run("other"));
-    assert_eq!(store.owner(&for_wish("more")).await.unwrap(), None);
-    assert_eq!(own("more", "third").await, run("third"));
-    for name in ["other", "third"] {
-        let uid = format!("uid-of-{name}");
-        store.release(epoch, &uid).await.unwrap();
-    }
-    assert_eq!(store.owner(&for_wish("most")).await.unwrap(), None);
+    each_wish_has_one(&*store, epoch, &shop).await;
     assert_eq!(store.owner(&shop).await.unwrap().as_ref(), Some(&owners[0]));
 
     // In the place of one that collects nothing; whoever takes another for the owner takes nothing.

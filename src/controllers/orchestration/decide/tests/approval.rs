@@ -72,7 +72,10 @@ fn a_gate_that_the_run_did_not_open_is_not_believed() {
         starts(&alter("Approved", other), "Failed GateGone");
     }
     starts(&alter("Approved", &|_| {}), "Begin");
-    // The Gate of the second set of rules asks by the second set.
+}
+
+#[test]
+fn the_gate_of_the_second_set_of_rules_asks_by_the_second_set() {
     let second = |rules: Value| {
         let mut beginning = whole();
         let mut made = made(2);
@@ -235,6 +238,29 @@ fn an_approved_run_waits_for_its_own_people() {
 }
 
 #[test]
+fn what_somebody_suggested_now_or_on_record_is_asked_about() {
+    let mut suggested = planning(Opening::Planned(Ok(Box::new(made(2)))));
+    suggested.spec = spec(&json!({"mode": "Auto"}));
+    suggested.auto = Some(Ok("true".to_owned()));
+    let mut recorded = planning(Opening::Planned(Ok(Box::new(made(2)))));
+    recorded.spec = suggested.spec.clone();
+    recorded.auto = suggested.auto.clone();
+    suggested.author = Some("bob".to_owned());
+    let mut told = asked_about();
+    told.author = Some("bob".to_owned());
+    recorded.history = Ok(told);
+    for found in [suggested, recorded] {
+        let Decision::Ask(ask) = decide(&found) else {
+            panic!("people are asked");
+        };
+        let mut codes = ask.records.iter().map(|record| record.fact.code);
+        assert!(codes.all(|code| code != Event::RunAllowed));
+        let why = ask.auto.unwrap().unwrap_err();
+        assert!(why.contains("what bob suggested"), "{why}");
+    }
+}
+
+#[test]
 fn mode_auto_begins_by_what_is_on_record_and_else_people_are_asked() {
     let codes = |records: &[Draft]| -> Vec<Event> {
         records.iter().map(|record| record.fact.code).collect()
@@ -252,26 +278,6 @@ fn mode_auto_begins_by_what_is_on_record_and_else_people_are_asked() {
         panic!("people are asked");
     };
     assert_eq!(codes(&ask.records), wanted[..2]);
-
-    // What somebody suggested, now or on record, is asked about.
-    let mut suggested = planning(Opening::Planned(Ok(Box::new(made(2)))));
-    suggested.spec = spec(&json!({"mode": "Auto"}));
-    suggested.auto = Some(Ok("true".to_owned()));
-    let mut recorded = planning(Opening::Planned(Ok(Box::new(made(2)))));
-    recorded.spec = suggested.spec.clone();
-    recorded.auto = suggested.auto.clone();
-    suggested.author = Some("bob".to_owned());
-    let mut told = asked_about();
-    told.author = Some("bob".to_owned());
-    recorded.history = Ok(told);
-    for found in [suggested, recorded] {
-        let Decision::Ask(ask) = decide(&found) else {
-            panic!("people are asked");
-        };
-        assert!(!codes(&ask.records).contains(&Event::RunAllowed));
-        let why = ask.auto.unwrap().unwrap_err();
-        assert!(why.contains("what bob suggested"), "{why}");
-    }
 
     let on_record = || history(&wanted.map(|code| (code, None)));
     let allowed = |beginning| {
