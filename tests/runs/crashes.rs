@@ -16,8 +16,8 @@ const RUN: [&str; 3] = [
     "src/adapters/ledger/claims.rs",
 ];
 /// Places that a run passes only when it fails (`backwards`), and when a deadline has passed, when people are asked in its
-/// middle, or when it is deleted (`timely`).
-const OTHERS: [&str; 4] = ["turn.", "escalate.", "midway.", "retire."];
+/// middle, when it is deleted, or when it is about the incident of another one (`timely`).
+const OTHERS: [&str; 6] = ["turn.", "escalate.", "midway.", "retire.", "own.", "join."];
 /// Passed once a step.
 const STEP: [&str; 3] = ["intent.", "effect.", "outcome."];
 

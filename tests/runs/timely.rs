@@ -135,6 +135,60 @@ async fn once(bed: &Bed, scene: &Scene, (uid, place): (&str, &str)) {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_joins_is_counted_once_whenever_the_operator_dies() {
+    need!(Owned, Users);
+    let bed = Bed::set().await;
+    let places = names("src/adapters/ledger/claims.rs").into_iter();
+    let places = places.filter(|name| name.starts_with("own.") || name.starts_with("join."));
+    let places: Vec<String> = places.collect();
+    assert_eq!(places.len(), 4, "{places:?}");
+    for place in &places {
+        let scene = scene(&bed, 1).await;
+        let incident = json!({"incident": {"key": "k", "summary": "again"}});
+        let mut operator = bed.operator(&[(VARIABLE, place)]).await;
+        scene.ask("first", "p", incident.clone()).await;
+        let mut asked = false;
+        eventually(&format!("it dies at {place}"), LONG, async || {
+            if operator.exit_code().is_some() {
+                return Ok(());
+            }
+            let run = scene.object("Orchestration", "first").await;
+            if !asked && run["status"]["gates"][0]["uid"].is_string() {
+                asked = true;
+                scene.ask("second", "p", incident.clone()).await;
+            }
+            Err(operator.log_tail())
+        })
+        .await;
+        assert_eq!(operator.exit_code(), Some(128), "at {place}");
+        if !asked {
+            scene.ask("second", "p", incident.clone()).await;
+        }
+        let operator = bed.operator(&[]).await;
+        let second = scene.ended("second", "Joined").await;
+        let joined = &second["status"]["joined"];
+        assert_eq!(
+            joined["name"],
+            "first",
+            "at {place}: {}",
+            operator.log_tail()
+        );
+        let counted = |status: &Value| status["joined"]["count"] == 1;
+        scene
+            .until("first", &format!("counts it once, {place}"), counted)
+            .await;
+        let uid = second["metadata"]["uid"].as_str().expect("a uid");
+        let records = bed.records(uid).await;
+        let ends = records
+            .iter()
+            .filter(|record| record.fact.code == Event::RunFinished);
+        assert_eq!(ends.count(), 1, "at {place}");
+    }
+    let _operator = bed.operator(&[]).await;
+    bed.verifies().await;
+}
+
 /// Operator and API server are killed, and others go on.
 async fn anew(bed: &Bed, operator: &mut Operator) {
     operator.signal("KILL");
