@@ -12,6 +12,7 @@ mod ends;
 mod freezes;
 mod kinds;
 mod locks;
+mod matrix;
 mod waits;
 
 use serde_json::{Value, json};

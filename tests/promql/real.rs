@@ -53,6 +53,8 @@ async fn what_holds_passes_and_what_does_not_fails() {
             "orders",
             "result.exists(r, r.metric.app == 'a' && r.value < 2)",
         ),
+        ("orders", "size(result.filter(r, r.value > 9)) == 0"),
+        ("orders", "size(result) == 2 && result[1].value > 0"),
         ("scalar(never)", "result[0].value == 0"),
         ("no_such_metric", "size(result) == 0"),
     ] {
@@ -80,8 +82,24 @@ async fn what_holds_passes_and_what_does_not_fails() {
         ("never / never", "result[0].value < 1", "gives NaN"),
         ("never / never", "!(result[0].value >= 1)", "gives NaN"),
         ("orders / 0", "result[0].value > 1", "gives +Inf"),
-        ("orders", "result[7].value > 1", "no item at that index"),
-        ("orders", "result[0].metric.nothing == 'a'", "no nothing"),
+        (
+            "sum(orders)",
+            "result[7].value > 1",
+            "no item at that index",
+        ),
+        (
+            "orders{app=\"a\"}",
+            "result[0].metric.nothing == 'a'",
+            "no nothing",
+        ),
+        // Nobody knows which of them comes first.
+        ("orders", "result[0].value > 0", "looks at one of them"),
+        // Of nothing, nothing is left by a filter.
+        (
+            "orders{app=\"c\"}",
+            "size(result.filter(r, r.value > 9)) == 0",
+            "finds no series",
+        ),
     ] {
         let effect = effect(&bed, &check(query, expression)).await;
         let (reason, message) = failed(bed.look(&effect, 1, None).await);

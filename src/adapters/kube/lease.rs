@@ -122,7 +122,9 @@ pub async fn keep(
                 change = changed(&manager, pause);
             }
             event = seen.try_next() => {
-                if let Err(lost) = observe(event, &settings, &fence, &leading, claimed) {
+                if let Err(lost) = observe(event, &settings, &fence, &leading, claimed)
+                    && !still_ours(&api, &settings, &fence).await
+                {
                     break Err(lost);
                 }
             }
@@ -138,6 +140,21 @@ pub async fn keep(
         release(&manager).await;
     }
     outcome
+}
+
+/// Whether an event that says otherwise is older than what is so: a watch may tell of the Lease as it was before it was
+/// taken. Nothing is written until that is known.
+async fn still_ours(api: &Api<Lease>, settings: &LeaseSettings, fence: &LeaseFence) -> bool {
+    let open = fence.until();
+    fence.set(None);
+    let ours = api
+        .get(&settings.name)
+        .await
+        .is_ok_and(|lease| is_ours(&lease, settings));
+    if ours {
+        fence.set(open);
+    }
+    ours
 }
 
 /// The next change of the manager's mind, after a pause; it renews meanwhile. Polled to its end and never dropped half

@@ -136,7 +136,8 @@ impl Pass<'_> {
             attempt: stepping.attempt,
             underway: stepping.underway,
             refused: stepping.refused,
-            fresh: stepping.way == Way::Forth && stepping.began.is_none() && stepping.refused,
+            // What an earlier attempt has left is not others' doing.
+            fresh: stepping.way == Way::Forth && stepping.began.is_none() && stepping.attempt == 1,
             began,
             now: clock::now(),
             memory: held.map(|held| held.since),
