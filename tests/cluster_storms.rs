@@ -14,7 +14,7 @@ use neuralops::domain::audit::event::Event;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Scene, api, condition, create, eventually, hold, need, scale, told, waits_for,
+    OwnCluster, Scene, api, condition, create, eventually, hold, need, scale, told, waits_for,
 };
 
 const A_WHILE: Duration = Duration::from_secs(240);
@@ -341,4 +341,54 @@ async fn a_target_has_so_many_runs_an_hour() {
     scene.approve(&third).await;
     scene.ended("third", "Succeeded").await;
     assert_eq!(scene.replicas("d").await, 4);
+}
+
+#[tokio::test]
+async fn a_namespace_has_so_many_runs_at_a_time_also_for_the_next_operator() {
+    need!(Owned, Users);
+    let own = OwnCluster::start_bare().await;
+    own.install();
+    let few = ["--concurrent-runs", "1"];
+    let mut operator = own.operator(&few);
+    operator.ready().await;
+    operator.trusts().await;
+    let scene = Scene::set(own.cluster(), "few").await;
+    let other = Scene::set(own.cluster(), "apart").await;
+    for (scene, names) in [(&scene, &["a", "b"][..]), (&other, &["c"][..])] {
+        scene.workloads(names).await;
+        scene.flag("f").await;
+        for name in names {
+            let steps = json!([hold("hold", "f"), scale("s", name, 3)]);
+            scene.approved(name, steps, json!({})).await;
+            if *name != "b" {
+                scene.running(name, "hold").await;
+            }
+        }
+    }
+    let waiting = scene
+        .until("b", "stands in line", waits_for("LimitReached"))
+        .await;
+    let said = told(&waiting["status"]);
+    assert!(
+        said.contains("1 runs of this namespace") && said.contains("run a goes first"),
+        "{said}"
+    );
+    // Whoever comes after counts those that run already.
+    operator.signal("TERM");
+    operator.ended(Duration::from_secs(60)).await;
+    let mut operator = own.operator(&few);
+    operator.ready().await;
+    other.go("f").await;
+    other.ended("c", "Succeeded").await;
+    assert_eq!(
+        [scene.replicas("a").await, scene.replicas("b").await],
+        [1, 1]
+    );
+    let waiting = scene.object("Orchestration", "b").await;
+    assert!(waits_for("LimitReached")(&waiting["status"]), "{waiting:#}");
+    scene.go("f").await;
+    for name in ["a", "b"] {
+        scene.ended(name, "Succeeded").await;
+    }
+    assert_eq!(operator.exit_code(), None, "{}", operator.log_tail());
 }

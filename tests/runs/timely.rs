@@ -224,50 +224,19 @@ async fn what_people_said_and_what_time_brought_holds_across_restarts() {
         .await
     };
     let run = asks(2).await;
-    // An API server that has just started refuses votes until it knows what the policies speak of.
-    let vote = async |person: &str, run: &Value, verdict: &str| {
-        eventually("the vote is taken", LONG, async || {
-            let voted = scene.vote(person, run, verdict).await;
-            voted
-                .map(drop)
-                .map_err(|error| format!("{person} {verdict}: {error}"))
-        })
-        .await;
-    };
     // dave takes back what he said; that he did is known to who comes after.
-    vote("dave", &run, "Approve").await;
+    vote(&scene, "dave", (&run, "Approve")).await;
     counted(&scene, &run, &["dave"]).await;
     anew(&bed, &mut operator).await;
-    vote("dave", &run, "Withdraw").await;
+    vote(&scene, "dave", (&run, "Withdraw")).await;
     anew(&bed, &mut operator).await;
-    vote("carol", &run, "Approve").await;
+    vote(&scene, "carol", (&run, "Approve")).await;
     counted(&scene, &run, &["carol"]).await;
     assert_eq!(scene.replicas("one").await, 1);
-    vote("dave", &run, "Approve").await;
-    // It waits in its middle, is suspended, and stays so.
+    vote(&scene, "dave", (&run, "Approve")).await;
     let run = asks(3).await;
-    assert_eq!(
-        [scene.replicas("one").await, scene.replicas("two").await],
-        [3, 1]
-    );
-    let set = |suspend: bool| scene.set_run("alice", "r", json!({ "suspend": suspend }));
-    set(true).await.expect("suspended");
-    vote("carol", &run, "Approve").await;
-    anew(&bed, &mut operator).await;
-    vote("dave", &run, "Approve").await;
-    scene
-        .until("r", "is held", |status| {
-            status["gates"][2]["state"] == "Approved"
-        })
-        .await;
-    anew(&bed, &mut operator).await;
-    assert_eq!(scene.replicas("two").await, 1);
-    set(false).await.expect("goes on");
+    middle(&bed, &scene, (&run, &mut operator)).await;
     let run = scene.ended("r", "Succeeded").await;
-    assert_eq!(
-        [scene.replicas("one").await, scene.replicas("two").await],
-        [3, 3]
-    );
     let uid = run["metadata"]["uid"].as_str().expect("a uid");
     let records = bed.records(uid).await;
     for code in [Event::RunEscalated, Event::RunStarted, Event::RunFinished] {
@@ -275,6 +244,42 @@ async fn what_people_said_and_what_time_brought_holds_across_restarts() {
         assert_eq!(count.count(), 1, "{}", code.code());
     }
     bed.verifies().await;
+}
+
+/// It waits in its middle, is suspended, and stays so across restarts, whatever people say meanwhile.
+async fn middle(bed: &Bed, scene: &Scene, (run, operator): (&Value, &mut Operator)) {
+    assert_eq!(
+        [scene.replicas("one").await, scene.replicas("two").await],
+        [3, 1]
+    );
+    let set = |suspend: bool| scene.set_run("alice", "r", json!({ "suspend": suspend }));
+    set(true).await.expect("suspended");
+    vote(scene, "carol", (run, "Approve")).await;
+    anew(bed, operator).await;
+    vote(scene, "dave", (run, "Approve")).await;
+    scene
+        .until("r", "is held", |status| {
+            status["gates"][2]["state"] == "Approved"
+        })
+        .await;
+    anew(bed, operator).await;
+    assert_eq!(scene.replicas("two").await, 1);
+    set(false).await.expect("goes on");
+    scene.ended("r", "Succeeded").await;
+    assert_eq!(
+        [scene.replicas("one").await, scene.replicas("two").await],
+        [3, 3]
+    );
+}
+
+/// An API server that has just started refuses votes until it knows what the policies speak of.
+async fn vote(scene: &Scene, person: &str, (run, verdict): (&Value, &str)) {
+    eventually("the vote is taken", LONG, async || {
+        let voted = scene.vote(person, run, verdict).await;
+        let taken = voted.map(drop);
+        taken.map_err(|error| format!("{person} {verdict}: {error}"))
+    })
+    .await;
 }
 
 /// Waits until these votes count about the newest Gate.
