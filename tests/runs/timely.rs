@@ -162,10 +162,13 @@ async fn who_joins_is_counted_once_whenever_the_operator_dies() {
         })
         .await;
         assert_eq!(operator.exit_code(), Some(128), "at {place}");
+        let operator = bed.operator(&[]).await;
         if !asked {
+            // Whoever is looked at first owns the incident.
+            let owns = |status: &Value| status["gates"][0]["uid"].is_string();
+            scene.until("first", "is asked about", owns).await;
             scene.ask("second", "p", incident.clone()).await;
         }
-        let operator = bed.operator(&[]).await;
         let second = scene.ended("second", "Joined").await;
         let joined = &second["status"]["joined"];
         assert_eq!(
