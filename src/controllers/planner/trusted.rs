@@ -10,6 +10,7 @@ use crate::{
     controllers::{rules, verification::Unknown},
     domain::{
         lint::{lint, lint_sourced},
+        names::is_dns_name,
         plan::{Obstacle, RunRef},
         reason::Reason,
         trust::{Refusal, Runnable},
@@ -44,7 +45,12 @@ impl Planner {
             ));
         };
         let name = &playbook.name;
-        let text = raw::get::<RawPlaybook>(&self.client, Some(&run.namespace), name).await;
+        // It becomes a part of a path: what is no name of an object leads nowhere.
+        let text = if is_dns_name(name) {
+            raw::get::<RawPlaybook>(&self.client, Some(&run.namespace), name).await
+        } else {
+            Ok(None)
+        };
         let text = text.map_err(|error| {
             let message = format!("could not read Playbook {name}: {}", chain(&error));
             Obstacle::unknown(Reason::ApiServerUnavailable, message)
