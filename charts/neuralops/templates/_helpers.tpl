@@ -84,7 +84,10 @@ annotations:
 {{- end -}}
 
 {{- define "neuralops.repository" -}}
-{{- with .Values.image }}{{ ternary .repository (printf "%s/%s" .registry .repository) (empty .registry) }}{{ end -}}
+{{- with .Values.image }}
+{{- $repository := required "image.repository is empty: name the repository of the image" .repository }}
+{{- ternary $repository (printf "%s/%s" .registry $repository) (empty .registry) }}
+{{- end -}}
 {{- end -}}
 
 {{- define "neuralops.image" -}}
