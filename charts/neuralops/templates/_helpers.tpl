@@ -99,6 +99,11 @@ annotations:
 {{- end -}}
 {{- end -}}
 
+{{/* Not empty where `helm test` has something to run. It needs rights in the whole cluster. */}}
+{{- define "neuralops.tested" -}}
+{{- if and .Values.helmTest.enabled .Values.operator.enabled .Values.clusterScope.enabled }}yes{{ end -}}
+{{- end -}}
+
 {{/* Not empty with PostgreSQL. */}}
 {{- define "neuralops.postgres" -}}
 {{- .Values.store.postgres.existingSecret -}}
