@@ -132,6 +132,13 @@ def the_embedded_store_has_one_replica_and_its_disk():
 
 
 @test
+def kinds_do_not_go_with_a_release_that_has_their_guard():
+    refused({"crds": {"keep": False}}, "policies.enabled", "install.md")
+    refused({"crds": {"keep": False}, "policies": {"keep": False}}, "policies.enabled")
+    assert not find(documents({"crds": {"keep": False, "enabled": False}}), "CustomResourceDefinition")
+
+
+@test
 def the_port_is_served_as_it_is_asked():
     refused({"tls": {"mode": "secret"}}, "tls.secretName")
     refused({"tls": {"mode": "cert-manager"}}, "tls.certManager.issuerRef")

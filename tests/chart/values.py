@@ -125,7 +125,7 @@ CASES = [
     ("commonAnnotations", {"owner": "sre"}, everywhere("annotations.owner", "sre")),
     ("extraObjects", [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-mine"}}], some("ConfigMap", f"{RELEASE}-mine")),
     ("crds.enabled", False, none(CRDS)),
-    ("crds.keep", False, at(CRDS, KEEP, None)),
+    ("crds.keep", False, at(CRDS, KEEP, None), {"policies": {"enabled": False}}),
     ("policies.enabled", False, both(none(POLICIES), none(f"{POLICIES}Binding"))),
     ("policies.keep", False, both(at(POLICIES, KEEP, None), at(f"{POLICIES}Binding", KEEP, None))),
     ("policies.decisionGate", False, lambda rendered: find(rendered, POLICIES, "decision-gate.neuralops.io") is None
