@@ -17,7 +17,7 @@ WITH := tests/cluster/with
 REPORT := tests/report
 CARGO := cargo
 
-.PHONY: help demo rights check test long cluster cluster-down generate fmt clippy doc secrets operations unit stores audit-tools audit promql cosign-tools cosign cosign-older fixtures bench doctor deny manifests chart
+.PHONY: help demo rights check test long cluster cluster-down generate fmt clippy doc secrets operations unit stores audit-tools audit promql cosign-tools cosign cosign-older fixtures bench doctor deny manifests chart image reproducible
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,7 +80,7 @@ secrets: ## No key, token or database in the tree
 	@tests/tools/secrets --self-test
 	@tests/tools/secrets
 
-operations: ## Alerts by promtool, dashboard, health checks for Argo CD by Lua, kstatus, documents with their links and commands, the release
+operations: ## Alerts by promtool, dashboard, health checks for Argo CD by Lua, kstatus, documents with their links and commands, the image, the release
 	@$(CARGO) build --locked --bin neuralops
 	@tests/operations/run
 
@@ -98,8 +98,8 @@ check: ## Fast, without a cluster: fmt, clippy, doc, secrets, unit tests, floors
 test: ## check, then the stores, the log, runs and everything on the control plane; what CI runs
 	@$(REPORT) test doctor fmt clippy doc secrets operations unit stores audit promql cosign chart ledger runs on-cluster on-kubelet demo rights
 
-long: ## Version legs, the older signing programs, fuzz, ten minutes of kill -9, 200 runs through outages, a thousand waiting runs, soak (their short forms run in make test), cargo-deny
-	@$(REPORT) long doctor deny cosign-older on-1.33 on-1.34 on-1.37 fuzz torture long-runs waiting soak
+long: ## Version legs, the older signing programs, fuzz, ten minutes of kill -9, 200 runs through outages, a thousand waiting runs, soak (their short forms run in make test), two release builds with one digest, cargo-deny
+	@$(REPORT) long doctor deny reproducible cosign-older on-1.33 on-1.34 on-1.37 fuzz torture long-runs waiting soak
 
 cluster: doctor ## Start a control plane that stays, and say what to source
 	@tests/cluster/session up
@@ -115,6 +115,12 @@ generate: ## Write everything that is generated: crds/, docs/reference/, the cha
 
 manifests: ## What kustomize installs, in files: dist/install.yaml, and dist/crds.yaml with the kinds alone
 	@charts/manifests dist
+
+image: ## The release image, as an OCI archive with its SBOM in dist/, without a container engine; prints its digest and size
+	@image/make dist
+
+reproducible: ## The same image twice from scratch, in other folders, with one digest (two release builds); DIGEST=sha256:… compares it
+	@image/reproduce $(DIGEST)
 
 deny: ## Licences, bans, sources and advisories of all dependencies
 	@tests/tools/deny
