@@ -163,7 +163,7 @@ on-kubelet: ## Real pods on a real kubelet (as root): runs with Jobs, requests f
 	  archive=$$(mktemp --suffix=.tar) && trap 'rm -f "$$archive"' EXIT && \
 	  image=$$(image/build "$(CARGO_TARGET_DIR)/debug/neuralops" "$$archive" localhost/neuralops:e2e) && \
 	  E2E_IMAGES=$$archive NEURALOPS_STEP_IMAGE=$$image E2E_PODS=kubelet $(WITH) tests/operator bash -euc 'tests/cluster/probe-kubelet; tests/kubelet-run; tests/kubelet-drain' && \
-	  E2E_IMAGES=$$archive tests/kubelet-install "$(CARGO_TARGET_DIR)/debug/neuralops" "$$image"; \
+	  E2E_IMAGES=$$archive tests/kubelet-install/run "$(CARGO_TARGET_DIR)/debug/neuralops" "$$image"; \
 	elif [ "$${E2E_PODS:-}" != kubelet ]; then tests/skip on-kubelet "$$reason"; \
 	else echo "error: E2E_PODS=kubelet is asked for, but $$reason" >&2; exit 1; fi
 
