@@ -8,9 +8,10 @@ use serde_json::json;
 
 use crate::support::{Operator, OwnCluster, api, create, eventually, need};
 
-const LONG: Duration = Duration::from_secs(90);
+/// A component that gives up after a minute is started again, and has its time then.
+const LONG: Duration = Duration::from_secs(180);
 
-async fn judged(client: &Client, operator: &Operator, name: &str) {
+async fn judged(own: &OwnCluster, client: &Client, operator: &Operator, name: &str) {
     eventually("the Playbook is made and judged", LONG, async || {
         let playbook = json!({
             "apiVersion": "neuralops.io/v1alpha1", "kind": "Playbook",
@@ -20,7 +21,7 @@ async fn judged(client: &Client, operator: &Operator, name: &str) {
         });
         match create(client, playbook).await {
             Err(kube::Error::Api(answer)) if answer.is_already_exists() => {}
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(format!("{error}; kube-apiserver: {}", own.last_words("kube-apiserver"))),
             Ok(_) => {}
         }
         let found = api(client, "Playbook", "default").get(name).await.map_err(|error| error.to_string())?;
@@ -54,7 +55,7 @@ async fn every_component_can_be_killed_paused_and_resumed_under_the_same_operato
     // A lease that outlasts every fault here: the process itself must come through all of them.
     let mut operator = own.operator(&["--lease-duration", "120s"]);
     operator.ready().await;
-    judged(&admin, &operator, "before").await;
+    judged(&own, &admin, &operator, "before").await;
 
     for component in [
         "kwok",
@@ -65,7 +66,7 @@ async fn every_component_can_be_killed_paused_and_resumed_under_the_same_operato
     ] {
         own.ctl("kill", component);
         own.ctl("start", component);
-        judged(&admin, &operator, &format!("after-kill-{component}")).await;
+        judged(&own, &admin, &operator, &format!("after-kill-{component}")).await;
         own.ctl("pause", component);
         eventually(
             "a pause of some seconds",
@@ -74,7 +75,7 @@ async fn every_component_can_be_killed_paused_and_resumed_under_the_same_operato
         )
         .await;
         own.ctl("resume", component);
-        judged(&admin, &operator, &format!("after-pause-{component}")).await;
+        judged(&own, &admin, &operator, &format!("after-pause-{component}")).await;
     }
     assert_eq!(
         operator.exit_code(),

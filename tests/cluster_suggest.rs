@@ -389,6 +389,7 @@ async fn a_suggested_patch_makes_another_run_and_its_author_has_no_vote() {
         ("a-vote", "4", "first", vote, "has no patch"),
         ("wider", "5", "first", uid, "are others"),
         ("elsewhere", "4", &made, uid, "is not about run"),
+        ("a-path", "4", "first/status", uid, "names no run"),
     ] {
         let from = json!({"orchestration": run, "decisionUID": decision});
         let more = json!({"parameters": {"replicas": replicas}, "from": from});

@@ -1,15 +1,8 @@
 -- Health of a run for Argo CD. What waits for people is Suspended and says for whom; what ended as its object says it should is
--- Healthy, also when people said no: `Ready` is the word that counts. Base and table functions only; Argo CD gives no others.
+-- Healthy, also when people said no: `Ready` is the word that counts.
 local waits_for_people = {
   NoPlaybook = true, AwaitingApproval = true, AutoNotAllowed = true, AwaitingRelease = true, Suspended = true, Frozen = true,
 }
-local conditions = {}
-if obj.status ~= nil and obj.status.conditions ~= nil then
-  for _, condition in ipairs(obj.status.conditions) do
-    conditions[condition.type] = condition
-  end
-end
-local ready = conditions.Ready
 if ready == nil then
   return {status = "Progressing", message = "the operator has not looked at it yet"}
 end

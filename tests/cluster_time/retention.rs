@@ -2,7 +2,7 @@
 //! other run is, whatever it says.
 
 use futures::join;
-use kube::api::ListParams;
+use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
 
 use crate::support::{Scene, api, create, eventually, need, scale};
@@ -174,4 +174,85 @@ async fn a_playbook_keeps_the_newest_of_its_finished_runs() {
     are_left(&scene, &["asked", "joined", "o"]).await;
     scene.cancel("asked").await;
     are_left(&scene, &["o"]).await;
+}
+
+/// Somebody's own policy: runs of this namespace with the label `keep` are not deleted.
+async fn keeps(scene: &Scene) -> String {
+    let name = format!("keep.{}.test", scene.ns.name());
+    let policy = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name},
+        "spec": {
+            "matchConstraints": {"resourceRules": [{
+                "apiGroups": ["neuralops.io"], "apiVersions": ["*"], "resources": ["orchestrations"], "operations": ["DELETE"],
+            }]},
+            "validations": [{"expression": "!('keep' in oldObject.metadata.?labels.orValue({}))", "message": "it is kept"}],
+        },
+    });
+    let here = json!({"matchLabels": {"kubernetes.io/metadata.name": scene.ns.name()}});
+    let binding = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": name},
+        "spec": {"policyName": name, "validationActions": ["Deny"], "matchResources": {"namespaceSelector": here}},
+    });
+    for object in [policy, binding] {
+        create(scene.admin(), object).await.expect("made");
+    }
+    name
+}
+
+#[tokio::test]
+async fn a_run_that_may_not_be_deleted_keeps_its_votes() {
+    let cluster = need!(Users, Owned, Controllers);
+    let scene = Scene::set(cluster, "kept").await;
+    scene.workloads(&["d"]).await;
+    let policy = keeps(&scene).await;
+    scene
+        .approved("a", json!([scale("s", "d", 3)]), json!({}))
+        .await;
+    scene.ended("a", "Succeeded").await;
+    let labels = json!({"metadata": {"labels": {"keep": ""}}});
+    let labelled = scene.patch(scene.admin(), "Orchestration", "a", labels);
+    labelled.await.expect("a label");
+    let deletion = api(scene.admin(), "Orchestration", scene.ns.name());
+    eventually("the policy holds", SOON, async || {
+        let rehearsed = DeleteParams::default().dry_run();
+        match deletion.delete("a", &rehearsed).await {
+            Err(error) if error.to_string().contains("it is kept") => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+
+    let mark = cluster.audit_mark();
+    let at_once = json!({"ttlSecondsAfterFinished": 0});
+    scene.set_run("alice", "a", at_once).await.expect("a time");
+    eventually("the operator has tried twice", SOON, async || {
+        let asked = cluster.audit_since(mark);
+        let tried = asked.iter().filter(|asked| {
+            let here = asked.namespace == scene.ns.name() && asked.resource == "orchestrations";
+            here && asked.verb == "delete" && asked.code >= 400
+        });
+        match tried.count() {
+            0 | 1 => Err("not yet".to_owned()),
+            _ => Ok(()),
+        }
+    })
+    .await;
+    assert_eq!(names(&scene, "Decision").await.len(), 1);
+
+    for kind in [
+        "ValidatingAdmissionPolicyBinding",
+        "ValidatingAdmissionPolicy",
+    ] {
+        let objects = api(scene.admin(), kind, "");
+        let deleted = objects.delete(&policy, &DeleteParams::default()).await;
+        deleted.expect("deleted");
+    }
+    scene.is_gone("Orchestration", "a").await;
+    eventually("the vote went before it", SOON, async || {
+        match names(&scene, "Decision").await.len() {
+            0 => Ok(()),
+            left => Err(format!("{left} left")),
+        }
+    })
+    .await;
 }

@@ -25,7 +25,11 @@ use neuralops::{
     },
     ports::{Leadership, NotLeader},
 };
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Interval, MissedTickBehavior, interval},
+};
 
 use super::{
     claims::Contender,
@@ -180,7 +184,9 @@ fn say(report: &Report) {
 
 async fn states(ledger: Ledger) {
     let mut said = None;
+    let mut look = every(Duration::from_millis(10));
     loop {
+        look.tick().await;
         let state = ledger.state();
         if said.as_ref() != Some(&state) {
             let refusal = state.refusal();
@@ -195,8 +201,14 @@ async fn states(ledger: Ledger) {
             });
             said = Some(state);
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// At once, and then as often; who comes late is not hurried.
+pub fn every(time: Duration) -> Interval {
+    let mut ticks = interval(time);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 /// By how much this process gets its turn too late: on a busy machine that is not the ledger's doing.
@@ -208,16 +220,15 @@ struct Lateness {
 
 impl Lateness {
     async fn measure(self: Arc<Self>) {
-        const NAP: Duration = Duration::from_millis(20);
+        let mut turns = every(Duration::from_millis(20));
         loop {
             self.before
                 .store(self.now.swap(0, Ordering::AcqRel), Ordering::Release);
             let until = Instant::now() + Duration::from_secs(1);
             while Instant::now() < until {
-                let began = Instant::now();
-                tokio::time::sleep(NAP).await;
-                let late = began.elapsed().saturating_sub(NAP);
-                self.now.fetch_max(milliseconds(late), Ordering::AcqRel);
+                let due = turns.tick().await;
+                self.now
+                    .fetch_max(milliseconds(due.elapsed()), Ordering::AcqRel);
             }
         }
     }
@@ -262,18 +273,19 @@ impl Recorder {
             // Nobody stops things as fast as they can.
             Kind::Stop => Duration::from_millis(self.orders.pause).max(STOPS),
         };
+        let mut pace = (!pause.is_zero()).then(|| every(pause));
         let mut number = 0;
         let end = self.orders.records.unwrap_or(u64::MAX);
         while number < end && !*stopping.borrow() {
+            if let Some(pace) = &mut pace {
+                pace.tick().await;
+            }
             self.once(&self.name(number), &stopping).await;
             // Some are recorded a second time, which must not give them a second place.
             if number % 16 == 9 && !matches!(self.kind, Kind::Stop) {
                 self.once(&self.name(number - 8), &stopping).await;
             }
             number += 1;
-            if !pause.is_zero() {
-                tokio::time::sleep(pause).await;
-            }
         }
     }
 
@@ -288,7 +300,9 @@ impl Recorder {
 
     /// A forward step is tried until it is recorded, a stop happens once.
     async fn once(&self, name: &str, stopping: &watch::Receiver<bool>) {
+        let mut tries = every(BREATH);
         while !*stopping.borrow() {
+            tries.tick().await;
             let began = Instant::now();
             let ack = match self.kind {
                 Kind::Durable => Ack::Durable,
@@ -310,7 +324,6 @@ impl Recorder {
                 }
                 Err(refusal) => {
                     self.refused(name.to_owned(), &refusal, began.elapsed());
-                    tokio::time::sleep(BREATH).await;
                 }
             }
         }

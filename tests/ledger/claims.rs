@@ -10,7 +10,7 @@ use neuralops::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::{bed::Bed, orders::Report, sequencers::deposed, truth};
+use super::{bed::Bed, child::every, orders::Report, sequencers::deposed, truth};
 use crate::support::need;
 
 /// What everybody wants.
@@ -62,10 +62,11 @@ impl Contender {
 
     /// Ends what an earlier child has left, as a controller does that comes to lead.
     async fn inherit(&self) {
+        let mut tries = every(BREATH);
         let left = loop {
-            match self.ledger.runs().await {
-                Ok(left) => break left,
-                Err(_) => tokio::time::sleep(BREATH).await,
+            tries.tick().await;
+            if let Ok(left) = self.ledger.runs().await {
+                break left;
             }
         };
         let ours = format!("{}/", self.identity);
@@ -87,7 +88,9 @@ impl Contender {
             playbook: "heal".to_owned(),
             limits: Limits::default(),
         };
+        let mut tries = every(BREATH);
         loop {
+            tries.tick().await;
             match self.ledger.claim(claim.clone()).await {
                 Ok(Claimed::Held) => return,
                 Ok(Claimed::Taken { key, by }) => {
@@ -97,15 +100,16 @@ impl Contender {
                 Ok(other) => panic!("{uid}: {other:?}"),
                 Err(refusal) => eprintln!("{uid}: {refusal}"),
             }
-            tokio::time::sleep(BREATH).await;
         }
     }
 
     async fn release(&self, uid: &str) {
         self.says(uid, Reached::Releasing);
+        let mut tries = every(BREATH);
+        tries.tick().await;
         while let Err(refusal) = self.ledger.release(uid).await {
             eprintln!("{uid}: {refusal}");
-            tokio::time::sleep(BREATH).await;
+            tries.tick().await;
         }
         self.says(uid, Reached::Released);
     }

@@ -9,8 +9,14 @@ import tempfile
 from product import ROOT, read, reasons
 
 FOLDER = "config/argocd"
-KINDS = {"orchestration": "Orchestration", "gate": "Gate", "playbook": "Playbook", "trustpolicy": "TrustPolicy"}
+KINDS = {"Orchestration": "orchestration", "Gate": "gate", "Playbook": "ready", "TrustPolicy": "ready"}
 SNIPPET = f"{FOLDER}/argocd-cm.yaml"
+
+
+def check(kind):
+    """The check of the kind as Argo CD runs it: its file, after the head that all of them have."""
+    return read(f"{FOLDER}/head.lua") + read(f"{FOLDER}/{KINDS[kind]}.lua")
+
 
 # What Argo CD's interpreter has is left; no string, io, os or math, and no methods on strings either.
 HARNESS = """
@@ -41,10 +47,12 @@ def as_lua(value):
 def health(kind, objects):
     """What the check of the kind says of each object: (status, message)."""
     lua = subprocess.run([os.path.join(ROOT, "tests/operations/lua")], check=True, capture_output=True, text=True).stdout.strip()
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
-        file.write(f"objects = {as_lua(objects)}\n{HARNESS}")
-        file.flush()
-        done = subprocess.run([lua, file.name, os.path.join(ROOT, FOLDER, f"{kind}.lua")], capture_output=True, text=True)
+    with tempfile.TemporaryDirectory() as folder:
+        harness, tried = os.path.join(folder, "harness.lua"), os.path.join(folder, "check.lua")
+        for path, text in ((harness, f"objects = {as_lua(objects)}\n{HARNESS}"), (tried, check(kind))):
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+        done = subprocess.run([lua, harness, tried], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     said = [tuple(line.split("\t")) for line in done.stdout.splitlines()]
     assert len(said) == len(objects), done.stdout
@@ -90,7 +98,7 @@ def waits():
 
 
 def test_a_run_that_waits_for_people_is_suspended_and_any_other_goes_on():
-    expect("orchestration", [(reason, run("Unknown", reason, stage="Approve"), "Suspended" if reason in FOR_PEOPLE else "Progressing") for reason in sorted(waits())])
+    expect("Orchestration", [(reason, run("Unknown", reason, stage="Approve"), "Suspended" if reason in FOR_PEOPLE else "Progressing") for reason in sorted(waits())])
 
 
 def test_a_run_that_ended_is_what_its_ready_says():
@@ -98,23 +106,23 @@ def test_a_run_that_ended_is_what_its_ready_says():
     words = {"True": "Healthy", "False": "Degraded"}
     outcomes = [(re.findall(r"`(\w+)`", row[0])[0], row[1]) for row in rows]
     assert len(outcomes) >= 10, f"the guide's table is not read rightly: {outcomes}"
-    expect("orchestration", [(f"{outcome} {ready}", run(ready, outcome, stage="Done", outcome=outcome), words[ready]) for outcome, ready in outcomes])
+    expect("Orchestration", [(f"{outcome} {ready}", run(ready, outcome, stage="Done", outcome=outcome), words[ready]) for outcome, ready in outcomes])
 
 
 def test_a_run_that_nobody_has_looked_at_is_progressing():
-    expect("orchestration", [
+    expect("Orchestration", [
         ("no status", made(observed=None), "Progressing"),
         ("a change after it was done", run("True", "Succeeded", generation=2), "Progressing"),
         ("a change while people are asked", run("Unknown", "AwaitingApproval", generation=2), "Progressing"),
         ("failed, and then changed", run("False", "StepFailed", generation=2), "Degraded"),
     ])
-    _, message = health("orchestration", [run("Unknown", "AwaitingApproval")])[0]
+    _, message = health("Orchestration", [run("Unknown", "AwaitingApproval")])[0]
     assert message == "AwaitingApproval: words for people", message
 
 
 def test_only_an_approved_gate_lets_the_next_wave_go():
     settled = [condition("Ready", "True", "Approved")]
-    expect("gate", [
+    expect("Gate", [
         ("the status that the kind gives it", made(state="Open", observed=-1), "Suspended"),
         ("no status", made(observed=None), "Suspended"),
         ("votes are missing", made([condition("Ready", "False", "AwaitingApproval"), condition("Reconciling", "True", "AwaitingApproval")], state="Open"), "Suspended"),
@@ -124,7 +132,7 @@ def test_only_an_approved_gate_lets_the_next_wave_go():
 
 
 def test_a_playbook_is_healthy_if_it_may_run():
-    expect("playbook", [
+    expect("Playbook", [
         ("no status", made(observed=None), "Progressing"),
         ("verified", run("True", "Verified"), "Healthy"),
         ("another version", run("True", "Verified", generation=2), "Progressing"),
@@ -135,7 +143,7 @@ def test_a_playbook_is_healthy_if_it_may_run():
 
 
 def test_a_policy_that_lacks_something_is_degraded():
-    expect("trustpolicy", [
+    expect("TrustPolicy", [
         ("no status", made(observed=None), "Progressing"),
         ("good", run("True", "Valid"), "Healthy"),
         ("another version", run("True", "Valid", generation=2), "Progressing"),
@@ -145,7 +153,7 @@ def test_a_policy_that_lacks_something_is_degraded():
 
 
 def test_the_checks_name_reasons_that_there_are():
-    named = {word for kind in KINDS for word in re.findall(r"\b([A-Z][a-zA-Z]+) = true|reason == \"(\w+)\"", read(f"{FOLDER}/{kind}.lua")) for word in word if word}
+    named = {word for kind in KINDS for word in re.findall(r"\b([A-Z][a-zA-Z]+) = true|reason == \"(\w+)\"", check(kind)) for word in word if word}
     assert named >= FOR_PEOPLE and named <= reasons(), f"no such reasons: {named - reasons()}"
 
 
@@ -155,8 +163,8 @@ def snippet():
         "# Made of the .lua files beside it by `make generate`.",
         "apiVersion: v1", "kind: ConfigMap", "metadata: {name: argocd-cm, namespace: argocd, labels: {app.kubernetes.io/part-of: argocd}}", "data:",
     ]
-    for file, kind in KINDS.items():
-        lines += [f"  resource.customizations.health.neuralops.io_{kind}: |", *(f"    {line}".rstrip() for line in read(f"{FOLDER}/{file}.lua").splitlines())]
+    for kind in KINDS:
+        lines += [f"  resource.customizations.health.neuralops.io_{kind}: |", *(f"    {line}".rstrip() for line in check(kind).splitlines())]
     return "\n".join(lines) + "\n"
 
 

@@ -172,32 +172,43 @@ async fn a_run_that_was_deleted_while_nobody_watched_is_told_and_holds_nothing()
     let bed = Bed::set().await;
     let mut operator = bed.operator(&[]).await;
     let scene = Scene::set(bed.own.cluster(), "unseen").await;
-    scene.workloads(&["d"]).await;
+    scene.workloads(&["d", "e"]).await;
     scene.flag("f").await;
+    // One holds its target, the other only stands for its incident.
+    let incident = json!({"incident": {"key": "k"}});
     let steps = json!([hold("hold", "f"), scale("s", "d", 3)]);
-    let run = scene.approved("r", steps, json!({})).await;
-    scene.running("r", "hold").await;
+    let begun = scene.approved("begun", steps, json!({})).await;
+    let steps = json!([scale("s", "e", 3)]);
+    let waits = scene.run("waits", steps, incident.clone()).await;
+    scene.running("begun", "hold").await;
     operator.signal("KILL");
     operator.ended(LONG).await;
-    scene.delete("Orchestration", "r").await;
-    scene.is_gone("Orchestration", "r").await;
+    for run in ["begun", "waits"] {
+        scene.delete("Orchestration", run).await;
+        scene.is_gone("Orchestration", run).await;
+    }
 
     let mut operator = bed.operator(&[]).await;
-    let uid = run["metadata"]["uid"].as_str().expect("a uid");
-    eventually("its end is on record", LONG, async || {
-        assert_eq!(operator.exit_code(), None, "{}", operator.log_tail());
-        let records = bed.records(uid).await;
-        let last = records.last().map(|record| record.fact.code);
-        if last == Some(Event::RunGone) {
-            Ok(())
-        } else {
-            Err(format!("{last:?}"))
-        }
-    })
-    .await;
-    // What it held is free.
+    for run in [begun, waits] {
+        let uid = run["metadata"]["uid"].as_str().expect("a uid");
+        eventually("its end is on record", LONG, async || {
+            assert_eq!(operator.exit_code(), None, "{}", operator.log_tail());
+            let records = bed.records(uid).await;
+            let last = records.last().map(|record| record.fact.code);
+            if last == Some(Event::RunGone) {
+                Ok(())
+            } else {
+                Err(format!("{}: {last:?}", run["metadata"]["name"]))
+            }
+        })
+        .await;
+    }
+    // What they held is free.
     let steps = json!([scale("s", "d", 2)]);
     scene.approved("next", steps, json!({})).await;
     scene.ended("next", "Succeeded").await;
+    scene.ask("again", "waits", incident).await;
+    let again = scene.asked("again").await;
+    assert_eq!(again["status"]["outcome"], Value::Null, "{again:#}");
     bed.verifies().await;
 }

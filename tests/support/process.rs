@@ -152,6 +152,14 @@ impl OwnCluster {
         assert!(status.success(), "ctl {act} {component} failed");
     }
 
+    /// The end of what a component has said.
+    pub fn last_words(&self, component: &str) -> String {
+        let log = self.dir.join("log").join(component).with_extension("log");
+        let said = std::fs::read_to_string(log).unwrap_or_default();
+        let lines: Vec<&str> = said.lines().rev().take(5).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+
     /// Where the operators of this cluster keep their store.
     pub fn data(&self) -> PathBuf {
         self.dir.join("data/operator")

@@ -14,7 +14,7 @@ use crate::{
     adapters::kube::error::chain,
     api::v1alpha1::{Decision, Gate, Orchestration, OrchestrationSpec},
     controllers::orchestration::{OrchestrationError, OrchestrationKind, children::is_owned_by},
-    domain::suggested::patched,
+    domain::{names::is_dns_name, suggested::patched},
 };
 
 /// Decisions in one answer: each may carry long texts.
@@ -50,12 +50,15 @@ impl OrchestrationKind {
             ..Found::default()
         };
         let gate = found.decision.as_ref();
-        if let Some(gate) = gate.and_then(|decision| text(decision, "/spec/gateRef/name")) {
+        let gate = gate.and_then(|decision| text(decision, "/spec/gateRef/name"));
+        // Names become parts of paths: what is no name of an object leads nowhere.
+        if let Some(gate) = gate.filter(|name| is_dns_name(name)) {
             let gates: Api<Gate> = Api::namespaced(self.client.clone(), namespace);
             let gate = gates.get_opt(gate).await;
             found.gate = gate.map_err(unread("the Gate of the Decision that it was made from"))?;
         }
-        if let Some(name) = from.and_then(|from| from.orchestration.as_deref()) {
+        let voted_on = from.and_then(|from| from.orchestration.as_deref());
+        if let Some(name) = voted_on.filter(|name| is_dns_name(name)) {
             let runs: Api<Orchestration> = Api::namespaced(self.client.clone(), namespace);
             let run = runs.get_opt(name).await;
             found.voted_on = run.map_err(unread("the run that it was made from"))?;
