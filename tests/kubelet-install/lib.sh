@@ -71,26 +71,25 @@ Y
 }
 operator_pod() { k -n "$NS" get pods -l app.kubernetes.io/name=neuralops --field-selector status.phase=Running -o "jsonpath={.items[0]$1}"; }
 is_ready() { [ "$(operator_pod '.status.containerStatuses[0].ready')" = true ]; }
+pods() { k -n "$NS" get pods -l app.kubernetes.io/name=neuralops -o 'jsonpath={range .items[*]}{.metadata.name}{"\n"}{end}'; }
 leader() { # the pod that leads; its name is the front part of who holds the Lease
-  local holder
+  local holder pod
   holder=$(k -n "$NS" get lease neuralops-controller -o 'jsonpath={.spec.holderIdentity}')
-  k -n "$NS" get pods -l app.kubernetes.io/name=neuralops -o name | while IFS=/ read -r _ pod; do
-    [[ $holder != "$pod"* ]] || echo "$pod"
-  done
+  for pod in $(pods); do [[ $holder != "$pod"_* ]] || echo "$pod"; done
 }
-metrics_of() { curl -fsS --noproxy '*' -m 2 "http://$1:8081/metrics"; } # ADDRESS
+scheme=http reader=() # how the port is spoken to, and with whose token
+metrics_of() { curl -fsS --noproxy '*' -m 2 "${reader[@]}" "$scheme://$(k -n "$NS" get pod "$1" -o 'jsonpath={.status.podIP}'):8081/metrics"; } # POD
 trusts_votes() { # what was written within seconds of the guard's making does not count
-  local since address
-  address=$(k -n "$NS" get pod "$(leader)" -o 'jsonpath={.status.podIP}')
-  since=$(metrics_of "$address" | sed -n 's/^neuralops_votes_trusted_since_seconds //p')
+  local since
+  since=$(metrics_of "$(leader)" | sed -n 's/^neuralops_votes_trusted_since_seconds //p')
   [ -n "$since" ] && [ "$since" != 0 ] && [ "$(date +%s)" -gt $((${since%.*} + 6)) ]
 }
-memory_of() { # POD: of its process, in MiB
-  local container pid
+pid_of() { # POD: its process on this machine
+  local container
   container=$(k -n "$NS" get pod "$1" -o 'jsonpath={.status.containerStatuses[0].containerID}')
-  pid=$(ctr -a "$E2E_DIR/node/c.sock" -n k8s.io tasks ls | awk -v id="${container#containerd://}" '$1 == id {print $2}')
-  awk '/^VmRSS/ { printf "%d", $2 / 1024 }' "/proc/$pid/status"
+  ctr -a "$E2E_DIR/node/c.sock" -n k8s.io tasks ls | awk -v id="${container#containerd://}" '$1 == id {print $2}'
 }
+memory_of() { awk '/^VmRSS/ { printf "%d", $2 / 1024 }' "/proc/$(pid_of "$1")/status"; } # POD: in MiB
 no_restart() { # nobody was killed, for memory or else
   local counts
   counts=$(k -n "$NS" get pods -l app.kubernetes.io/name=neuralops -o 'jsonpath={.items[*].status.containerStatuses[*].restartCount}')
@@ -184,3 +183,15 @@ was_done_once() { # RUN: one Job, and one patch that was carried out, by the API
     "$E2E_DIR/log/audit.jsonl" | grep -c .) || true
   [ "$jobs $patches" = "1 1" ] || die "$1 made $jobs Jobs and $patches patches; it is to be one of each"
 }
+what_is() { # RUN: all but words and times of conditions
+  k -n "$SHOP" get orchestration "$1" -o json | jq -S '.status | {stage, outcome, gates, plan: .plan.digest, steps: [.steps[] | del(.message)]}'
+}
+remember() { local run; for run; do what_is "$run" >"$work/$run.was"; done; }
+same() { # RUN...: as remembered
+  local run
+  for run; do
+    what_is "$run" >"$work/$run.is"
+    cmp -s "$work/$run".{was,is} || { diff "$work/$run".{was,is} >&2 || true; die "$run is not what it was"; }
+  done
+}
+at_work() { job_runs "$1" && [ "$(what_is "$1" | jq -r '.steps[0].state')" = Running ]; }
