@@ -46,13 +46,13 @@ finish() {
 n() { "$BINARY" "$@" -n "$SHOP"; }
 as() { local person=$1; shift; n "$@" --kubeconfig "$E2E_DIR/kc/$person"; }
 ok() { echo "ok   installed on a kubelet, $PART: $*"; }
-until_true() { # WHAT COMMAND...: within a minute
-  local tries
-  for ((tries = 0; tries < 300; tries++)); do
+until_true() { # WHAT COMMAND...: within a minute, or `patience` seconds
+  local until=$(($(now_ms) + ${patience:-60} * 1000))
+  while [ "$(now_ms)" -lt "$until" ]; do
     if "${@:2}" >"$work/said" 2>&1; then return 0; fi
     sleep .2
   done
-  die "$1 is not so after a minute: $(tail -n 3 "$work/said")"
+  die "$1 is not so after ${patience:-60} s: $(tail -n 3 "$work/said")"
 }
 
 # --- the release and its pods
@@ -89,7 +89,9 @@ pid_of() { # POD: its process on this machine
   container=$(k -n "$NS" get pod "$1" -o 'jsonpath={.status.containerStatuses[0].containerID}')
   ctr -a "$E2E_DIR/node/c.sock" -n k8s.io tasks ls | awk -v id="${container#containerd://}" '$1 == id {print $2}'
 }
-memory_of() { awk '/^VmRSS/ { printf "%d", $2 / 1024 }' "/proc/$(pid_of "$1")/status"; } # POD: in MiB
+memory_of() { # POD: resident, and of it what is not pages of its program
+  awk '/^VmRSS/ {all = $2} /^RssAnon/ {own = $2} END {printf "%d MiB (%d)", all / 1024, own / 1024}' "/proc/$(pid_of "$1")/status"
+}
 no_restart() { # nobody was killed, for memory or else
   local counts
   counts=$(k -n "$NS" get pods -l app.kubernetes.io/name=neuralops -o 'jsonpath={.items[*].status.containerStatuses[*].restartCount}')
