@@ -163,13 +163,16 @@ on-cluster: cluster-binaries ## The cluster tests on the default control plane
 	@built=$$(tests/sigstore/build helm registry cosign) && set -- $$built && \
 	NEURALOPS_HELM=$$1 NEURALOPS_REGISTRY=$$2 NEURALOPS_COSIGN=$$3 tests/prometheus with $(WITH) $(CLUSTER_TESTS)
 
+# Sets archive and image.
+IN_IMAGE = archive=$$(mktemp --suffix=.tar) && trap 'rm -f "$$archive"' EXIT && \
+	image=$$(image/build "$(CARGO_TARGET_DIR)/debug/neuralops" "$$archive" localhost/neuralops:e2e)
+
 on-kubelet: ## Real pods on a real kubelet (as root): runs with Jobs, requests from our own image, and the chart as a user installs it; skipped where there can be none, unless E2E_PODS=kubelet
 	@$(CARGO) build --locked --bin neuralops
 	@if reason=$$(tests/cluster/can-kubelet); then \
-	  archive=$$(mktemp --suffix=.tar) && trap 'rm -f "$$archive"' EXIT && \
-	  image=$$(image/build "$(CARGO_TARGET_DIR)/debug/neuralops" "$$archive" localhost/neuralops:e2e) && \
+	  $(IN_IMAGE) && \
 	  E2E_IMAGES=$$archive NEURALOPS_STEP_IMAGE=$$image E2E_PODS=kubelet $(WITH) tests/operator bash -euc 'tests/cluster/probe-kubelet; tests/kubelet-run; tests/kubelet-drain' && \
-	  E2E_IMAGES=$$archive tests/kubelet-install "$(CARGO_TARGET_DIR)/debug/neuralops" "$$image"; \
+	  E2E_IMAGES=$$archive tests/kubelet-install/run "$(CARGO_TARGET_DIR)/debug/neuralops" "$$image"; \
 	elif [ "$${E2E_PODS:-}" != kubelet ]; then tests/skip on-kubelet "$$reason"; \
 	else echo "error: E2E_PODS=kubelet is asked for, but $$reason" >&2; exit 1; fi
 
@@ -183,8 +186,12 @@ fuzz: ## The property tests with very many cases (make test runs them with few),
 	$(CARGO) test --locked --lib -- domain:: adapters::oci
 	@tests/fuzz/run
 
-waiting: cluster-binaries ## A thousand runs that wait for people: what they cost while one of them is approved
-	@NEURALOPS_WAITING_RUNS=$${NEURALOPS_WAITING_RUNS:-1000} $(WITH) tests/operator $(CARGO) test --locked --test cluster -- runs_that_wait
+waiting: export NEURALOPS_WAITING_RUNS ?= 1000
+waiting: cluster-binaries ## A thousand runs that wait for people: what they cost while one of them is approved, and the memory of an operator in a pod
+	@$(WITH) tests/operator $(CARGO) test --locked --test cluster -- runs_that_wait
+	@if reason=$$(tests/cluster/can-kubelet); then \
+	  $(IN_IMAGE) && E2E_IMAGES=$$archive tests/kubelet-install/fresh "$(CARGO_TARGET_DIR)/debug/neuralops" "$$image"; \
+	else tests/skip on-kubelet "$$reason"; fi
 
 soak: cluster-binaries ## The tests of faults, leadership and idling, five times over; make test runs them once
 	@$(WITH) tests/operator bash -euc 'for ((round = 1; round <= $${NEURALOPS_SOAK_ROUNDS:-5}; round++)); do \
