@@ -3,6 +3,7 @@ The programs come from the environment, which `run` sets: HELM, HELM4, KUBECONFO
 import functools
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -53,22 +54,37 @@ def merged(*values):
     return result
 
 
-@functools.lru_cache(maxsize=None)
-def _text(helm, values, release, namespace):
+def rendered(chart, *more, values=None, helm=None, release=RELEASE, namespace=NAMESPACE):
+    """What helm prints of a chart, which may be another one than ours, with flags besides."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        file.write(values)
+        json.dump(values or {}, file)
         file.flush()
         done = subprocess.run(
-            [helm, "template", release, CHART, "--kube-version", KUBE, "--namespace", namespace, "--values", file.name],
+            [helm or os.environ["HELM"], "template", release, chart, "--kube-version", KUBE, "--namespace", namespace, "--values", file.name, *more],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if done.returncode:
         raise Refused(done.stderr)
     return done.stdout
 
 
+@functools.lru_cache(maxsize=None)
+def _text(helm, values, release, namespace):
+    return rendered(CHART, values=json.loads(values), helm=helm, release=release, namespace=namespace)
+
+
 def text(values=None, helm=None, release=RELEASE, namespace=NAMESPACE):
     """What helm prints."""
     return _text(helm or os.environ["HELM"], json.dumps(values or {}, sort_keys=True), release, namespace)
+
+
+def notes(values=None):
+    """What helm tells whoever installs. `helm template` leaves that out, so it is rendered as an object of a copy of the chart."""
+    with tempfile.TemporaryDirectory() as folder:
+        chart = shutil.copytree(CHART, f"{folder}/chart")
+        with open(f"{chart}/templates/notes.yaml", "w") as file:
+            file.write('{{ define "notes" }}' + read("charts/neuralops/templates/NOTES.txt") + "{{ end }}\n"
+                       'kind: Notes\ntext: {{ include "notes" . | toJson }}\n')
+        return yaml.safe_load(rendered(chart, "--show-only", "templates/notes.yaml", values=values))["text"]
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
@@ -88,12 +104,12 @@ Loader.add_constructor("tag:yaml.org,2002:map", lambda loader, node: loader.cons
 
 
 @functools.lru_cache(maxsize=None)
-def _documents(rendered):
+def parsed(rendered):
     return [document for document in yaml.load_all(rendered, Loader) if document]
 
 
 def documents(values=None, **more):
-    return _documents(text(values, **more))
+    return parsed(text(values, **more))
 
 
 def find(rendered, kind, name=None, namespace=None):

@@ -2,13 +2,14 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import tempfile
 
 import yaml
 
 import values
-from bed import ALL, CHART, KUBE, NAMESPACE, PG, Refused, documents, equal, files, find, get, merged, read, run, set_at, test, text
+from bed import ALL, CHART, DIGEST, KUBE, NAMESPACE, PG, Refused, documents, equal, files, find, get, merged, notes, parsed, read, rendered, run, set_at, test, text
 
 
 def lint(helm, *more):
@@ -250,6 +251,44 @@ def in_some_namespaces_the_rights_are_the_same_and_nowhere_else():
                       "rbac": {"create": False}})
     equal(sorted(map(str, admin + user)), sorted(map(str, some)))
     equal({one["metadata"]["namespace"] for one in user}, {NAMESPACE}, "the user needs rights in one namespace")
+
+
+@test
+def the_notes_of_the_admins_release_install_the_rest_for_the_user():
+    for new in (
+        {"watchNamespaces": ["shop", "pay"]},
+        {"fullnameOverride": "other", "watchNamespaces": ["shop"], "serviceAccount": {"name": "mine"}, "image": {"digest": DIGEST, "registry": "here.example"},
+         "config": {"leaseName": "lease", "auditKeys": "keys"}, "metrics": {"auth": "token-review"}},
+        {"rbac": {"create": False}, "userRoles": {"enabled": False}},
+    ):
+        new = merged(new, {"helmTest": {"enabled": False}})
+        admins = merged(new, {"operator": {"enabled": False}})
+        said = notes(admins)
+        words = shlex.split(said[said.index("  helm install"):].replace("\\\n", " "))
+        equal(words[:6], ["helm", "install", "neuralops", "CHART", "-n", NAMESPACE])
+        users = parsed(rendered(CHART, *words[6:]))
+        whole = documents(new)
+        for part in ("rbac", "userRoles"):
+            if part in new:  # who brings nothing of it leaves it to the other
+                whole = documents({key: value for key, value in new.items() if key not in ("rbac", "userRoles")})
+        equal(sorted(map(str, [one for one in documents(admins) + users if not hook(one)])), sorted(map(str, [one for one in whole if not hook(one)])), said)
+
+
+@test
+def the_notes_name_only_what_there_is():
+    for new, there, absent in (
+        ({}, ["helm test r -n ops", "statefulset/r-neuralops-controller"], ["cluster admin", "neuralops_audit_spool_bytes"]),
+        ({"helmTest": {"enabled": False}, "policies": {"decisionGate": False}}, ["verify-install -n ops --lease ops/r-neuralops-controller --without decision-gate"], ["helm test"]),
+        ({"clusterScope": {"enabled": False}, "policies": {"enabled": False}}, ["neuralops verify-install", "cluster admin's too", "AdmissionGuardMissing"], ["helm test"]),
+        (PG, ["deployment/r-neuralops-controller", "neuralops_audit_spool_bytes"], []),
+        ({"image": {"digest": DIGEST}}, [f"registry.example/neuralops@{DIGEST}"], []),
+    ):
+        said = notes(new)
+        for word in there:
+            assert word in said, f"{new}: {word!r} is not in: {said}"
+        for word in absent:
+            assert word not in said, f"{new}: {word!r} is in: {said}"
+        equal(bool(re.search("helm test", said)), bool(find(documents(new), "Pod")), "helm test is named where it is rendered")
 
 
 @test

@@ -84,7 +84,10 @@ annotations:
 {{- end -}}
 
 {{- define "neuralops.repository" -}}
-{{- with .Values.image }}{{ ternary .repository (printf "%s/%s" .registry .repository) (empty .registry) }}{{ end -}}
+{{- with .Values.image }}
+{{- $repository := required "image.repository is empty: name the repository of the image" .repository }}
+{{- ternary $repository (printf "%s/%s" .registry $repository) (empty .registry) }}
+{{- end -}}
 {{- end -}}
 
 {{- define "neuralops.image" -}}
@@ -94,6 +97,11 @@ annotations:
 {{- else -}}
 {{ $repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
 {{- end -}}
+{{- end -}}
+
+{{/* Not empty where `helm test` has something to run. It needs rights in the whole cluster. */}}
+{{- define "neuralops.tested" -}}
+{{- if and .Values.helmTest.enabled .Values.operator.enabled .Values.clusterScope.enabled }}yes{{ end -}}
 {{- end -}}
 
 {{/* Not empty with PostgreSQL. */}}

@@ -114,7 +114,12 @@ impl Spool {
 
     /// Whether anything lies there; no promise, only a reason to look.
     pub(super) fn is_empty(&self) -> bool {
-        !fs::metadata(&self.file).is_ok_and(|file| file.len() > 0)
+        self.size() == 0
+    }
+
+    /// How many bytes lie there, as far as can be seen.
+    pub(super) fn size(&self) -> u64 {
+        fs::metadata(&self.file).map_or(0, |file| file.len())
     }
 
     /// Keeps a stop, on the disk when this returns; returns how large the spool is now. It gives up waiting soon: the
