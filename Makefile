@@ -17,7 +17,7 @@ WITH := tests/cluster/with
 REPORT := tests/report
 CARGO := cargo
 
-.PHONY: help demo rights check test long cluster cluster-down generate fmt clippy doc secrets operations unit stores audit-tools audit promql cosign-tools cosign cosign-older fixtures bench doctor deny manifests chart
+.PHONY: help demo rights check test long cluster cluster-down generate fmt clippy doc secrets operations unit stores audit-tools audit promql cosign-tools cosign cosign-older fixtures bench doctor deny manifests chart image reproducible
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,7 +80,7 @@ secrets: ## No key, token or database in the tree
 	@tests/tools/secrets --self-test
 	@tests/tools/secrets
 
-operations: ## Alerts by promtool, dashboard, health checks for Argo CD by Lua, kstatus, documents with their links and commands, the release
+operations: ## Alerts by promtool, dashboard, health checks for Argo CD by Lua, kstatus, documents with their links and commands, the image, the release
 	@$(CARGO) build --locked --bin neuralops
 	@tests/operations/run
 
@@ -98,8 +98,8 @@ check: ## Fast, without a cluster: fmt, clippy, doc, secrets, unit tests, floors
 test: ## check, then the stores, the log, runs and everything on the control plane; what CI runs
 	@$(REPORT) test doctor fmt clippy doc secrets operations unit stores audit promql cosign chart ledger runs on-cluster on-kubelet demo rights
 
-long: ## Version legs, the older signing programs, fuzz, ten minutes of kill -9, 200 runs through outages, a thousand waiting runs, soak (their short forms run in make test), cargo-deny
-	@$(REPORT) long doctor deny cosign-older on-1.33 on-1.34 on-1.37 fuzz torture long-runs waiting soak
+long: ## Version legs, the older signing programs, fuzz, ten minutes of kill -9, 200 runs through outages, a thousand waiting runs, soak (their short forms run in make test), two release builds with one digest, cargo-deny
+	@$(REPORT) long doctor deny reproducible cosign-older on-1.33 on-1.34 on-1.37 fuzz torture long-runs waiting soak
 
 cluster: doctor ## Start a control plane that stays, and say what to source
 	@tests/cluster/session up
@@ -115,6 +115,12 @@ generate: ## Write everything that is generated: crds/, docs/reference/, the cha
 
 manifests: ## What kustomize installs, in files: dist/install.yaml, and dist/crds.yaml with the kinds alone
 	@charts/manifests dist
+
+image: ## The release image, as an OCI archive with its SBOM in dist/, without a container engine; prints its digest and size
+	@image/make dist
+
+reproducible: ## The same image twice from scratch, in other folders, with one digest (two release builds); DIGEST=sha256:… compares it
+	@image/reproduce $(DIGEST)
 
 deny: ## Licences, bans, sources and advisories of all dependencies
 	@tests/tools/deny
@@ -157,13 +163,16 @@ on-cluster: cluster-binaries ## The cluster tests on the default control plane
 	@built=$$(tests/sigstore/build helm registry cosign) && set -- $$built && \
 	NEURALOPS_HELM=$$1 NEURALOPS_REGISTRY=$$2 NEURALOPS_COSIGN=$$3 tests/prometheus with $(WITH) $(CLUSTER_TESTS)
 
+# Sets archive and image.
+IN_IMAGE = archive=$$(mktemp --suffix=.tar) && trap 'rm -f "$$archive"' EXIT && \
+	image=$$(image/build "$(CARGO_TARGET_DIR)/debug/neuralops" "$$archive" localhost/neuralops:e2e)
+
 on-kubelet: ## Real pods on a real kubelet (as root): runs with Jobs, requests from our own image, and the chart as a user installs it; skipped where there can be none, unless E2E_PODS=kubelet
 	@$(CARGO) build --locked --bin neuralops
 	@if reason=$$(tests/cluster/can-kubelet); then \
-	  archive=$$(mktemp --suffix=.tar) && trap 'rm -f "$$archive"' EXIT && \
-	  image=$$(image/build "$(CARGO_TARGET_DIR)/debug/neuralops" "$$archive" localhost/neuralops:e2e) && \
+	  $(IN_IMAGE) && \
 	  E2E_IMAGES=$$archive NEURALOPS_STEP_IMAGE=$$image E2E_PODS=kubelet $(WITH) tests/operator bash -euc 'tests/cluster/probe-kubelet; tests/kubelet-run; tests/kubelet-drain' && \
-	  E2E_IMAGES=$$archive tests/kubelet-install "$(CARGO_TARGET_DIR)/debug/neuralops" "$$image"; \
+	  E2E_IMAGES=$$archive tests/kubelet-install/run "$(CARGO_TARGET_DIR)/debug/neuralops" "$$image"; \
 	elif [ "$${E2E_PODS:-}" != kubelet ]; then tests/skip on-kubelet "$$reason"; \
 	else echo "error: E2E_PODS=kubelet is asked for, but $$reason" >&2; exit 1; fi
 
@@ -177,8 +186,12 @@ fuzz: ## The property tests with very many cases (make test runs them with few),
 	$(CARGO) test --locked --lib -- domain:: adapters::oci
 	@tests/fuzz/run
 
-waiting: cluster-binaries ## A thousand runs that wait for people: what they cost while one of them is approved
-	@NEURALOPS_WAITING_RUNS=$${NEURALOPS_WAITING_RUNS:-1000} $(WITH) tests/operator $(CARGO) test --locked --test cluster -- runs_that_wait
+waiting: export NEURALOPS_WAITING_RUNS ?= 1000
+waiting: cluster-binaries ## A thousand runs that wait for people: what they cost while one of them is approved, and the memory of an operator in a pod
+	@$(WITH) tests/operator $(CARGO) test --locked --test cluster -- runs_that_wait
+	@if reason=$$(tests/cluster/can-kubelet); then \
+	  $(IN_IMAGE) && E2E_IMAGES=$$archive tests/kubelet-install/fresh "$(CARGO_TARGET_DIR)/debug/neuralops" "$$image"; \
+	else tests/skip on-kubelet "$$reason"; fi
 
 soak: cluster-binaries ## The tests of faults, leadership and idling, five times over; make test runs them once
 	@$(WITH) tests/operator bash -euc 'for ((round = 1; round <= $${NEURALOPS_SOAK_ROUNDS:-5}; round++)); do \

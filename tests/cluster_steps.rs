@@ -257,6 +257,7 @@ impl Scene {
             step: &planned.plan.steps[0],
             attempt: asked.attempt,
             underway: asked.underway,
+            ever: asked.underway || asked.ever,
             refused: asked.refused,
             fresh: asked.fresh,
             began,
@@ -372,6 +373,7 @@ impl Scene {
 struct Asked {
     attempt: u32,
     underway: bool,
+    ever: bool,
     refused: bool,
     fresh: bool,
     fence: bool,
@@ -383,6 +385,7 @@ impl Default for Asked {
         Self {
             attempt: 1,
             underway: false,
+            ever: false,
             refused: false,
             fresh: false,
             fence: true,

@@ -8,10 +8,13 @@
 
 use std::{process::Command, time::Duration};
 
+use kube::api::DeleteParams;
 use neuralops::domain::audit::event::Event;
 use serde_json::{Value, json};
 
-use crate::support::{Scene, condition, create, eventually, need, random, scale, told, waits_for};
+use crate::support::{
+    OwnCluster, Scene, api, condition, create, eventually, need, random, scale, told, waits_for,
+};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -254,8 +257,8 @@ async fn parameters_are_set_with_the_choice_or_come_from_the_incident() {
     }
 }
 
-/// bob votes about the run, and says what he would rather see.
-async fn suggests(scene: &Scene, run: &Value, patch: Option<&str>) -> String {
+/// Somebody votes about the run in bob's name, and says what he would rather see.
+async fn suggests(scene: &Scene, run: &Value, (writer, patch): (&str, Option<&str>)) -> String {
     let gate = &run["status"]["gates"][0];
     let mut decision = json!({
         "apiVersion": "neuralops.io/v1alpha1", "kind": "Decision",
@@ -268,14 +271,22 @@ async fn suggests(scene: &Scene, run: &Value, patch: Option<&str>) -> String {
     if let Some(patch) = patch {
         decision["spec"]["patch"] = json!(patch);
     }
-    let bob = scene.cluster.person("bob").await;
+    let writer = scene.cluster.person(writer).await;
     eventually("the policy knows the Gate", SOON, async || {
-        match create(&bob, decision.clone()).await {
+        match create(&writer, decision.clone()).await {
             Ok(made) => Ok(made.metadata.name.unwrap_or_default()),
             Err(error) => Err(error.to_string()),
         }
     })
     .await
+}
+
+/// A Playbook whose parameter says how many.
+async fn sized(scene: &Scene, steps: Value) {
+    let mut playbook = scene.playbook("sized", steps);
+    playbook["spec"]["parameters"] = json!({"type": "object", "required": ["replicas"],
+        "properties": {"replicas": {"type": "integer", "minimum": 1}}});
+    scene.signed(playbook).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -286,10 +297,7 @@ async fn a_suggested_patch_makes_another_run_and_its_author_has_no_vote() {
     let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"});
     let steps =
         json!([{"name": "s", "scale": {"target": target, "replicas": "$(params.replicas)"}}]);
-    let mut playbook = scene.playbook("sized", steps);
-    playbook["spec"]["parameters"] = json!({"type": "object", "required": ["replicas"],
-        "properties": {"replicas": {"type": "integer", "minimum": 1}}});
-    scene.signed(playbook).await;
+    sized(&scene, steps).await;
     let asked = json!({"parameters": {"replicas": "9"}});
     scene.ask("first", "sized", asked).await;
     let first = scene.asked("first").await;
@@ -333,13 +341,13 @@ async fn a_suggested_patch_makes_another_run_and_its_author_has_no_vote() {
             "something else than text",
         ),
     ] {
-        let name = suggests(&scene, &first, patch).await;
+        let name = suggests(&scene, &first, ("bob", patch)).await;
         let (code, said) = command(&scene, "alice", &["take", "--decision", &name]);
         assert_eq!(code, Some(1), "{said}");
         assert!(said.contains(words), "{words}: {said}");
     }
     let patch = r#"[{"op":"replace","path":"/parameters/replicas","value":"4"}]"#;
-    let name = suggests(&scene, &first, Some(patch)).await;
+    let name = suggests(&scene, &first, ("bob", Some(patch))).await;
     let (code, said) = command(
         &scene,
         "alice",
@@ -381,7 +389,7 @@ async fn a_suggested_patch_makes_another_run_and_its_author_has_no_vote() {
     // Who says that it was suggested has to say by whom.
     let suggestion = scene.object("Decision", &name).await;
     let uid = &suggestion["metadata"]["uid"];
-    let vote = suggests(&scene, &first, None).await;
+    let vote = suggests(&scene, &first, ("bob", None)).await;
     let vote = scene.object("Decision", &vote).await;
     let vote = &vote["metadata"]["uid"];
     for (name, replicas, run, decision, words) in [
@@ -404,4 +412,55 @@ async fn a_suggested_patch_makes_another_run_and_its_author_has_no_vote() {
         let mut codes = records.iter().map(|record| record.fact.code);
         assert!(codes.all(|code| code != Event::RunSuggested), "{records:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_suggested_while_nobody_proved_by_whom_is_not_run() {
+    need!(Owned, Users);
+    let own = OwnCluster::start().await;
+    let operator = own.operator(&[]);
+    operator.trusts().await;
+    let scene = Scene::set(own.cluster(), "gap").await;
+    scene.workloads(&["d"]).await;
+    sized(&scene, json!([scale("s", "d", 3)])).await;
+    let asked = json!({"parameters": {"replicas": "9"}});
+    scene.ask("first", "sized", asked).await;
+    let first = scene.asked("first").await;
+
+    // Without that policy dave writes in bob's name.
+    for kind in [
+        "ValidatingAdmissionPolicyBinding",
+        "ValidatingAdmissionPolicy",
+    ] {
+        let guard = api(scene.admin(), kind, "");
+        let (name, params) = ("decision-identity.neuralops.io", DeleteParams::default());
+        guard.delete(name, &params).await.expect("deleted");
+    }
+    let patch = r#"[{"op": "replace", "path": "/parameters/replicas", "value": "4"}]"#;
+    let name = suggests(&scene, &first, ("dave", Some(patch))).await;
+    let forged = scene.object("Decision", &name).await;
+    assert_eq!(forged["spec"]["user"], "bob");
+    eventually("the operator sees the gap", SOON, async || {
+        let (_, said) = operator.probe("/readyz").await?;
+        if said.contains("decision-identity") {
+            Ok(())
+        } else {
+            Err(said)
+        }
+    })
+    .await;
+    own.install();
+    operator.trusts().await;
+
+    let from = json!({"orchestration": "first", "decisionUID": forged["metadata"]["uid"]});
+    let more = json!({"parameters": {"replicas": "4"}, "from": from});
+    scene.ask("second", "sized", more).await;
+    let failed = scene.ended("second", "Failed").await;
+    let status = &failed["status"];
+    assert_eq!(condition(status, "Ready"), "False/RequesterUnknown");
+    assert!(
+        told(status).contains("nobody proved whose it is"),
+        "{status:#}"
+    );
+    assert!(status["gates"].is_null(), "{status:#}");
 }

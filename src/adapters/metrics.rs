@@ -75,6 +75,7 @@ pub struct Metrics {
     errors: IntCounterVec,
     status_writes: IntCounterVec,
     objects: IntGaugeVec,
+    unlisted: IntGaugeVec,
     backing_off: IntGaugeVec,
     leader: IntGauge,
     guard_whole: IntGauge,
@@ -154,6 +155,14 @@ fn registered<C: Collector + Clone + 'static>(
     Ok(collector)
 }
 
+fn pass_seconds(registry: &Registry) -> Result<HistogramVec, prometheus::Error> {
+    let options = HistogramOpts::new("reconcile_seconds", "Time of one pass over an object");
+    let options = options.buckets(vec![
+        0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 60.0,
+    ]);
+    registered(registry, HistogramVec::new(options, &["controller"])?)
+}
+
 impl Metrics {
     /// All metrics, registered. It fails only if two of them have one name, which a unit test would show.
     pub fn new() -> Result<Self, prometheus::Error> {
@@ -167,11 +176,6 @@ impl Metrics {
             registered(&registry, gauge)
         };
         let gauge = |name: &str, help: &str| registered(&registry, IntGauge::new(name, help)?);
-        let seconds = HistogramOpts::new("reconcile_seconds", "Time of one pass over an object")
-            .buckets(vec![
-                0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 60.0,
-            ]);
-        let seconds = registered(&registry, HistogramVec::new(seconds, &["controller"])?)?;
         let build = IntGaugeVec::new(
             Opts::new("build_info", "Always 1; says which version runs"),
             &["version"],
@@ -195,6 +199,10 @@ impl Metrics {
                 &["controller", "result"],
             )?,
             objects: gauges("objects", "Objects in the cache")?,
+            unlisted: gauges(
+                "unlisted",
+                "1 while the first listing is not complete and nothing is looked at",
+            )?,
             backing_off: gauges(
                 "objects_backing_off",
                 "Objects that are tried again after a failure",
@@ -210,7 +218,7 @@ impl Metrics {
                 "Playbooks whose signatures were looked at, by what came of it",
                 &["reason"],
             )?,
-            pass_seconds: seconds,
+            pass_seconds: pass_seconds(&registry)?,
             audit: AuditMetrics::new(&registry)?,
             gates: GateMetrics::new(&registry)?,
             runs: RunMetrics::new(&registry)?,
@@ -247,6 +255,13 @@ impl Metrics {
         self.objects
             .with_label_values(&[controller])
             .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Whether a controller waits for its first listing to be complete, and looks at nothing until then.
+    pub fn unlisted(&self, controller: &'static str, waits: bool) {
+        self.unlisted
+            .with_label_values(&[controller])
+            .set(i64::from(waits));
     }
 
     /// Objects that wait for another attempt.

@@ -164,6 +164,7 @@ pub async fn run<K: Kind>(
 ) {
     let (reader, writer) = reflector::store();
     let concurrency = shared.concurrency;
+    shared.metrics.unlisted(K::NAME, true);
     let held = Arc::new(Held::new(shared.recording.clone()));
     let context = Arc::new(Context {
         kind,
@@ -268,6 +269,7 @@ fn hear<K: Kind>(
         // What was deleted while nobody watched is in no event: only the listing tells.
         Ok(watcher::Event::InitDone) => {
             context.troubles.retain(&context.pulse.listing_complete());
+            context.shared.metrics.unlisted(K::NAME, false);
             context.kind.listed();
         }
         Err(error) => {

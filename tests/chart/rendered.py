@@ -158,6 +158,20 @@ def the_port_is_served_as_it_is_asked():
 
 
 @test
+def pods_are_scraped_once_and_by_who_may():
+    on = {"metrics": {"podMonitor": {"enabled": True}}}
+    refused(merged(on, {"metrics": {"serviceMonitor": {"enabled": True}}}), "scraped twice")
+    refused(merged(on, {"metrics": {"auth": "token-review"}}), "metrics.podMonitor.authorization")
+    rendered = documents(merged(on, {"tls": {"mode": "self-signed"}}))
+    monitor = find(rendered, "PodMonitor")[0]["spec"]
+    endpoint = monitor["podMetricsEndpoints"][0]
+    template = values.workload(rendered)["spec"]["template"]
+    assert monitor["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items(), "it picks the operator's pods"
+    assert endpoint["port"] in [port["name"] for port in template["spec"]["containers"][0]["ports"]], "and one of their ports"
+    equal([endpoint["path"], endpoint["scheme"], endpoint["tlsConfig"]], ["/metrics", "https", {"insecureSkipVerify": True}])
+
+
+@test
 def a_password_is_in_no_file():
     rendered = text(merged(PG, ALL))
     assert "postgres://" not in rendered, "the URL comes from the Secret alone"

@@ -10,7 +10,7 @@ import schemas
 from bed import ALL, PG, documents, merged, run, test, text
 
 # Of an operator that is not installed here; their fields are tested by what reads them.
-FOREIGN = ("ServiceMonitor", "PrometheusRule")
+FOREIGN = ("ServiceMonitor", "PodMonitor", "PrometheusRule")
 RENDERS = {"sqlite": ALL, "postgres": merged(ALL, PG), "every knob": merged(ALL, PG, {
     "extraEnv": [{"name": "NEURALOPS_CONFIG", "value": "/mine"}, {"name": "A", "value": "1"}, {"name": "A", "value": "2"}],
     "extraVolumes": [{"name": "more", "emptyDir": {}}], "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],

@@ -81,6 +81,7 @@ VARIABLE = {"name": "HTTPS_PROXY", "value": "http://proxy"}
 SIDECAR = {"name": "proxy", "image": "registry.example/proxy:1"}
 CERTIFICATE = {"tls": {"mode": "cert-manager", "certManager": {"issuerRef": {"name": "issuer"}}}}
 MONITOR = {"metrics": {"serviceMonitor": {"enabled": True}}}
+POD_MONITOR = {"metrics": {"podMonitor": {"enabled": True}}}
 RULES = {"metrics": {"prometheusRule": {"enabled": True}}}
 DASHBOARD = {"metrics": {"dashboard": {"enabled": True}}}
 NAME = f"{RELEASE}-neuralops"
@@ -253,6 +254,18 @@ CASES = [
     ("metrics.serviceMonitor.scrapeTimeout", "5s", at("ServiceMonitor", "spec.endpoints.0.scrapeTimeout", "5s"), MONITOR),
     ("metrics.serviceMonitor.relabelings", [{"action": "drop"}], at("ServiceMonitor", "spec.endpoints.0.relabelings", [{"action": "drop"}]), MONITOR),
     ("metrics.serviceMonitor.metricRelabelings", [{"action": "drop"}], at("ServiceMonitor", "spec.endpoints.0.metricRelabelings", [{"action": "drop"}]), MONITOR),
+    ("metrics.podMonitor.enabled", True, some("PodMonitor", f"{NAME}-controller")),
+    ("metrics.podMonitor.labels", {"a": "b"}, at("PodMonitor", "metadata.labels.a", "b"), POD_MONITOR),
+    ("metrics.podMonitor.annotations", {"a": "b"}, at("PodMonitor", "metadata.annotations.a", "b"), POD_MONITOR),
+    ("metrics.podMonitor.interval", "1m", at("PodMonitor", "spec.podMetricsEndpoints.0.interval", "1m"), POD_MONITOR),
+    ("metrics.podMonitor.scrapeTimeout", "5s", at("PodMonitor", "spec.podMetricsEndpoints.0.scrapeTimeout", "5s"), POD_MONITOR),
+    ("metrics.podMonitor.tlsConfig", {"serverName": "mine"}, at("PodMonitor", "spec.podMetricsEndpoints.0.tlsConfig", {"serverName": "mine"}),
+        merged(POD_MONITOR, {"tls": {"mode": "self-signed"}})),
+    ("metrics.podMonitor.authorization", {"credentials": {"name": "mine", "key": "token"}},
+        at("PodMonitor", "spec.podMetricsEndpoints.0.authorization", {"credentials": {"name": "mine", "key": "token"}}), POD_MONITOR),
+    ("metrics.podMonitor.relabelings", [{"action": "drop"}], at("PodMonitor", "spec.podMetricsEndpoints.0.relabelings", [{"action": "drop"}]), POD_MONITOR),
+    ("metrics.podMonitor.metricRelabelings", [{"action": "drop"}],
+        at("PodMonitor", "spec.podMetricsEndpoints.0.metricRelabelings", [{"action": "drop"}]), POD_MONITOR),
     ("metrics.prometheusRule.enabled", True, some("PrometheusRule", NAME)),
     ("metrics.prometheusRule.labels", {"a": "b"}, at("PrometheusRule", "metadata.labels.a", "b"), RULES),
     ("metrics.prometheusRule.annotations", {"a": "b"}, at("PrometheusRule", "metadata.annotations.a", "b"), RULES),

@@ -72,7 +72,15 @@ async fn what_is_deleted_is_what_was_planned_and_goes_once() {
         scene.read("ConfigMap", "settings").await["data"]["a"],
         "theirs"
     );
-    // Another one of its name is nobody's to delete.
+    // Another one of its name is nobody's to delete. Whoever has asked for nothing yet finds that others have deleted it.
+    let first = Asked {
+        fresh: true,
+        ..Asked::default()
+    };
+    match scene.ask(&planned, first).await.expect("an answer") {
+        Progress::Failed { reason, .. } => assert_eq!(reason, Reason::DoneByOthers),
+        other => panic!("{other:?}"),
+    }
     scene.done(&planned).await;
     assert!(scene.is_there("ConfigMap", "settings").await);
     let never = scene.planned(step).await;

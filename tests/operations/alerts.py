@@ -53,6 +53,7 @@ SCENES = {
     "NeuralOpsAbsent": ({series: None for series in HEALTHY}, []),
     "NeuralOpsNoLeader": ({f"neuralops_leader{A}}}": "1x60 0x140"}, []),
     "NeuralOpsKindsMissing": ({f"neuralops_crds_missing{A}}}": "0x60 2x140"}, []),
+    "NeuralOpsUnlisted": ({f"neuralops_unlisted{A},controller=\"orchestration\"}}": "0x60 1x140"}, []),
     "NeuralOpsRightsMissing": ({f"neuralops_reconcile_errors_total{A},controller=\"gate\",reason=\"Forbidden\"}}": "3x60 4+1x140"}, []),
     "NeuralOpsBackingOff": ({f"neuralops_objects_backing_off{A},controller=\"playbook\"}}": "0x60 4x140"}, []),
     # The first time ever, which no increase shows: the series was not there before.

@@ -325,6 +325,7 @@ impl Bed {
             step: &plan.steps[0],
             attempt: 1,
             underway: last.is_some(),
+            ever: last.is_some(),
             refused: false,
             began: at(0),
             now: at(second),

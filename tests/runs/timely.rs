@@ -1,6 +1,7 @@
 //! What waits for people and for time, while the operator dies at every place of it, and while operator and API server are
 //! killed: deadlines, the next people to be asked, votes and their withdrawal, questions in the middle, suspension, deletion.
 
+use jiff::Timestamp;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
@@ -12,8 +13,8 @@ use neuralops::domain::audit::event::Event;
 /// Where the places are.
 const PLACES: [&str; 3] = ["escalate.", "midway.", "retire."];
 
-/// A Playbook whose first people have two seconds, whose others have to be `min`, and that asks them again in its middle.
-async fn scene(bed: &Bed, min: u32) -> Scene {
+/// A Playbook whose first people have so many seconds, whose others have to be `min`, and that asks them again in its middle.
+async fn scene(bed: &Bed, (min, seconds): (u32, u32)) -> Scene {
     let scene = Scene::set(bed.own.cluster(), "timely").await;
     bind(&scene.ns, "carol", "neuralops-approver").await;
     for person in ["carol", "dave"] {
@@ -29,7 +30,7 @@ async fn scene(bed: &Bed, min: u32) -> Scene {
     ]);
     let mut playbook = scene.playbook("p", steps);
     playbook["spec"]["approval"] = json!([
-        {"rules": [{"role": "oncall", "min": 1}], "deadline": "2s", "onTimeout": "Escalate"},
+        {"rules": [{"role": "oncall", "min": 1}], "deadline": format!("{seconds}s"), "onTimeout": "Escalate"},
         {"rules": lead, "deadline": "30m", "onTimeout": "Reject"},
     ]);
     scene.signed(playbook).await;
@@ -43,30 +44,51 @@ fn open_gate(run: &Value, count: usize) -> Option<&Value> {
     (gates.len() == count && run["status"]["stage"] == "Approve").then_some(newest)
 }
 
-/// Has dave approve whenever he is asked, until the run is gone; whether the operator lived to see it.
-async fn gone(scene: &Scene, operator: &mut Operator, place: &str) -> bool {
+/// Has dave approve if he is asked; whether the run is still there.
+async fn attended(scene: &Scene, place: &str) -> Result<bool, String> {
     let runs = api(scene.admin(), "Orchestration", scene.ns.name());
-    eventually(&format!("the run is gone, {place}"), LONG, async || {
-        if operator.exit_code().is_some() {
-            return Ok(false);
+    let found = runs.get_opt("r").await.map_err(|error| error.to_string())?;
+    let Some(run) = found else {
+        return Ok(false);
+    };
+    let run = serde_json::to_value(run).expect("JSON");
+    let outcome = &run["status"]["outcome"];
+    assert!(
+        outcome.is_null() || outcome == "Succeeded",
+        "{place}: {run:#}"
+    );
+    if open_gate(&run, 2).is_some() || open_gate(&run, 3).is_some() {
+        // A second vote about the same Gate changes nothing.
+        let _ = scene.vote("dave", &run, "Approve").await;
+    }
+    Ok(true)
+}
+
+/// Until the operator has died at its place, be it that the run is gone by then.
+async fn dies(scene: &Scene, operator: &mut Operator, place: &str) {
+    eventually(&format!("it dies at {place}"), LONG, async || {
+        match operator.exit_code() {
+            Some(128) => return Ok(()),
+            Some(other) => panic!("at {place} it ended with {other}: {}", operator.log_tail()),
+            None => {}
         }
-        let found = runs.get_opt("r").await.map_err(|error| error.to_string())?;
-        let Some(run) = found else {
-            return Ok(true);
-        };
-        let run = serde_json::to_value(run).expect("JSON");
-        let outcome = &run["status"]["outcome"];
-        assert!(
-            outcome.is_null() || outcome == "Succeeded",
-            "{place}: {run:#}"
-        );
-        if open_gate(&run, 2).is_some() || open_gate(&run, 3).is_some() {
-            // A second vote about the same Gate changes nothing.
-            let _ = scene.vote("dave", &run, "Approve").await;
-        }
-        Err(format!("{:#}\n{}", run["status"], operator.log_tail()))
+        let there = attended(scene, place).await?;
+        Err(format!("run there: {there}\n{}", operator.log_tail()))
     })
-    .await
+    .await;
+}
+
+/// Until the run is gone.
+async fn gone(scene: &Scene, operator: &mut Operator, place: &str) {
+    eventually(&format!("the run is gone, {place}"), LONG, async || {
+        assert_eq!(operator.exit_code(), None, "{}", operator.log_tail());
+        if attended(scene, place).await? {
+            Err(operator.log_tail())
+        } else {
+            Ok(())
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,21 +100,15 @@ async fn what_time_brings_comes_once_whenever_the_operator_dies() {
     let places: Vec<String> = places.collect();
     assert!(places.len() >= 9, "{places:?}");
     for place in &places {
-        let scene = scene(&bed, 1).await;
+        let scene = scene(&bed, (1, 2)).await;
         let mut operator = bed.operator(&[(VARIABLE, place)]).await;
         let run = scene
             .ask("r", "p", json!({"ttlSecondsAfterFinished": 0}))
             .await;
         let uid = run.metadata.uid.expect("a uid");
-        let alive = gone(&scene, &mut operator, place).await;
-        assert!(!alive, "{place} was never reached");
-        assert_eq!(operator.exit_code(), Some(128), "at {place}");
+        dies(&scene, &mut operator, place).await;
         let mut operator = bed.operator(&[]).await;
-        assert!(
-            gone(&scene, &mut operator, place).await,
-            "after {place}: {}",
-            operator.log_tail()
-        );
+        gone(&scene, &mut operator, place).await;
         once(&bed, &scene, (&uid, place)).await;
     }
     let _operator = bed.operator(&[]).await;
@@ -144,7 +160,7 @@ async fn who_joins_is_counted_once_whenever_the_operator_dies() {
     let places: Vec<String> = places.collect();
     assert_eq!(places.len(), 4, "{places:?}");
     for place in &places {
-        let scene = scene(&bed, 1).await;
+        let scene = scene(&bed, (1, 2)).await;
         let incident = json!({"incident": {"key": "k", "summary": "again"}});
         let mut operator = bed.operator(&[(VARIABLE, place)]).await;
         scene.ask("first", "p", incident.clone()).await;
@@ -194,8 +210,10 @@ async fn who_joins_is_counted_once_whenever_the_operator_dies() {
 
 /// Operator and API server are killed, and others go on.
 async fn anew(bed: &Bed, operator: &mut Operator) {
-    operator.signal("KILL");
-    operator.ended(LONG).await;
+    if operator.exit_code().is_none() {
+        operator.signal("KILL");
+        operator.ended(LONG).await;
+    }
     api_server_anew(bed).await;
     *operator = bed.operator(&[]).await;
     operator.ready().await;
@@ -206,14 +224,24 @@ async fn what_people_said_and_what_time_brought_holds_across_restarts() {
     need!(Owned, Users);
     let bed = Bed::set().await;
     let mut operator = bed.operator(&[]).await;
-    let scene = scene(&bed, 2).await;
+    let scene = scene(&bed, (2, 15)).await;
     scene.ask("r", "p", json!({})).await;
-    // Their time passes while nobody is there to see it.
-    scene
-        .until("r", "asks the first", |status| {
-            status["gates"][0]["state"] == "Open"
-        })
-        .await;
+    let run = scene.asked("r").await;
+    operator.signal("KILL");
+    operator.ended(LONG).await;
+    let gate = run["status"]["gates"][0]["name"].as_str().expect("a name");
+    let gate = scene.object("Gate", gate).await;
+    assert_eq!(gate["status"]["state"], "Open", "{gate:#}");
+    eventually("their time passes and nobody sees it", LONG, async || {
+        let deadline = gate["spec"]["deadline"].as_str().expect("a deadline");
+        let deadline: Timestamp = deadline.parse().expect("a time");
+        if neuralops::adapters::clock::now() > deadline {
+            Ok(())
+        } else {
+            Err("not yet".to_owned())
+        }
+    })
+    .await;
     anew(&bed, &mut operator).await;
     let asks = async |count: usize| {
         eventually("the next are asked", LONG, async || {

@@ -171,3 +171,24 @@ annotations:
 {{- end -}}
 {{- toYaml (mergeOverwrite (deepCopy .Values.config) $derived) -}}
 {{- end -}}
+
+{{/* What a ServiceMonitor and a PodMonitor say of an endpoint alike: dict root, tlsConfig. */}}
+{{- define "neuralops.scraped" -}}
+{{- $root := .root -}}
+path: /metrics
+{{- if ne $root.Values.tls.mode "none" }}
+scheme: https
+tlsConfig:
+  {{- if .tlsConfig }}
+  {{- toYaml .tlsConfig | nindent 2 }}
+  {{- else if eq $root.Values.tls.mode "self-signed" }}
+  insecureSkipVerify: true
+  {{- else }}
+  serverName: {{ include "neuralops.fullname" $root }}-metrics.{{ $root.Release.Namespace }}.svc
+  ca:
+    secret:
+      name: {{ include "neuralops.tls" $root }}
+      key: ca.crt
+  {{- end }}
+{{- end }}
+{{- end -}}

@@ -12,7 +12,7 @@ use super::{
     landing::{Words, ended, granted, obstacle, served},
     manager, next_look, not_wanted,
     veil::Veil,
-    write::{Eyes, LOOKS, secret, uid, version},
+    write::{Eyes, LOOKS, done_by_others, secret, uid, version},
 };
 use crate::{
     adapters::kube::account::{Account, AccountError, Deletion, Served, Writing},
@@ -194,6 +194,13 @@ fn planned<'a>(running: &'a Running<'_>) -> Result<(&'a Target, Propagation), Pr
     Ok((target, propagation))
 }
 
+/// Whether what was planned to be deleted is not there any more, or only until whoever holds it lets it go.
+fn is_gone(live: Option<&Value>, target: &Target) -> bool {
+    live.is_none_or(|live| {
+        uid(live) != target.uid.as_deref() || live.pointer("/metadata/deletionTimestamp").is_some()
+    })
+}
+
 async fn run(running: &Running<'_>) -> Result<Progress, AccountError> {
     let (target, propagation) = match planned(running) {
         Ok(planned) => planned,
@@ -202,11 +209,14 @@ async fn run(running: &Running<'_>) -> Result<Progress, AccountError> {
     let planned_of = running.step.effect.get("of").and_then(Value::as_str);
     let planned_of = planned_of.unwrap_or_default();
     let (account, served, shown) = (running.account, Served::of(target), target.shown());
-    for _ in 0..LOOKS {
+    for look in 0..LOOKS {
         let live = match account.get(&served, (&target.name, None)).await {
             Ok(live) => live,
             Err(error) => return ended(account, error, Words::Shown),
         };
+        if look == 0 && running.fresh && is_gone(live.as_ref(), target) {
+            return Ok(done_by_others(&shown));
+        }
         let Some(live) = live else {
             return Ok(Progress::done(format!("{shown} is gone")));
         };

@@ -253,8 +253,8 @@ async fn run(running: &Running<'_>) -> Result<Progress, AccountError> {
         Ok(node) => node,
         Err(end) => return Ok(end),
     };
-    // Once it is on record that the node is marked, who makes it schedulable wants the step to end.
-    match node::set(running, true, cordons && !running.underway).await? {
+    // Once it is on record that the node is marked, in whichever attempt, who makes it schedulable wants the step to end.
+    match node::set(running, true, cordons && !running.ever).await? {
         Progress::Done { .. } => {}
         other => return Ok(other),
     }

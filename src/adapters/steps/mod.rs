@@ -199,6 +199,8 @@ pub struct Running<'a> {
     pub attempt: u32,
     /// Whether the attempt has begun outside, and that is on record: a Job was made. When it is taken back: whether any had.
     pub underway: bool,
+    /// Whether any attempt had.
+    pub ever: bool,
     /// Whether every attempt ended by a refusal: none is known to have written.
     pub refused: bool,
     /// Whether nothing of this attempt was asked of anybody yet, so that what is so already is somebody else's doing.

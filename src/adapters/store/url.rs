@@ -3,6 +3,7 @@
 
 use std::{
     fmt,
+    net::IpAddr,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -42,6 +43,11 @@ pub enum NoStoreUrl {
         "the postgres URL has an unknown option; known are sslmode, sslrootcert, sslcert and sslkey"
     )]
     Option,
+    /// A mode that is content without encryption, and does not say so.
+    #[error(
+        "sslmode={0} would go on in the clear without a word: leave it out for verify-full, or say disable where nobody else is on the way"
+    )]
+    Hesitant(String),
     /// The driver does not read it.
     #[error("the postgres URL cannot be read")]
     Unreadable(#[source] sqlx::Error),
@@ -99,13 +105,7 @@ fn postgres(text: &str, rest: &str) -> Result<Place, NoStoreUrl> {
     if database.trim_start_matches('/').is_empty() || path.contains('#') {
         return Err(NoStoreUrl::Missing("database"));
     }
-    let mut names = options
-        .split('&')
-        .filter(|option| !option.is_empty())
-        .map(|option| option.split_once('=').map_or(option, |(name, _)| name));
-    if !names.clone().all(|name| OPTIONS.contains(&name)) {
-        return Err(NoStoreUrl::Option);
-    }
+    let mode = ssl_mode(options)?;
     let mut parsed: PgConnectOptions = text.parse().map_err(NoStoreUrl::Unreadable)?;
     if password.is_empty() {
         parsed = parsed.password("");
@@ -114,14 +114,50 @@ fn postgres(text: &str, rest: &str) -> Result<Place, NoStoreUrl> {
     if !host.rsplit(']').next().is_some_and(|end| end.contains(':')) {
         parsed = parsed.port(5432);
     }
-    if !names.any(|name| name == "sslmode") {
-        parsed = parsed.ssl_mode(PgSslMode::Prefer);
+    if mode.is_none() {
+        parsed = parsed.ssl_mode(if is_this_machine(host) {
+            PgSslMode::Disable
+        } else {
+            PgSslMode::VerifyFull
+        });
     }
     let shown = format!("postgres://{user}@{host}{database}");
     Ok(Place::Postgres {
         options: Box::new(parsed),
         shown,
     })
+}
+
+/// What the options say about encryption. To take plain text where the other side offers nothing better is no choice here:
+/// whoever is on the way could offer just that.
+fn ssl_mode(options: &str) -> Result<Option<&str>, NoStoreUrl> {
+    let mut mode = None;
+    for option in options.split('&').filter(|option| !option.is_empty()) {
+        let (name, value) = option.split_once('=').unwrap_or((option, ""));
+        if !OPTIONS.contains(&name) {
+            return Err(NoStoreUrl::Option);
+        }
+        // The driver reads them in any case of letters.
+        if name == "sslmode" && ["allow", "prefer"].contains(&value.to_lowercase().as_str()) {
+            return Err(NoStoreUrl::Hesitant(value.to_lowercase()));
+        }
+        if name == "sslmode" {
+            mode = Some(value);
+        }
+    }
+    Ok(mode)
+}
+
+/// Whether nothing of it leaves the machine: the folder of a socket, or an address of the machine itself.
+fn is_this_machine(host: &str) -> bool {
+    let host = match host.strip_prefix('[') {
+        Some(address) => address.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let address: Result<IpAddr, _> = host.parse();
+    address.is_ok_and(|address| address.is_loopback())
+        || host == "localhost"
+        || host.to_lowercase().starts_with("%2f")
 }
 
 impl fmt::Display for StoreUrl {
@@ -241,7 +277,37 @@ mod tests {
         assert_eq!(options.get_port(), 5432);
         assert_eq!(options.get_username(), "ops");
         assert_eq!(options.get_database(), Some("audit"));
-        assert!(matches!(options.get_ssl_mode(), PgSslMode::Prefer));
+    }
+
+    #[test]
+    fn what_leaves_the_machine_is_encrypted_for_whom_it_is_meant_unless_it_says_otherwise() {
+        let mode = |text: &str| {
+            let url: StoreUrl = format!("postgres://ops@{text}").parse().unwrap();
+            let Place::Postgres { options, .. } = url.place() else {
+                panic!("{url}")
+            };
+            format!("{:?}", options.get_ssl_mode())
+        };
+        for (text, wanted) in [
+            ("db.example/audit", "VerifyFull"),
+            ("10.0.0.1:5432/audit?sslrootcert=/etc/ca.pem", "VerifyFull"),
+            ("[fd00::1]/audit", "VerifyFull"),
+            ("localhost.example/audit", "VerifyFull"),
+            ("db.example/audit?sslmode=require", "Require"),
+            ("db.example/audit?sslmode=disable", "Disable"),
+            ("localhost:5432/audit", "Disable"),
+            ("127.0.0.1/audit", "Disable"),
+            ("[::1]:5432/audit", "Disable"),
+            ("%2Frun%2Fpostgresql:5432/audit", "Disable"),
+            ("127.0.0.1/audit?sslmode=verify-full", "VerifyFull"),
+        ] {
+            assert_eq!(mode(text), wanted, "{text}");
+        }
+        for mode in ["prefer", "allow", "Prefer"] {
+            let said = refused(&format!("postgres://ops@db.example/audit?sslmode={mode}"));
+            assert!(said.contains("in the clear without a word"), "{said}");
+        }
+        assert!(refused("postgres://ops@h/d?sslmode=").contains("cannot be read"));
     }
 
     #[test]

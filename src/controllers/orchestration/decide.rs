@@ -172,6 +172,8 @@ pub(super) struct Stepping {
     pub(super) began: Option<Timestamp>,
     /// Whether it is on record that it has begun outside; on the way back: that any attempt had.
     pub(super) underway: bool,
+    /// Whether that is on record of any attempt.
+    pub(super) ever: bool,
     /// Whether every attempt so far ended by a refusal.
     pub(super) refused: bool,
     /// What the attempt has for its work, in milliseconds.

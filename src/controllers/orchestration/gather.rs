@@ -263,22 +263,21 @@ impl Facts {
 
     /// Since when its status says that it is approved; now, if it does not say so yet.
     pub(super) fn status_since_approval(&self) -> Timestamp {
-        self.since(ConditionType::Approved)
+        self.told(ConditionType::Approved).unwrap_or(self.now)
     }
 
     /// For how long it has not been known what would be done: since that was told first, and not since whatever came before.
     pub(super) fn doubt(&self) -> SignedDuration {
-        self.now
-            .duration_since(self.since(ConditionType::PlanUnknown))
+        let since = self.told(ConditionType::PlanUnknown);
+        self.now.duration_since(since.unwrap_or(self.now))
     }
 
-    /// Since when its status says so; now, if it does not say so yet.
-    fn since(&self, condition: ConditionType) -> Timestamp {
-        let conditions = self.status.conditions.iter().flatten();
-        let mut said =
-            conditions.filter(|said| said.type_ == condition.as_str() && said.status == "True");
-        said.next()
-            .map_or(self.now, |said| said.last_transition_time.0)
+    /// Since when its status says so, if it does.
+    fn told(&self, condition: ConditionType) -> Option<Timestamp> {
+        let mut conditions = self.status.conditions.iter().flatten();
+        let told =
+            conditions.find(|said| said.type_ == condition.as_str() && said.status == "True")?;
+        Some(told.last_transition_time.0)
     }
 }
 

@@ -39,24 +39,44 @@ impl Tidier {
     /// Works until `stop` turns true.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let work = async {
-            while let Some(first) = self.due.recv().await {
-                // Many runs end together: each Playbook is counted once.
-                let mut due = BTreeSet::from([first]);
-                while let Ok(another) = self.due.try_recv() {
-                    due.insert(another);
-                }
+            let mut due = BTreeSet::new();
+            while self.more(&mut due).await {
+                let mut uncounted = BTreeSet::new();
                 for playbook in due {
-                    while let Err(error) = self.tidy(&playbook).await {
+                    if let Err(error) = self.tidy(&playbook).await {
                         tracing::debug!(error = %chain(&error), "the finished runs of a Playbook are not counted yet");
-                        tokio::time::sleep(PAUSE).await;
+                        uncounted.insert(playbook);
                     }
                 }
+                due = uncounted;
             }
         };
         tokio::select! {
             () = work => {}
             _ = stop.wait_for(|stop| *stop) => {}
         }
+    }
+
+    /// Waits until Playbooks are due: many runs end together, and each Playbook is counted once. What could not be counted is
+    /// due again after a pause; nobody else waits for it. False when nobody can ask any more.
+    async fn more(&mut self, due: &mut BTreeSet<PlaybookName>) -> bool {
+        let next = self.due.recv();
+        let next = if due.is_empty() {
+            next.await
+        } else {
+            match tokio::time::timeout(PAUSE, next).await {
+                Ok(next) => next,
+                Err(_) => return true,
+            }
+        };
+        let Some(next) = next else {
+            return false;
+        };
+        due.insert(next);
+        while let Ok(another) = self.due.try_recv() {
+            due.insert(another);
+        }
+        true
     }
 
     async fn tidy(&self, playbook: &PlaybookName) -> Result<(), kube::Error> {

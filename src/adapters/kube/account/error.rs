@@ -38,7 +38,9 @@ pub enum AccountError {
         source: Box<kube::Error>,
     },
     /// A right was denied, by an API server that has not read all rights yet, or does not say whether it has.
-    #[error("a right was denied by an API server that does not say it is ready")]
+    #[error(
+        "a right was denied by an API server that does not tell us that it is ready; does system:public-info-viewer still let everybody ask for /readyz?"
+    )]
     Unready(#[source] Box<kube::Error>),
     /// This process may not write now.
     #[error("this replica does not lead any more")]

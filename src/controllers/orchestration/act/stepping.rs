@@ -135,6 +135,7 @@ impl Pass<'_> {
             step,
             attempt: stepping.attempt,
             underway: stepping.underway,
+            ever: stepping.ever,
             refused: stepping.refused,
             // What an earlier attempt has left is not others' doing.
             fresh: stepping.way == Way::Forth && stepping.began.is_none() && stepping.attempt == 1,

@@ -163,7 +163,9 @@ fn begin(facts: &Facts, approval: Approval<'_>, beginning: &Beginning) -> Decisi
             "approved; run {} has taken its place while it was suspended, and wants the same: it begins when that one has ended, if what was approved is still to be done",
             other.name
         );
-        return Wait::approved(Stage::Approve, Reason::IncidentTaken, message).into();
+        // Its end wakes this one; that it is suspended in its turn does not.
+        let wait = Wait::approved(Stage::Approve, Reason::IncidentTaken, message);
+        return wait.after(UNHEARD).into();
     }
     if let Some(limit) = &beginning.limited {
         return limited(facts, limit).into();

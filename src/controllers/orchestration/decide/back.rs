@@ -85,6 +85,10 @@ pub(super) fn going_back(
             return wait;
         }
     }
+    let ever = history
+        .attempts(&step.name)
+        .iter()
+        .any(|attempt| attempt.underway);
     let mut attempts = history.attempts(&step.name).iter();
     let refused = |attempt: &Attempt| {
         let ended = attempt.ended.as_ref();
@@ -96,10 +100,8 @@ pub(super) fn going_back(
         way: Way::Back,
         attempt: 1,
         began: undo.map(|undo| undo.began),
-        underway: history
-            .attempts(&step.name)
-            .iter()
-            .any(|attempt| attempt.underway),
+        underway: ever,
+        ever,
         refused: attempts.all(refused),
         time: step.timeout.max(AT_LEAST),
         stopped: stopped_by(facts, working),

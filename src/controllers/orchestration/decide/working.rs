@@ -103,7 +103,9 @@ impl Going<'_> {
         }
         let pause = backoff(number, seed(&self.facts.run.uid, index));
         let pause = SignedDuration::try_from(pause).unwrap_or(SignedDuration::MAX);
-        let left = pause.saturating_sub(self.facts.now.duration_since(ended.at));
+        let gone = self.facts.now.duration_since(ended.at);
+        // A clock that was set back makes no pause longer.
+        let left = pause.saturating_sub(gone.max(SignedDuration::ZERO));
         let last = step.retries.saturating_add(1);
         if left.is_positive() {
             let again = number.saturating_add(1);
@@ -148,6 +150,11 @@ impl Going<'_> {
             attempt,
             began: begun.map(|attempt| attempt.began),
             underway: begun.is_some_and(|attempt| attempt.underway),
+            ever: self
+                .history
+                .attempts(name)
+                .iter()
+                .any(|attempt| attempt.underway),
             refused: others.all(refused),
             time: step.map_or(0, |step| step.timeout).min(self.time(begun)),
             stopped: stopped_by(self.facts, self.working),

@@ -9,7 +9,7 @@ use crate::{
     controllers::orchestration::{
         OrchestrationError, OrchestrationKind, children::is_owned_by, decide::Standing,
     },
-    domain::{plan::RunRef, run::History},
+    domain::{names::is_dns_name, plan::RunRef, run::History},
 };
 
 /// So many names at once.
@@ -25,7 +25,9 @@ fn unread(source: kube::Error) -> OrchestrationError {
 impl OrchestrationKind {
     /// The newest Gate that stands in the run's status, and no other that may bear its name.
     pub(super) async fn gate(&self, facts: &Facts) -> Result<Option<Gate>, OrchestrationError> {
-        let Some(named) = facts.status.gates.as_ref().and_then(|gates| gates.last()) else {
+        let named = facts.status.gates.as_ref().and_then(|gates| gates.last());
+        // A status may have been written while nobody guarded it, and a name becomes a part of a path.
+        let Some(named) = named.filter(|named| is_dns_name(&named.name)) else {
             return Ok(None);
         };
         let gates: Api<Gate> = Api::namespaced(self.client.clone(), &facts.run.namespace);

@@ -1,6 +1,9 @@
 //! Floor 3: what is known of a run that has to be planned: who asked for it, which other run is about the same incident, and
 //! its plan. Reads and dry runs only.
 
+use jiff::Timestamp;
+use k8s_openapi::jiff;
+
 use super::{Facts, Look, Opening};
 use crate::{
     adapters::kube::error::chain,
@@ -21,10 +24,7 @@ impl OrchestrationKind {
                 facts.author = author;
                 self.opening(facts).await?
             }
-            Err(message) => Opening::Distrusted {
-                message,
-                lasting: true,
-            },
+            Err(distrusted) => distrusted,
         };
         if let Opening::Planned(Ok(made)) = &opening
             && facts.spec.mode == Some(Mode::Auto)
@@ -103,7 +103,8 @@ impl OrchestrationKind {
         if history.is_ok_and(|history| history.requested) {
             return Ok(None);
         }
-        self.distrusted(facts).await
+        let unproven = "it was asked for while the admission guard was not whole, so that nobody proved who asked; ask again";
+        self.distrusted(facts.created, unproven).await
     }
 
     /// A new process asks once how many have joined a run that another one has taken up.
@@ -125,8 +126,12 @@ impl OrchestrationKind {
         Ok(tally.map_err(OrchestrationError::Log)?.joins)
     }
 
-    /// Whether the names in the run were written while nobody proved them.
-    async fn distrusted(&self, facts: &Facts) -> Result<Option<Opening>, OrchestrationError> {
+    /// Whether the names in an object that was made then were written while nobody proved them, which lasts.
+    pub(super) async fn distrusted(
+        &self,
+        created: Timestamp,
+        unproven: &str,
+    ) -> Result<Option<Opening>, OrchestrationError> {
         let standing = self
             .guard
             .standing()
@@ -141,11 +146,8 @@ impl OrchestrationKind {
                 "the admission guard is missing or altered, so that nobody proves who asks; the operator's readiness says what",
                 false,
             )),
-            guard::Standing::Whole { since } if facts.created <= since + GUARD_MARGIN => {
-                Some(distrusted(
-                    "it was asked for while the admission guard was not whole, so that nobody proved who asked; ask again",
-                    true,
-                ))
+            guard::Standing::Whole { since } if created <= since + GUARD_MARGIN => {
+                Some(distrusted(unproven, true))
             }
             guard::Standing::Whole { .. } => None,
         })

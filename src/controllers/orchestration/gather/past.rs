@@ -5,6 +5,10 @@ use std::sync::Arc;
 use super::Facts;
 use crate::{
     adapters::{kube::error::chain, ledger},
+    api::{
+        conditions::ConditionType,
+        v1alpha1::{Gate, Mode},
+    },
     controllers::{
         orchestration::{OrchestrationError, OrchestrationKind},
         settling::is_open,
@@ -39,12 +43,11 @@ impl OrchestrationKind {
         if let Ok(leaves) = self.ledger.history_for_stop(&facts.run.uid).await {
             return Ok(Ok(told(leaves)));
         }
-        let asked = facts.status.gates.iter().flatten().next().is_some();
-        let untouched = !asked || self.gate(facts).await?.is_some_and(|gate| is_open(&gate));
-        Ok(if untouched {
-            Ok(History::default())
-        } else {
+        let gate = self.gate(facts).await?;
+        Ok(if may_have_begun(facts, gate.as_ref()) {
             Err(refusal)
+        } else {
+            Ok(History::default())
         })
     }
 
@@ -74,6 +77,67 @@ impl OrchestrationKind {
     }
 }
 
+/// Whether it may have had an effect, as far as objects tell. That the Gate which it was asked by last is open says nothing
+/// of a run that is asked again in the middle, and a run that asks nobody has none.
+fn may_have_begun(facts: &Facts, gate: Option<&Gate>) -> bool {
+    let asked = facts.status.gates.iter().flatten().next().is_some();
+    let approved = facts.told(ConditionType::Approved).is_some();
+    approved
+        || if asked {
+            !gate.is_some_and(is_open)
+        } else {
+            facts.spec.mode == Some(Mode::Auto)
+        }
+}
+
 fn told(leaves: Vec<(LeafIndex, Record)>) -> History {
     History::of(leaves.iter().map(|(at, record)| (at.index, record)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        api::conditions::{self, ConditionStatus, Draft},
+        controllers::orchestration::{
+            decide::tests::{asked_about, at, facts, gate, spec},
+            gather::Look,
+        },
+        domain::reason::Reason,
+    };
+
+    fn stopped(mode: &str, gates: usize, approved: bool) -> Facts {
+        let mut facts = facts(spec(&json!({"mode": mode})), asked_about(), Look::Settled);
+        let named = json!({"name": "g", "uid": "g-uid", "state": "Open"});
+        let named = serde_json::from_value(named).unwrap();
+        facts.status.gates = Some(vec![named; gates]);
+        if approved {
+            let said = Draft::new(
+                ConditionType::Approved,
+                ConditionStatus::True,
+                Reason::Approved,
+                "by bob",
+            );
+            facts.status.conditions = Some(conditions::merge(&[], vec![said], Some(1), at(100)));
+        }
+        facts
+    }
+
+    #[test]
+    fn only_what_still_asks_for_the_first_time_has_surely_not_begun() {
+        let begun = |mode, gates, approved, gate: Option<&str>| {
+            let facts = stopped(mode, gates, approved);
+            may_have_begun(&facts, gate.map(super::tests::gate).as_ref())
+        };
+        assert!(!begun("Manual", 0, false, None));
+        assert!(!begun("Manual", 1, false, Some("Open")));
+        assert!(begun("Manual", 1, false, Some("Approved")));
+        assert!(begun("Manual", 1, false, None), "its Gate is gone");
+        assert!(begun("Manual", 2, true, Some("Open")), "asked midway");
+        assert!(begun("Auto", 0, false, None), "nobody has to be asked");
+        assert!(begun("Auto", 0, true, None));
+        assert!(!begun("Auto", 1, false, Some("Open")));
+    }
 }

@@ -9,7 +9,7 @@ use kube::{
 };
 use serde_json::Value;
 
-use super::{Facts, run_ref};
+use super::{Facts, Opening, run_ref};
 use crate::{
     adapters::kube::error::chain,
     api::v1alpha1::{Decision, Gate, Orchestration, OrchestrationSpec},
@@ -17,8 +17,8 @@ use crate::{
     domain::{names::is_dns_name, suggested::patched},
 };
 
-/// Decisions in one answer: each may carry long texts.
-const PAGE: u32 = 200;
+/// Names in one answer.
+const PAGE: u32 = 500;
 
 /// What is there of that which a run says that it was made from.
 #[derive(Clone, Debug, Default)]
@@ -31,11 +31,11 @@ struct Found {
 }
 
 impl OrchestrationKind {
-    /// Who suggested what the run was made from, if it was and that is not on record yet; an error says why nobody knows.
+    /// Who suggested what the run was made from, if it was and that is not on record yet; or why nobody knows.
     pub(super) async fn author(
         &self,
         facts: &Facts,
-    ) -> Result<Result<Option<String>, String>, OrchestrationError> {
+    ) -> Result<Result<Option<String>, Opening>, OrchestrationError> {
         let from = facts.spec.from.as_ref();
         let Some(uid) = from.and_then(|from| from.decision_uid.as_deref()) else {
             return Ok(Ok(None));
@@ -49,24 +49,34 @@ impl OrchestrationKind {
             decision: self.decision(namespace, uid).await?,
             ..Found::default()
         };
+        let made = found.decision.as_ref();
+        if let Some(made) = made.and_then(|made| made.metadata.creation_timestamp.as_ref()) {
+            let unproven = format!(
+                "the Decision {uid} that it was made from was written while the admission guard was not whole, so that nobody proved whose it is; suggest it again, or ask for a run of your own"
+            );
+            if let Some(distrusted) = self.distrusted(made.0, &unproven).await? {
+                return Ok(Err(distrusted));
+            }
+        }
         let gate = found.decision.as_ref();
-        let gate = gate.and_then(|decision| text(decision, "/spec/gateRef/name"));
-        // Names become parts of paths: what is no name of an object leads nowhere.
-        if let Some(gate) = gate.filter(|name| is_dns_name(name)) {
+        if let Some(gate) = named(gate.and_then(|gate| text(gate, "/spec/gateRef/name"))) {
             let gates: Api<Gate> = Api::namespaced(self.client.clone(), namespace);
             let gate = gates.get_opt(gate).await;
             found.gate = gate.map_err(unread("the Gate of the Decision that it was made from"))?;
         }
-        let voted_on = from.and_then(|from| from.orchestration.as_deref());
-        if let Some(name) = voted_on.filter(|name| is_dns_name(name)) {
+        if let Some(name) = named(from.and_then(|from| from.orchestration.as_deref())) {
             let runs: Api<Orchestration> = Api::namespaced(self.client.clone(), namespace);
             let run = runs.get_opt(name).await;
             found.voted_on = run.map_err(unread("the run that it was made from"))?;
         }
-        Ok(author_of(&facts.spec, uid, &found).map(Some))
+        let author = author_of(&facts.spec, uid, &found);
+        Ok(author.map(Some).map_err(|message| Opening::Distrusted {
+            message,
+            lasting: true,
+        }))
     }
 
-    /// The Decision with this uid, however much else stands in it.
+    /// The Decision with this uid, however much else stands in it, and in the others of which only names are read.
     async fn decision(
         &self,
         namespace: &str,
@@ -75,19 +85,24 @@ impl OrchestrationKind {
         let resource = ApiResource::erase::<Decision>(&());
         let decisions: Api<DynamicObject> =
             Api::namespaced_with(self.client.clone(), namespace, &resource);
+        let unread = || unread("the Decision that it was made from");
         let mut page = ListParams::default().limit(PAGE);
-        loop {
-            let list = decisions.list(&page).await;
-            let list = list.map_err(unread("the Decision that it was made from"))?;
-            let mut items = list.items.into_iter();
+        let name = loop {
+            let list = decisions.list_metadata(&page).await.map_err(unread())?;
+            let mut items = list.items.iter();
             if let Some(found) = items.find(|decision| decision.uid().as_deref() == Some(uid)) {
-                return Ok(Some(found));
+                break found.name_any();
             }
             match list.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => page = page.continue_token(&token),
                 None => return Ok(None),
             }
-        }
+        };
+        // A list, for the operator may get no Decision by its name.
+        let one = ListParams::default().fields(&format!("metadata.name={name}"));
+        let list = decisions.list(&one).await.map_err(unread())?;
+        let mut items = list.items.into_iter();
+        Ok(items.find(|decision| decision.uid().as_deref() == Some(uid)))
     }
 }
 
@@ -96,6 +111,11 @@ fn unread(what: &'static str) -> impl Fn(kube::Error) -> OrchestrationError {
         what,
         source: Box::new(source),
     }
+}
+
+/// Names become parts of paths: what is no name of an object leads nowhere.
+fn named(name: Option<&str>) -> Option<&str> {
+    name.filter(|name| is_dns_name(name))
 }
 
 fn text<'a>(decision: &'a DynamicObject, pointer: &str) -> Option<&'a str> {
@@ -200,6 +220,14 @@ mod tests {
             all[name] = value.clone();
         }
         spec(&all)
+    }
+
+    #[test]
+    fn a_name_that_is_a_path_leads_nowhere() {
+        assert_eq!(named(Some("r-1.a")), Some("r-1.a"));
+        for path in ["r/status", "../x", "a b", "r?watch=true", ""] {
+            assert_eq!(named(Some(path)), None, "{path}");
+        }
     }
 
     #[test]

@@ -105,6 +105,14 @@ fn the_gate_of_the_second_set_of_rules_asks_by_the_second_set() {
     );
 }
 
+fn other() -> crate::ports::RunKey {
+    crate::ports::RunKey {
+        uid: "other".into(),
+        namespace: "shop".into(),
+        name: "other".into(),
+    }
+}
+
 #[test]
 fn nothing_begins_that_is_not_exactly_what_was_approved() {
     let not = |alter: &dyn Fn(&mut Beginning), expected: &str| {
@@ -130,14 +138,17 @@ fn nothing_begins_that_is_not_exactly_what_was_approved() {
     );
     not(
         &|b| {
-            b.successor = Some(crate::ports::RunKey {
-                uid: "other".into(),
-                namespace: "shop".into(),
-                name: "other".into(),
-            });
+            b.successor = Some(other());
         },
         "Wait Approve IncidentTaken: approved; run other has taken its place",
     );
+    // Nobody calls it when that one is suspended in its turn.
+    let mut taken = whole();
+    taken.successor = Some(other());
+    match decide(&asked("Approved", Some(taken))) {
+        Decision::Wait(wait) => assert!(wait.after.is_some()),
+        other => panic!("{other:?}"),
+    }
     not(&|b| b.made = None, "Wait Approve Running");
     let fail = || Obstacle::fail(Reason::AccessDenied, "why");
     not(
