@@ -301,6 +301,14 @@ def the_notes_name_only_what_there_is():
 
 
 @test
+def the_account_of_the_source_is_the_charts():
+    source = next(one for one in yaml.safe_load_all(read("config/rbac/operator.yaml")) if one["kind"] == "ServiceAccount")
+    found = find(documents(release="neuralops", namespace="neuralops-system"), "ServiceAccount", source["metadata"]["name"])
+    equal(source["automountServiceAccountToken"], False, "another pod that is given the account by mistake gets no token")
+    equal(found["automountServiceAccountToken"], False)
+
+
+@test
 def under_another_name_nothing_of_the_first_one_is_left():
     new = merged(PG, ALL, {"crds": {"enabled": False}, "policies": {"enabled": False}, "userRoles": {"enabled": False}})
     rendered = text(new, release="other", namespace="somewhere")

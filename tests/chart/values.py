@@ -167,7 +167,7 @@ CASES = [
     setting("roles", ["controller"]),
     setting("kubeconfig", "/etc/kube/config"),
     setting("identity", "one"),
-    ("config.probeAddress", "[::]:9090", both(config("probeAddress", "[::]:9090"), in_box("ports.0.containerPort", 9090))),
+    ("config.probeAddress", "0.0.0.0:9090", both(config("probeAddress", "0.0.0.0:9090"), in_box("ports.0.containerPort", 9090))),
     ("config.leaseName", "mine", both(config("leaseName", "mine"), lease_role("mine"))),
     setting("leaseDuration", "30s"),
     ("config.dataDir", "/data", both(config("dataDir", "/data"), has(f"{BOX}.volumeMounts", {"name": "data", "mountPath": "/data"}))),
