@@ -99,6 +99,8 @@ pub enum Power {
     ChangeBindings,
     /// Alter or delete the kinds, and all objects with them.
     ChangeKinds,
+    /// Have what others write changed on its way.
+    ChangeRequests,
     /// Be the operator in the eyes of the policies.
     Operate,
     /// Write votes and runs for others.
@@ -132,7 +134,7 @@ const ENDING: &str = ".neuralops.io";
 const ALTER: &[&str] = &["delete", "update", "patch", COLLECTION];
 const COLLECTION: &str = "deletecollection";
 
-const MEANS: [Means; 10] = [
+const MEANS: [Means; 11] = [
     Means {
         power: Power::ImpersonateUsers,
         verbs: &["impersonate", "impersonate:user-info"],
@@ -182,6 +184,18 @@ const MEANS: [Means; 10] = [
         ending: ENDING,
     },
     Means {
+        power: Power::ChangeRequests,
+        verbs: &["create", "update", "patch"],
+        groups: ADMISSION,
+        resources: &[
+            "mutatingwebhookconfigurations",
+            "mutatingadmissionpolicies",
+            "mutatingadmissionpolicybindings",
+        ],
+        namespaced: false,
+        ending: "",
+    },
+    Means {
         power: Power::Operate,
         verbs: &["operate"],
         groups: OURS,
@@ -225,6 +239,7 @@ impl Power {
             Self::ChangePolicies => "change or delete policies",
             Self::ChangeBindings => "change or delete policy bindings",
             Self::ChangeKinds => "change or delete kinds",
+            Self::ChangeRequests => "change requests on their way",
             Self::Operate => "operate",
             Self::Attest => "attest",
             Self::Escalate => "escalate",

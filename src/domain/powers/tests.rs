@@ -103,6 +103,16 @@ fn each_power_is_found_by_the_least_that_gives_it() {
             "gates.neuralops.io",
             ChangeKinds,
         ),
+        (
+            "create admissionregistration.k8s.io mutatingwebhookconfigurations",
+            "",
+            ChangeRequests,
+        ),
+        (
+            "patch admissionregistration.k8s.io mutatingadmissionpolicies",
+            "injector",
+            ChangeRequests,
+        ),
         ("operate neuralops.io gates", "", Operate),
         ("operate neuralops.io decisions", "", Operate),
         ("attest neuralops.io orchestrations", "", Attest),
