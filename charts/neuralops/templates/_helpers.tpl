@@ -159,8 +159,38 @@ annotations:
 {{- ternary "HTTP" "HTTPS" (eq .Values.tls.mode "none") -}}
 {{- end -}}
 
+{{/* A duration, such as 1m30s, in milliseconds. */}}
+{{- define "neuralops.milliseconds" -}}
+{{- $total := 0 -}}
+{{- range regexFindAll "[0-9]+(ms|[hms])" . -1 -}}
+{{- $unit := regexFind "[hms]+$" . -}}
+{{- $total = add $total (mul (trimSuffix $unit . | atoi) (get (dict "h" 3600000 "m" 60000 "s" 1000 "ms" 1) $unit)) -}}
+{{- end -}}
+{{- $total -}}
+{{- end -}}
+
+{{/* Seconds from SIGTERM to SIGKILL. */}}
+{{- define "neuralops.grace" -}}
+{{- $asked := .Values.config.shutdownGrace | default "20s" -}}
+{{- $least := div (add (include "neuralops.milliseconds" $asked | int) 999) 1000 | int -}}
+{{- $seconds := .Values.terminationGracePeriodSeconds -}}
+{{- if kindIs "invalid" $seconds -}}
+{{- add $least 10 -}}
+{{- else if lt ($seconds | int) $least -}}
+{{- fail (printf "terminationGracePeriodSeconds is %v, but config.shutdownGrace lets passes go on for %s: leave terminationGracePeriodSeconds out, or raise it" $seconds $asked) -}}
+{{- else -}}
+{{- $seconds -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The configuration file: config, and what follows from other values. */}}
 {{- define "neuralops.config" -}}
+{{- range $key := list "leaseDuration" "prometheusTimeout" "livenessTimeout" "shutdownGrace" -}}
+{{- with index $.Values.config $key -}}
+{{- $milliseconds := include "neuralops.milliseconds" . | int -}}
+{{- if or (lt $milliseconds 3000) (gt $milliseconds 3600000) }}{{ fail (printf "config.%s is %s, which is out of range: 3s to 1h" $key .) }}{{ end -}}
+{{- end -}}
+{{- end -}}
 {{- $step := .Values.config.stepImage -}}
 {{- if and (not $step) .Values.image.digest }}{{ $step = printf "%s@%s" (include "neuralops.repository" .) .Values.image.digest }}{{ end -}}
 {{- $derived := dict "namespace" .Release.Namespace "leaseName" (include "neuralops.lease" .) "stepImage" $step
