@@ -295,6 +295,7 @@ async fn an_installation_is_whole_or_the_report_names_what_is_not() {
     without_each_policy(&bed).await;
     left_out_by_choice(&bed).await;
     altered(&bed).await;
+    changed_on_the_way(&bed).await;
     nobody_leads(&bed);
 }
 
@@ -502,7 +503,7 @@ async fn powers(bed: &Bed) {
         "what she tries is no power"
     );
     let masters = answer.powers("Group system:masters");
-    assert_eq!(masters.len(), 10, "{masters:?}");
+    assert_eq!(masters.len(), 11, "{masters:?}");
     assert!(masters.iter().all(|(_, wildcard)| *wildcard));
 }
 
@@ -572,6 +573,35 @@ async fn altered(bed: &Bed) {
     set(json!(["Deny", "Audit"])).await;
     bed.until("it refuses again", &[], |answer| answer.code == Some(0))
         .await;
+}
+
+/// What could change a vote after it was sent is named, until somebody says that they trust it.
+async fn changed_on_the_way(bed: &Bed) {
+    let client = json!({"url": "https://127.0.0.1:1/"});
+    let webhook = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": "injector"},
+        "webhooks": [{
+            "name": "injector.example.com", "clientConfig": client, "sideEffects": "None", "admissionReviewVersions": ["v1"],
+            "failurePolicy": "Ignore", "matchConditions": [{"name": "never", "expression": "false"}],
+            "rules": [{"apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*"], "operations": ["CREATE"]}],
+        }],
+    });
+    create(bed.ns.admin(), webhook).await.expect("a webhook");
+    let named = |answer: &Answer| {
+        answer
+            .text
+            .contains("MutatingWebhookConfiguration/injector")
+    };
+    let answer = bed.until("it is named", &[], named).await;
+    answer.ended(8);
+    bed.until("it is trusted", &["--mutator", "injector"], |answer| {
+        answer.code == Some(0)
+    })
+    .await;
+    let webhooks = api(bed.ns.admin(), "MutatingWebhookConfiguration", "");
+    let params = DeleteParams::default();
+    webhooks.delete("injector", &params).await.expect("deleted");
 }
 
 /// Nor is it whole without an operator.

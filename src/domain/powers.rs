@@ -2,7 +2,11 @@
 //! name, who may take the guard away, whom the policies take for the operator or for an attester, and who may give that
 //! to themselves. What follows is only as complete as what was read; that is for the reader to say.
 
+mod means;
+
 use std::{collections::BTreeMap, fmt};
+
+use self::means::{COLLECTION, MEANS, Means};
 
 /// What a rule of a role allows. Rules about paths without a resource are none of our business.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,6 +103,8 @@ pub enum Power {
     ChangeBindings,
     /// Alter or delete the kinds, and all objects with them.
     ChangeKinds,
+    /// Have what others write changed on its way.
+    ChangeRequests,
     /// Be the operator in the eyes of the policies.
     Operate,
     /// Write votes and runs for others.
@@ -108,112 +114,6 @@ pub enum Power {
     /// Bind a role that one does not hold.
     Bind,
 }
-
-/// What a power consists of: any of these verbs on any of these resources.
-struct Means {
-    power: Power,
-    verbs: &'static [&'static str],
-    groups: &'static [&'static str],
-    resources: &'static [&'static str],
-    /// Whether the right is also asked about within a namespace.
-    namespaced: bool,
-    /// Whether only objects of ours matter: those whose name ends like this.
-    ending: &'static str,
-}
-
-const ADMISSION: &[&str] = &["admissionregistration.k8s.io"];
-const OURS: &[&str] = &["neuralops.io"];
-const RBAC: &[&str] = &["rbac.authorization.k8s.io"];
-/// The second is asked where impersonation is limited to a purpose.
-const IDENTITIES: &[&str] = &["", "authentication.k8s.io"];
-const ENDING: &str = ".neuralops.io";
-
-/// Altering takes a write; a deletion of all takes no name, so a rule with names does not allow it.
-const ALTER: &[&str] = &["delete", "update", "patch", COLLECTION];
-const COLLECTION: &str = "deletecollection";
-
-const MEANS: [Means; 10] = [
-    Means {
-        power: Power::ImpersonateUsers,
-        verbs: &["impersonate", "impersonate:user-info"],
-        groups: IDENTITIES,
-        resources: &["users"],
-        namespaced: false,
-        ending: "",
-    },
-    Means {
-        power: Power::ImpersonateGroups,
-        verbs: &["impersonate", "impersonate:user-info"],
-        groups: IDENTITIES,
-        resources: &["groups"],
-        namespaced: false,
-        ending: "",
-    },
-    Means {
-        power: Power::ImpersonateServiceAccounts,
-        verbs: &["impersonate", "impersonate:serviceaccount"],
-        groups: IDENTITIES,
-        resources: &["serviceaccounts"],
-        namespaced: true,
-        ending: "",
-    },
-    Means {
-        power: Power::ChangePolicies,
-        verbs: ALTER,
-        groups: ADMISSION,
-        resources: &["validatingadmissionpolicies"],
-        namespaced: false,
-        ending: ENDING,
-    },
-    Means {
-        power: Power::ChangeBindings,
-        verbs: ALTER,
-        groups: ADMISSION,
-        resources: &["validatingadmissionpolicybindings"],
-        namespaced: false,
-        ending: ENDING,
-    },
-    Means {
-        power: Power::ChangeKinds,
-        verbs: ALTER,
-        groups: &["apiextensions.k8s.io"],
-        resources: &["customresourcedefinitions"],
-        namespaced: false,
-        ending: ENDING,
-    },
-    Means {
-        power: Power::Operate,
-        verbs: &["operate"],
-        groups: OURS,
-        resources: &["gates", "decisions"],
-        namespaced: true,
-        ending: "",
-    },
-    Means {
-        power: Power::Attest,
-        verbs: &["attest"],
-        groups: OURS,
-        resources: &["decisions", "orchestrations"],
-        namespaced: true,
-        ending: "",
-    },
-    Means {
-        power: Power::Escalate,
-        verbs: &["escalate"],
-        groups: RBAC,
-        resources: &["roles", "clusterroles"],
-        namespaced: true,
-        ending: "",
-    },
-    Means {
-        power: Power::Bind,
-        verbs: &["bind"],
-        groups: RBAC,
-        resources: &["roles", "clusterroles"],
-        namespaced: true,
-        ending: "",
-    },
-];
 
 impl Power {
     /// As it is told to people.
@@ -225,6 +125,7 @@ impl Power {
             Self::ChangePolicies => "change or delete policies",
             Self::ChangeBindings => "change or delete policy bindings",
             Self::ChangeKinds => "change or delete kinds",
+            Self::ChangeRequests => "change requests on their way",
             Self::Operate => "operate",
             Self::Attest => "attest",
             Self::Escalate => "escalate",

@@ -229,6 +229,7 @@ CASES = [
     ("networkPolicy.enabled", False, none("NetworkPolicy")),
     ("networkPolicy.ingress.from", [{"podSelector": {}}], at("NetworkPolicy", "spec.ingress.0.from", [{"podSelector": {}}], name=f"{NAME}-controller")),
     ("networkPolicy.egress", [{"ports": [{"port": 443}]}], at("NetworkPolicy", "spec.egress", [{"ports": [{"port": 443}]}])),
+    ("helmTest.trustedMutators", ["injector"], lambda rendered: "--mutator=injector" in yaml.safe_dump(rendered)),
     ("helmTest.enabled", False, both(none("Pod"), lambda rendered: not any("-test" in one["metadata"]["name"] for one in rendered))),
     ("tls.mode", "self-signed", both(config("tlsSelfSigned", True), *(in_box(f"{probe}.httpGet.scheme", "HTTPS")
         for probe in ("startupProbe", "livenessProbe", "readinessProbe")))),

@@ -2,13 +2,13 @@
 # shellcheck disable=SC2154 # set by lib.sh, which sources this
 # runs.sh: people, accounts and signed Playbooks in the namespace `shop`; runs are asked for, approved, let go, and counted.
 
-people() { # OBJECTS: alice asks, bob approves, a key signs for the namespace, and the account of runs has the Role `runbook` of OBJECTS
+people() { # OBJECTS: alice asks, bob and carol approve, a key signs for the namespace, and the account of runs has the Role `runbook` of OBJECTS
   k -n "$SHOP" create serviceaccount runbook >/dev/null
   k -n "$SHOP" apply -f - >/dev/null <<<"$1"
   k -n "$SHOP" create rolebinding runbook --role=runbook --serviceaccount="$SHOP:runbook" >/dev/null
   k -n "$SHOP" create rolebinding alice --clusterrole=neuralops-engineer --user=alice >/dev/null
   n role runner runbook | k apply -f - >/dev/null
-  n role approver oncall --user bob | k apply -f - >/dev/null
+  n role approver oncall --user bob --user carol | k apply -f - >/dev/null
   openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$work/key.pem" 2>/dev/null
   openssl pkey -in "$work/key.pem" -pubout -out "$work/key.pub"
   "$BINARY" trust import key="$work/key.pub" --name "$SHOP" --namespace "$SHOP" | k apply -f - >/dev/null
@@ -22,9 +22,11 @@ ask() { # PLAYBOOK NAME FLAGS...: asked for, and planned
   as alice run "$1" --name "$2" "${@:3}" >/dev/null
   as alice wait "$2" --for planned --timeout 60s >/dev/null
 }
-approve() { as bob approve "$1" --yes -m 'a test' >/dev/null 2>"$work/said" || die "$(cat "$work/said")"; }
+approve() { as "${2:-bob}" approve "$1" --yes -m 'a test' >/dev/null 2>"$work/said" || die "$(cat "$work/said")"; } # RUN [PERSON]
 succeeds() { as alice wait "$1" --for outcome=Succeeded --timeout 3m >/dev/null; }
 stage_of() { k -n "$SHOP" get orchestration "$1" -o 'jsonpath={.status.stage}'; }
+
+gate_of() { k -n "$SHOP" get gate "$(k -n "$SHOP" get orchestration "$1" -o 'jsonpath={.status.gates[-1:].name}')" -o json; }
 
 # A run of two effects, one of them a Job that goes on until somebody lets it go, or ends at once.
 turn() { # makes the Playbook `turn`, and what its account may
@@ -68,9 +70,9 @@ spec:
       expression: object.data.state == 'after'
 Y
 }
-ask_turn() { # NAME [hold]: of a ConfigMap of its own name
+ask_turn() { # NAME [hold [PLAYBOOK]]: of a ConfigMap of its own name
   k -n "$SHOP" create configmap "$1" --from-literal=state=before >/dev/null
-  ask turn "$1" --param "what=$1" --param "hold=$([ "${2:-}" = hold ] && echo yes || echo no)"
+  ask "${3:-turn}" "$1" --param "what=$1" --param "hold=$([ "${2:-}" = hold ] && echo yes || echo no)"
 }
 job_of() { k -n "$SHOP" get jobs -o json | jq -r --arg run "$1" '.items[].metadata | select(.ownerReferences[0].name == $run).name'; }
 job_runs() { # RUN: and its container does

@@ -107,8 +107,7 @@ pub fn prepare(parts: Parts) -> (Ledger, Scribe) {
     let (open, opened) = watch::channel(false);
     let (reach, store) = watch::channel(None);
     let spool = Spool::new(&parts.directory);
-    // What an earlier process kept: who asks whether this replica may go must hear of it before the replica leads.
-    parts.metrics.spool(spool.size());
+    parts.metrics.spool(spool.size()); // What an earlier process kept is told before this replica leads.
     let ledger = Ledger {
         queue: sender,
         orders: asked,

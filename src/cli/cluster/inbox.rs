@@ -14,7 +14,7 @@ use super::{
     CommandError,
     access::{Access, Caller, PlaceArgs},
     error::refused,
-    question::{claimed_run, is_open, waits_for},
+    question::{claimed_run, is_open, passed_over, waits_for},
     text::{OutputArgs, left, line, table},
     vote::{newest, stands},
 };
@@ -197,7 +197,8 @@ fn personal(
     if gate.spec.requested_by.iter().any(|user| caller.is(user)) {
         return Some(Obstacle::Asked);
     }
-    voted.is_some_and(stands).then_some(Obstacle::Voted)
+    let counts = |vote: &Decision| stands(vote) && !passed_over(gate, vote);
+    voted.is_some_and(counts).then_some(Obstacle::Voted)
 }
 
 /// What the API server said about roles; asked once for each.

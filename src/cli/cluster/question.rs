@@ -8,7 +8,7 @@ use kube::{Resource, ResourceExt as _};
 use super::{CommandError, access::Access, error::refused};
 use crate::api::{
     API_VERSION,
-    v1alpha1::{Gate, GateState, Orchestration, Stage},
+    v1alpha1::{Decision, Gate, GateState, Orchestration, Stage},
 };
 
 /// A run or a Gate, as a person names it.
@@ -127,6 +127,22 @@ pub async fn find(access: &Access, wanted: &Wanted) -> Result<Found, CommandErro
             )))
         }
     }
+}
+
+/// Whether the Gate says since this vote whose votes count, and it is not among them: whoever cast it has to vote again, as
+/// after an upgrade of the admission policies.
+pub fn passed_over(gate: &Gate, vote: &Decision) -> bool {
+    let status = gate.status.as_ref();
+    let Some(counted) = status.and_then(|status| status.decisions.as_ref()) else {
+        return false;
+    };
+    let statuses = gate
+        .managed_fields()
+        .iter()
+        .filter(|entry| entry.subresource.as_deref() == Some("status"));
+    let written = statuses.filter_map(|entry| Some(entry.time.as_ref()?.0));
+    let (written, cast) = (written.max(), vote.creation_timestamp().map(|time| time.0));
+    written > cast && cast.is_some() && counted.iter().all(|counted| counted.uid != vote.uid())
 }
 
 /// What is to be decided about.
@@ -269,6 +285,38 @@ mod tests {
                      "rules": [], "requestedBy": ["alice"]},
         }))
         .expect("a gate")
+    }
+
+    #[test]
+    fn a_vote_that_the_gate_does_not_count_is_passed_over() {
+        let vote: Decision = serde_json::from_value(json!({
+            "apiVersion": "neuralops.io/v1alpha1", "kind": "Decision",
+            "metadata": {"name": "d", "uid": "d", "creationTimestamp": "2026-01-01T00:00:01Z"},
+            "spec": {"gateRef": {"name": "g", "uid": "u"}, "planDigest": "sha256:0", "user": "bob", "verdict": "Approve"},
+        }))
+        .expect("a vote");
+        let passed = |written: &str, decisions: serde_json::Value| {
+            let written = json!([{"manager": "m", "operation": "Update", "subresource": "status", "time": written}]);
+            let gate: Gate = serde_json::from_value(json!({
+                "apiVersion": "neuralops.io/v1alpha1", "kind": "Gate",
+                "metadata": {"name": "g", "managedFields": written},
+                "spec": {"subject": {"uid": "r", "planDigest": "sha256:0"}, "rules": [], "requestedBy": ["alice"]},
+                "status": {"state": "Open", "decisions": decisions},
+            }))
+            .expect("a gate");
+            passed_over(&gate, &vote)
+        };
+        let (later, counted) = (
+            "2026-01-01T00:00:02Z",
+            json!({"user": "bob", "verdict": "Approve", "uid": "d"}),
+        );
+        assert!(passed(later, json!([])), "not among those that count");
+        assert!(!passed(later, json!([counted])), "it counts");
+        assert!(!passed(later, json!(null)), "nothing was counted yet");
+        assert!(
+            !passed("2026-01-01T00:00:01Z", json!([])),
+            "it may not have been seen yet"
+        );
     }
 
     #[test]

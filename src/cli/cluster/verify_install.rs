@@ -3,6 +3,7 @@
 
 mod ask;
 mod checks;
+mod mutators;
 mod report;
 mod rights;
 mod samples;
@@ -63,6 +64,9 @@ pub struct VerifyInstallArgs {
     /// A policy that this installation leaves out by choice
     #[arg(long, value_enum, value_name = "POLICY")]
     without: Vec<Optional>,
+    /// A mutating webhook configuration or admission policy that is trusted with our objects
+    #[arg(long = "mutator", value_name = "NAME")]
+    mutators: Vec<String>,
     /// The operator's Lease
     #[arg(
         long,
@@ -115,6 +119,7 @@ pub async fn run(args: &VerifyInstallArgs) -> Result<String, CommandError> {
     checks.extend(checks::guard(&parts, &left_out));
     checks.push(checks::leader(client, &args.lease.namespace, &args.lease.name, now).await);
     checks.push(checks::anchored(client).await);
+    checks.extend(mutators::mutators(client, &args.mutators).await);
     let stage = Stage {
         caller: &caller,
         namespace: access.namespace(),

@@ -13,7 +13,7 @@ use super::{
     access::{Access, Caller, PlaceArgs},
     error::refused,
     plan::{self, Shown},
-    question::{self, Question, Wanted, claimed_run, is_open, state},
+    question::{self, Question, Wanted, claimed_run, is_open, passed_over, state},
     run::{map, pair},
     terminal::{ask, confirm, show},
     text::{OutputArgs, left, line},
@@ -122,7 +122,10 @@ async fn cast_as(
         )));
     }
     let patch = suggestion(&question, suggested)?;
-    let same = |before: &Decision| before.spec.verdict == verdict && before.spec.patch == patch;
+    let same = |before: &Decision| {
+        let spec = &before.spec;
+        spec.verdict == verdict && spec.patch == patch && !passed_over(gate, before)
+    };
     if let Some(before) = before.filter(same) {
         return args.output.print(&before, || {
             format!("your vote stands already: {}\n", before.name_any())

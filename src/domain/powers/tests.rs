@@ -113,17 +113,39 @@ fn each_power_is_found_by_the_least_that_gives_it() {
         ),
         ("bind rbac.authorization.k8s.io roles", "", Bind),
     ] {
-        let [verb, group, resource] = words(right).try_into().unwrap();
-        let group = if group.is_empty() {
-            "-".to_owned()
-        } else {
-            group
-        };
-        let held = of(rule(&verb, &group, &resource, names), None);
-        assert_eq!(powers(&held), [power], "{right} {names}");
-        assert!(!held[0].wildcard);
-        assert_eq!(held[0].names.join(" "), names);
+        gives(right, names, power);
     }
+}
+
+#[test]
+fn whoever_may_have_requests_changed_on_their_way_is_found() {
+    let power = Power::ChangeRequests;
+    for (right, names) in [
+        (
+            "create admissionregistration.k8s.io mutatingwebhookconfigurations",
+            "",
+        ),
+        (
+            "patch admissionregistration.k8s.io mutatingadmissionpolicies",
+            "injector",
+        ),
+    ] {
+        gives(right, names, power);
+    }
+}
+
+/// Whoever holds this right, limited to these names, has that power and no other.
+fn gives(right: &str, names: &str, power: Power) {
+    let [verb, group, resource] = words(right).try_into().unwrap();
+    let group = if group.is_empty() {
+        "-".to_owned()
+    } else {
+        group
+    };
+    let held = of(rule(&verb, &group, &resource, names), None);
+    assert_eq!(powers(&held), [power], "{right} {names}");
+    assert!(!held[0].wildcard);
+    assert_eq!(held[0].names.join(" "), names);
 }
 
 #[test]

@@ -56,7 +56,8 @@ pub struct Check {
     pub found: String,
 }
 
-fn check(what: &'static str, state: State, found: impl Into<String>) -> Check {
+/// It.
+pub fn check(what: &'static str, state: State, found: impl Into<String>) -> Check {
     Check {
         what,
         state,
