@@ -119,6 +119,33 @@ def umbrella_charts_may_add_global_and_enabled():
 
 
 @test
+def what_is_null_renders_or_is_refused_by_its_name():
+    # Umbrella charts write nulls to take a default away. What is a list or a map is empty then, and the rest is asked for.
+    paths = [path for path, _, _ in values.generator().documented(read("charts/neuralops/values.yaml"))]
+    places = {".".join(path[:size]) for path in paths for size in range(1, len(path) + 1)}
+    asked, wrong = 0, []
+    for place in sorted(places):
+        # With the store that has a disk, where there is a value about it.
+        new = merged(ALL, PG if place.startswith(("store", "podDisruptionBudget", "replicas")) else {}, set_at(place, None))
+        try:
+            documents(new)
+        except Refused as error:
+            by_name = "values don't meet the specifications" in str(error) and f"'{place.rsplit('.', 1)[-1]}'" in str(error)
+            asked, wrong = asked + by_name, wrong + ([] if by_name else [f"{place}: {error}"])
+        except yaml.YAMLError as error:
+            wrong.append(f"{place}: {error}")
+    assert not wrong, "; ".join(wrong)
+    assert 20 < asked < len(places), f"{asked} of {len(places)} values are asked for"
+
+
+@test
+def what_is_empty_renders():
+    for place, value in (("networkPolicy.egress", []), ("livenessProbe", {}), ("podSecurityContext", {}), ("resources", {}), ("extraEnv", [])):
+        documents(set_at(place, value))
+    equal([one["spec"]["egress"] for one in find(documents({"networkPolicy": {"egress": []}}), "NetworkPolicy")], [[], []], "nothing may be reached")
+
+
+@test
 def the_embedded_store_has_one_replica_and_its_disk():
     refused({"replicas": 2}, "store.postgres.existingSecret")
     rendered = documents()

@@ -35,7 +35,7 @@ app.kubernetes.io/component: controller
   "app.kubernetes.io/instance" .Release.Name "app.kubernetes.io/version" .Chart.AppVersion
   "app.kubernetes.io/managed-by" .Release.Service
   "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_") -}}
-{{- toYaml (merge $own .Values.commonLabels) -}}
+{{- toYaml (merge $own (default (dict) .Values.commonLabels)) -}}
 {{- end -}}
 
 {{/* metadata of an object of this release: dict root, name; and labels, annotations, component, namespace
@@ -50,7 +50,7 @@ labels:
   {{- $own := merge (include "neuralops.labels" $root | fromYaml) (default (dict) .labels) }}
   {{- if .component }}{{ $_ := set $own "app.kubernetes.io/component" .component }}{{ end }}
   {{- toYaml $own | nindent 2 }}
-{{- with merge (dict) (default (dict) .annotations) $root.Values.commonAnnotations }}
+{{- with merge (dict) (default (dict) .annotations) (default (dict) $root.Values.commonAnnotations) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -60,7 +60,7 @@ annotations:
      annotations and names become this release's. dict root, text, and keep or annotations. */}}
 {{- define "neuralops.shipped" -}}
 {{- $root := .root -}}
-{{- $annotations := merge (dict) (default (dict) .annotations) $root.Values.commonAnnotations -}}
+{{- $annotations := merge (dict) (default (dict) .annotations) (default (dict) $root.Values.commonAnnotations) -}}
 {{- if .keep }}{{ $_ := set $annotations "helm.sh/resource-policy" "keep" }}{{ end -}}
 {{- $was := "  labels:\n    app.kubernetes.io/name: neuralops\n    app.kubernetes.io/part-of: neuralops\n" -}}
 {{- $is := "" -}}
@@ -132,10 +132,10 @@ annotations:
 {{- $env = append $env (dict "name" "NEURALOPS_STORE" "valueFrom" (dict "secretKeyRef" $reference)) -}}
 {{- end -}}
 {{- $last := dict -}}
-{{- range concat $env .Values.extraEnv }}{{ $_ := set $last .name . }}{{ end -}}
+{{- range concat $env (default list .Values.extraEnv) }}{{ $_ := set $last .name . }}{{ end -}}
 {{- $merged := list -}}
 {{- $seen := dict -}}
-{{- range concat $env .Values.extraEnv -}}
+{{- range concat $env (default list .Values.extraEnv) -}}
 {{- if not (hasKey $seen .name) }}{{ $merged = append $merged (get $last .name) }}{{ end -}}
 {{- $_ := set $seen .name true -}}
 {{- end -}}
