@@ -106,6 +106,20 @@ def test_what_looks_like_a_reason_is_one():
     assert not wrong, "\n".join(wrong)
 
 
+def test_what_asks_a_forwarded_port_waits_for_it_and_hears_why_not():
+    wrong, seen = [], 0
+    for page in tracked("docs/*.md", "docs/**/*.md", "README.md"):
+        for fence in (match[0] for match in FENCE.finditer(read(page))):
+            for line in fence.splitlines():
+                if " port-forward " in line:
+                    seen += 1
+                    wrong += [] if re.search(r"& sleep [1-9]", line) else [f"{page}: what follows asks at once: {line.strip()}"]
+                if re.search(r"curl .*localhost", line) and not re.search(r"curl -\w*S", line):
+                    wrong.append(f"{page}: a refused connection is not seen: {line.strip()}")
+    assert seen > 10, f"only {seen} ports are forwarded"
+    assert not wrong, "\n".join(wrong)
+
+
 def test_the_threat_model_names_tests_that_there_are():
     named = re.findall(r"`([a-z_/]+\.rs)::(\w+)`", read("docs/trust/threat-model.md"))
     assert len(named) > 40, f"only {len(named)} tests are named"

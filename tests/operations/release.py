@@ -164,6 +164,9 @@ def test_the_chart_names_the_image_by_its_digest():
     block = re.search(r"^image:\n(?:  .*\n|\n)+", values, re.M)[0]
     for field, value in (("registry", registry()), ("repository", "team/neuralops"), ("digest", read_out("digest"))):
         assert f'  {field}: "{value}"\n' in block, block
+    with open(os.path.join(folder, "neuralops/Chart.yaml"), encoding="utf-8") as file:
+        about = file.read()
+    assert f"{registry()}/team/neuralops@{read_out('digest')}" in about and "registry.example/neuralops" not in about, about
 
 
 def test_another_key_a_tag_and_a_lie_do_not_verify():
