@@ -1,7 +1,11 @@
 //! Floor 3: probes and metrics, on a port of their own. They answer from memory: a probe must not depend on the
 //! API server that it reports about.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{
     Router,
@@ -81,9 +85,21 @@ pub fn router(probes: Probes) -> Router {
 
 /// The socket, before anything else is started: a taken port must be found at once.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, ProbesError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| ProbesError::Bind { address, source })
+    let refused = |source| ProbesError::Bind { address, source };
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(listener),
+        Err(error) => match instead(address, &error) {
+            Some(other) => TcpListener::bind(other).await.map_err(|_| refused(error)),
+            None => Err(refused(error)),
+        },
+    }
+}
+
+/// `[::]` is every address, IPv4 too; a machine without IPv6 has none of that name, and means `0.0.0.0`.
+fn instead(address: SocketAddr, error: &std::io::Error) -> Option<SocketAddr> {
+    let taken = error.kind() == std::io::ErrorKind::AddrInUse;
+    let everywhere = address.ip() == Ipv6Addr::UNSPECIFIED;
+    (everywhere && !taken).then(|| (Ipv4Addr::UNSPECIFIED, address.port()).into())
 }
 
 /// Serves until `stop` turns true; encrypted, if there is a certificate.
@@ -181,6 +197,23 @@ mod tests {
             ready(State(probes(Vec::new()))).await.status(),
             StatusCode::OK
         );
+    }
+
+    #[tokio::test]
+    async fn every_address_is_served_with_and_without_ipv6() {
+        let listener = bind("[::]:0".parse().unwrap()).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+            .await
+            .unwrap();
+        let none = std::io::Error::from_raw_os_error(97); // EAFNOSUPPORT, of a kernel without IPv6
+        let asked = |address: &str| instead(address.parse().unwrap(), &none);
+        assert_eq!(asked("[::]:8081"), Some("0.0.0.0:8081".parse().unwrap()));
+        assert_eq!(asked("[::1]:8081"), None);
+        assert_eq!(asked("0.0.0.0:8081"), None);
+        // A taken port is found at once, and no other one is served in its place.
+        let taken = bind(listener.local_addr().unwrap()).await;
+        assert!(matches!(taken, Err(ProbesError::Bind { .. })));
     }
 
     #[test]

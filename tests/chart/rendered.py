@@ -119,6 +119,33 @@ def umbrella_charts_may_add_global_and_enabled():
 
 
 @test
+def what_is_null_renders_or_is_refused_by_its_name():
+    # Umbrella charts write nulls to take a default away. What is a list or a map is empty then, and the rest is asked for.
+    paths = [path for path, _, _ in values.generator().documented(read("charts/neuralops/values.yaml"))]
+    places = {".".join(path[:size]) for path in paths for size in range(1, len(path) + 1)}
+    asked, wrong = 0, []
+    for place in sorted(places):
+        # With the store that has a disk, where there is a value about it.
+        new = merged(ALL, PG if place.startswith(("store", "podDisruptionBudget", "replicas")) else {}, set_at(place, None))
+        try:
+            documents(new)
+        except Refused as error:
+            by_name = "values don't meet the specifications" in str(error) and f"'{place.rsplit('.', 1)[-1]}'" in str(error)
+            asked, wrong = asked + by_name, wrong + ([] if by_name else [f"{place}: {error}"])
+        except yaml.YAMLError as error:
+            wrong.append(f"{place}: {error}")
+    assert not wrong, "; ".join(wrong)
+    assert 20 < asked < len(places), f"{asked} of {len(places)} values are asked for"
+
+
+@test
+def what_is_empty_renders():
+    for place, value in (("networkPolicy.egress", []), ("livenessProbe", {}), ("podSecurityContext", {}), ("resources", {}), ("extraEnv", [])):
+        documents(set_at(place, value))
+    equal([one["spec"]["egress"] for one in find(documents({"networkPolicy": {"egress": []}}), "NetworkPolicy")], [[], []], "nothing may be reached")
+
+
+@test
 def the_embedded_store_has_one_replica_and_its_disk():
     refused({"replicas": 2}, "store.postgres.existingSecret")
     rendered = documents()
@@ -129,6 +156,13 @@ def the_embedded_store_has_one_replica_and_its_disk():
     equal(get(claim, "metadata.annotations.helm|sh/resource-policy"), "keep", "the log outlives the release")
     assert not find(rendered, "PodDisruptionBudget"), "a budget would block every drain"
     assert not find(documents(merged(PG, {"replicas": 1})), "PodDisruptionBudget"), "likewise"
+
+
+@test
+def kinds_do_not_go_with_a_release_that_has_their_guard():
+    refused({"crds": {"keep": False}}, "policies.enabled", "install.md")
+    refused({"crds": {"keep": False}, "policies": {"keep": False}}, "policies.enabled")
+    assert not find(documents({"crds": {"keep": False, "enabled": False}}), "CustomResourceDefinition")
 
 
 @test
@@ -200,7 +234,9 @@ def kinds_and_policies_are_those_of_the_source_to_the_letter():
     for kind in ("CustomResourceDefinition", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"):
         assert find(rendered, kind)
         for one in find(rendered, kind):
-            equal(get(one, "metadata.annotations.helm|sh/resource-policy"), "keep", one["metadata"]["name"])
+            # What a value turns off on a live cluster must go then.
+            keep = None if one["metadata"]["name"] == "decision-gate.neuralops.io" else "keep"
+            equal(get(one, "metadata.annotations.helm|sh/resource-policy"), keep, one["metadata"]["name"])
 
 
 @test
@@ -292,6 +328,14 @@ def the_notes_name_only_what_there_is():
 
 
 @test
+def the_account_of_the_source_is_the_charts():
+    source = next(one for one in yaml.safe_load_all(read("config/rbac/operator.yaml")) if one["kind"] == "ServiceAccount")
+    found = find(documents(release="neuralops", namespace="neuralops-system"), "ServiceAccount", source["metadata"]["name"])
+    equal(source["automountServiceAccountToken"], False, "another pod that is given the account by mistake gets no token")
+    equal(found["automountServiceAccountToken"], False)
+
+
+@test
 def under_another_name_nothing_of_the_first_one_is_left():
     new = merged(PG, ALL, {"crds": {"enabled": False}, "policies": {"enabled": False}, "userRoles": {"enabled": False}})
     rendered = text(new, release="other", namespace="somewhere")
@@ -344,17 +388,45 @@ def lent_accounts_are_what_the_command_prints():
             equal(found.get(part), shipped.get(part), shipped["kind"])
 
 
+def operator(file):
+    """What the operator makes of a configuration file."""
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as out:
+        out.write(file)
+        out.flush()
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("NEURALOPS_")}
+        return subprocess.run([os.environ["NEURALOPS"], "operator", "--config", out.name, "--print-config"],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=clean)
+
+
+@test
+def durations_are_refused_where_the_operator_refuses_them():
+    for key in ("leaseDuration", "prometheusTimeout", "livenessTimeout", "shutdownGrace"):
+        for value in ("2999ms", "500ms", "0s", "1h1ms", "61m", "3s", "3000ms", "1m500ms", "59m60s", "1h"):
+            taken = operator(f"{key}: {value}\n").returncode == 0
+            equal(taken, value in ("3s", "3000ms", "1m500ms", "59m60s", "1h"), f"the operator about {key}: {value}")
+            if taken:
+                documents(set_at(f"config.{key}", value))
+            else:
+                refused(set_at(f"config.{key}", value), key, "3s to 1h")
+
+
+@test
+def the_pod_is_given_the_time_that_the_operator_takes():
+    def seconds(new):
+        return get(values.workload(documents(new)), "spec.template.spec.terminationGracePeriodSeconds")
+
+    for grace, expected in (("20s", 30), ("60s", 70), ("1m30s", 100), ("5001ms", 16)):
+        equal(seconds({"config": {"shutdownGrace": grace}}), expected, grace)
+    refused({"config": {"shutdownGrace": "60s"}, "terminationGracePeriodSeconds": 30}, "terminationGracePeriodSeconds", "60s")
+    equal(seconds({"config": {"shutdownGrace": "60s"}, "terminationGracePeriodSeconds": 60}), 60)
+
+
 @test
 def the_operator_takes_its_file_and_finds_every_setting_in_it():
     made = {"tls": {"mode": "cert-manager", "certManager": {"issuerRef": {"name": "issuer"}}}, "metrics": {"auth": "token-review"}}
     for new in ({}, merged(PG, ALL), made, {"tls": {"mode": "self-signed"}, "watchNamespaces": ["shop"]}):
         file = next(one for one in find(documents(new), "ConfigMap") if "operator.yaml" in one["data"])["data"]["operator.yaml"]
-        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as out:
-            out.write(file)
-            out.flush()
-            clean = {key: value for key, value in os.environ.items() if not key.startswith("NEURALOPS_")}
-            done = subprocess.run([os.environ["NEURALOPS"], "operator", "--config", out.name, "--print-config"],
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=clean)
+        done = operator(file)
         assert done.returncode == 0, done.stdout
         elsewhere = [line.split(":")[0] for line in done.stdout.splitlines() if not line.endswith("# file")]
         equal(elsewhere, ["store"], "settings that the chart does not set; the store comes by the variable, because it may hold a password")

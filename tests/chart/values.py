@@ -126,7 +126,7 @@ CASES = [
     ("commonAnnotations", {"owner": "sre"}, everywhere("annotations.owner", "sre")),
     ("extraObjects", [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-mine"}}], some("ConfigMap", f"{RELEASE}-mine")),
     ("crds.enabled", False, none(CRDS)),
-    ("crds.keep", False, at(CRDS, KEEP, None)),
+    ("crds.keep", False, at(CRDS, KEEP, None), {"policies": {"enabled": False}}),
     ("policies.enabled", False, both(none(POLICIES), none(f"{POLICIES}Binding"))),
     ("policies.keep", False, both(at(POLICIES, KEEP, None), at(f"{POLICIES}Binding", KEEP, None))),
     ("policies.decisionGate", False, lambda rendered: find(rendered, POLICIES, "decision-gate.neuralops.io") is None
@@ -167,7 +167,7 @@ CASES = [
     setting("roles", ["controller"]),
     setting("kubeconfig", "/etc/kube/config"),
     setting("identity", "one"),
-    ("config.probeAddress", "[::]:9090", both(config("probeAddress", "[::]:9090"), in_box("ports.0.containerPort", 9090))),
+    ("config.probeAddress", "0.0.0.0:9090", both(config("probeAddress", "0.0.0.0:9090"), in_box("ports.0.containerPort", 9090))),
     ("config.leaseName", "mine", both(config("leaseName", "mine"), lease_role("mine"))),
     setting("leaseDuration", "30s"),
     ("config.dataDir", "/data", both(config("dataDir", "/data"), has(f"{BOX}.volumeMounts", {"name": "data", "mountPath": "/data"}))),

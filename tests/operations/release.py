@@ -277,6 +277,9 @@ def test_workflows_pin_actions_and_give_no_right_by_default():
         top = re.search(r"^permissions:(.*(?:\n +.*)*)", text, re.M)
         if not top or "write" in top[1]:
             wrong.append(f"{path}: the workflow itself has to have no right to write")
+        for job in re.split(r"(?m)^  (?=\w[\w-]*:\n)", text):
+            if "id-token: write" in job and re.search(r"release build|cargo|make ", job):
+                wrong.append(f"{path}: what compiles dependencies may not sign; job {job.split(':')[0]}")
         # A text that somebody else chose never becomes a part of a command.
         for block in re.findall(r"run: (\|(?:\n {8,}.*)+|.*)", text):
             wrong += [f"{path}: {one} stands in a command; give it by env" for one in re.findall(r"\$\{\{.*?\}\}", block)]

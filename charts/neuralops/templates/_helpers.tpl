@@ -35,7 +35,7 @@ app.kubernetes.io/component: controller
   "app.kubernetes.io/instance" .Release.Name "app.kubernetes.io/version" .Chart.AppVersion
   "app.kubernetes.io/managed-by" .Release.Service
   "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_") -}}
-{{- toYaml (merge $own .Values.commonLabels) -}}
+{{- toYaml (merge $own (default (dict) .Values.commonLabels)) -}}
 {{- end -}}
 
 {{/* metadata of an object of this release: dict root, name; and labels, annotations, component, namespace
@@ -50,7 +50,7 @@ labels:
   {{- $own := merge (include "neuralops.labels" $root | fromYaml) (default (dict) .labels) }}
   {{- if .component }}{{ $_ := set $own "app.kubernetes.io/component" .component }}{{ end }}
   {{- toYaml $own | nindent 2 }}
-{{- with merge (dict) (default (dict) .annotations) $root.Values.commonAnnotations }}
+{{- with merge (dict) (default (dict) .annotations) (default (dict) $root.Values.commonAnnotations) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -60,7 +60,7 @@ annotations:
      annotations and names become this release's. dict root, text, and keep or annotations. */}}
 {{- define "neuralops.shipped" -}}
 {{- $root := .root -}}
-{{- $annotations := merge (dict) (default (dict) .annotations) $root.Values.commonAnnotations -}}
+{{- $annotations := merge (dict) (default (dict) .annotations) (default (dict) $root.Values.commonAnnotations) -}}
 {{- if .keep }}{{ $_ := set $annotations "helm.sh/resource-policy" "keep" }}{{ end -}}
 {{- $was := "  labels:\n    app.kubernetes.io/name: neuralops\n    app.kubernetes.io/part-of: neuralops\n" -}}
 {{- $is := "" -}}
@@ -132,10 +132,10 @@ annotations:
 {{- $env = append $env (dict "name" "NEURALOPS_STORE" "valueFrom" (dict "secretKeyRef" $reference)) -}}
 {{- end -}}
 {{- $last := dict -}}
-{{- range concat $env .Values.extraEnv }}{{ $_ := set $last .name . }}{{ end -}}
+{{- range concat $env (default list .Values.extraEnv) }}{{ $_ := set $last .name . }}{{ end -}}
 {{- $merged := list -}}
 {{- $seen := dict -}}
-{{- range concat $env .Values.extraEnv -}}
+{{- range concat $env (default list .Values.extraEnv) -}}
 {{- if not (hasKey $seen .name) }}{{ $merged = append $merged (get $last .name) }}{{ end -}}
 {{- $_ := set $seen .name true -}}
 {{- end -}}
@@ -159,8 +159,38 @@ annotations:
 {{- ternary "HTTP" "HTTPS" (eq .Values.tls.mode "none") -}}
 {{- end -}}
 
+{{/* A duration, such as 1m30s, in milliseconds. */}}
+{{- define "neuralops.milliseconds" -}}
+{{- $total := 0 -}}
+{{- range regexFindAll "[0-9]+(ms|[hms])" . -1 -}}
+{{- $unit := regexFind "[hms]+$" . -}}
+{{- $total = add $total (mul (trimSuffix $unit . | atoi) (get (dict "h" 3600000 "m" 60000 "s" 1000 "ms" 1) $unit)) -}}
+{{- end -}}
+{{- $total -}}
+{{- end -}}
+
+{{/* Seconds from SIGTERM to SIGKILL. */}}
+{{- define "neuralops.grace" -}}
+{{- $asked := .Values.config.shutdownGrace | default "20s" -}}
+{{- $least := div (add (include "neuralops.milliseconds" $asked | int) 999) 1000 | int -}}
+{{- $seconds := .Values.terminationGracePeriodSeconds -}}
+{{- if kindIs "invalid" $seconds -}}
+{{- add $least 10 -}}
+{{- else if lt ($seconds | int) $least -}}
+{{- fail (printf "terminationGracePeriodSeconds is %v, but config.shutdownGrace lets passes go on for %s: leave terminationGracePeriodSeconds out, or raise it" $seconds $asked) -}}
+{{- else -}}
+{{- $seconds -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The configuration file: config, and what follows from other values. */}}
 {{- define "neuralops.config" -}}
+{{- range $key := list "leaseDuration" "prometheusTimeout" "livenessTimeout" "shutdownGrace" -}}
+{{- with index $.Values.config $key -}}
+{{- $milliseconds := include "neuralops.milliseconds" . | int -}}
+{{- if or (lt $milliseconds 3000) (gt $milliseconds 3600000) }}{{ fail (printf "config.%s is %s, which is out of range: 3s to 1h" $key .) }}{{ end -}}
+{{- end -}}
+{{- end -}}
 {{- $step := .Values.config.stepImage -}}
 {{- if and (not $step) .Values.image.digest }}{{ $step = printf "%s@%s" (include "neuralops.repository" .) .Values.image.digest }}{{ end -}}
 {{- $derived := dict "namespace" .Release.Namespace "leaseName" (include "neuralops.lease" .) "stepImage" $step
