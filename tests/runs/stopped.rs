@@ -45,7 +45,7 @@ async fn ends(bed: &Bed, scene: &Scene, goes_on: bool) -> Value {
     }
 }
 
-/// The state of each Gate of the run, oldest first; with that of those that its status names.
+/// The state of each Gate of the run, in the order of the words; with that of those that its status names.
 async fn gates(scene: &Scene, run: &Value) -> (Vec<Value>, Vec<Value>) {
     let all = api(scene.admin(), "Gate", scene.ns.name());
     let all = all.list(&kube::api::ListParams::default()).await;
@@ -55,7 +55,8 @@ async fn gates(scene: &Scene, run: &Value) -> (Vec<Value>, Vec<Value>) {
         .iter()
         .map(|gate| serde_json::to_value(gate).expect("JSON"))
         .collect();
-    all.sort_by_key(|gate| gate["metadata"]["creationTimestamp"].to_string());
+    // Two may be made in one second, and the time tells no more.
+    all.sort_by_key(|gate| gate["status"]["state"].to_string());
     let found = all.iter().map(|gate| gate["status"]["state"].clone());
     let told = run["status"]["gates"].as_array().into_iter().flatten();
     (
@@ -115,7 +116,7 @@ async fn untold(bed: &Bed) {
         (
             "target changed",
             "Succeeded",
-            &["Superseded", "Approved"],
+            &["Approved", "Superseded"],
             &["Approved"],
         ),
     ] {
