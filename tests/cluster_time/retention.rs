@@ -213,14 +213,15 @@ async fn a_run_that_may_not_be_deleted_keeps_its_votes() {
     let labelled = scene.patch(scene.admin(), "Orchestration", "a", labels);
     labelled.await.expect("a label");
     let deletion = api(scene.admin(), "Orchestration", scene.ns.name());
-    eventually("the policy holds", SOON, async || {
+    let is_kept = async |wanted: bool| {
         let rehearsed = DeleteParams::default().dry_run();
         match deletion.delete("a", &rehearsed).await {
-            Err(error) if error.to_string().contains("it is kept") => Ok(()),
-            other => Err(format!("{other:?}")),
+            Err(error) if !error.to_string().contains("it is kept") => Err(error.to_string()),
+            answer if answer.is_err() == wanted => Ok(()),
+            _ => Err("not yet".to_owned()),
         }
-    })
-    .await;
+    };
+    eventually("the policy holds", SOON, async || is_kept(true).await).await;
 
     let mark = cluster.audit_mark();
     let at_once = json!({"ttlSecondsAfterFinished": 0});
@@ -250,6 +251,7 @@ async fn a_run_that_may_not_be_deleted_keeps_its_votes() {
         let deleted = objects.delete(&policy, &DeleteParams::default()).await;
         deleted.expect("deleted");
     }
+    eventually("the policy is gone", SOON, async || is_kept(false).await).await;
     // It is looked at again when somebody touches it.
     let soon = json!({"ttlSecondsAfterFinished": 1});
     scene.set_run("alice", "a", soon).await.expect("a time");
