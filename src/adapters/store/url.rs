@@ -47,7 +47,7 @@ pub enum NoStoreUrl {
     #[error(
         "sslmode={0} would go on in the clear without a word: leave it out for verify-full, or say disable where nobody else is on the way"
     )]
-    Hesitant(String),
+    Hesitant(&'static str),
     /// The driver does not read it.
     #[error("the postgres URL cannot be read")]
     Unreadable(#[source] sqlx::Error),
@@ -105,21 +105,22 @@ fn postgres(text: &str, rest: &str) -> Result<Place, NoStoreUrl> {
     if database.trim_start_matches('/').is_empty() || path.contains('#') {
         return Err(NoStoreUrl::Missing("database"));
     }
-    let mode = ssl_mode(options)?;
-    let mut parsed: PgConnectOptions = text.parse().map_err(NoStoreUrl::Unreadable)?;
+    let mut names = options
+        .split('&')
+        .filter(|option| !option.is_empty())
+        .map(|option| option.split_once('=').map_or(option, |(name, _)| name));
+    if !names.clone().all(|name| OPTIONS.contains(&name)) {
+        return Err(NoStoreUrl::Option);
+    }
+    let parsed: PgConnectOptions = text.parse().map_err(NoStoreUrl::Unreadable)?;
+    let says = names.any(|name| name == "sslmode");
+    let mut parsed = encrypted(parsed, says, host)?;
     if password.is_empty() {
         parsed = parsed.password("");
     }
     // An IPv6 address stands in brackets and is itself full of colons.
     if !host.rsplit(']').next().is_some_and(|end| end.contains(':')) {
         parsed = parsed.port(5432);
-    }
-    if mode.is_none() {
-        parsed = parsed.ssl_mode(if is_this_machine(host) {
-            PgSslMode::Disable
-        } else {
-            PgSslMode::VerifyFull
-        });
     }
     let shown = format!("postgres://{user}@{host}{database}");
     Ok(Place::Postgres {
@@ -128,24 +129,20 @@ fn postgres(text: &str, rest: &str) -> Result<Place, NoStoreUrl> {
     })
 }
 
-/// What the options say about encryption. To take plain text where the other side offers nothing better is no choice here:
-/// whoever is on the way could offer just that.
-fn ssl_mode(options: &str) -> Result<Option<&str>, NoStoreUrl> {
-    let mut mode = None;
-    for option in options.split('&').filter(|option| !option.is_empty()) {
-        let (name, value) = option.split_once('=').unwrap_or((option, ""));
-        if !OPTIONS.contains(&name) {
-            return Err(NoStoreUrl::Option);
-        }
-        // The driver reads them in any case of letters.
-        if name == "sslmode" && ["allow", "prefer"].contains(&value.to_lowercase().as_str()) {
-            return Err(NoStoreUrl::Hesitant(value.to_lowercase()));
-        }
-        if name == "sslmode" {
-            mode = Some(value);
-        }
+/// With the encryption that the URL says, or that a host takes about which it says nothing. To take plain text where the other
+/// side offers nothing better is no choice here: whoever is on the way could offer just that.
+fn encrypted(
+    parsed: PgConnectOptions,
+    says: bool,
+    host: &str,
+) -> Result<PgConnectOptions, NoStoreUrl> {
+    match parsed.get_ssl_mode() {
+        PgSslMode::Allow if says => Err(NoStoreUrl::Hesitant("allow")),
+        PgSslMode::Prefer if says => Err(NoStoreUrl::Hesitant("prefer")),
+        _ if says => Ok(parsed),
+        _ if is_this_machine(host) => Ok(parsed.ssl_mode(PgSslMode::Disable)),
+        _ => Ok(parsed.ssl_mode(PgSslMode::VerifyFull)),
     }
-    Ok(mode)
 }
 
 /// Whether nothing of it leaves the machine: the folder of a socket, or an address of the machine itself.
@@ -303,7 +300,7 @@ mod tests {
         ] {
             assert_eq!(mode(text), wanted, "{text}");
         }
-        for mode in ["prefer", "allow", "Prefer"] {
+        for mode in ["prefer", "allow", "Prefer", "%70refer"] {
             let said = refused(&format!("postgres://ops@db.example/audit?sslmode={mode}"));
             assert!(said.contains("in the clear without a word"), "{said}");
         }

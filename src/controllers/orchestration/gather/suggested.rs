@@ -49,8 +49,9 @@ impl OrchestrationKind {
             decision: self.decision(namespace, uid).await?,
             ..Found::default()
         };
-        let made = found.decision.as_ref();
-        if let Some(made) = made.and_then(|made| made.metadata.creation_timestamp.as_ref()) {
+        let decision = found.decision.as_ref();
+        let made = decision.and_then(|decision| decision.metadata.creation_timestamp.as_ref());
+        if let Some(made) = made {
             let unproven = format!(
                 "the Decision {uid} that it was made from was written while the admission guard was not whole, so that nobody proved whose it is; suggest it again, or ask for a run of your own"
             );
@@ -58,8 +59,8 @@ impl OrchestrationKind {
                 return Ok(Err(distrusted));
             }
         }
-        let gate = found.decision.as_ref();
-        if let Some(gate) = named(gate.and_then(|gate| text(gate, "/spec/gateRef/name"))) {
+        let gate = decision.and_then(|decision| text(decision, "/spec/gateRef/name"));
+        if let Some(gate) = named(gate) {
             let gates: Api<Gate> = Api::namespaced(self.client.clone(), namespace);
             let gate = gates.get_opt(gate).await;
             found.gate = gate.map_err(unread("the Gate of the Decision that it was made from"))?;
