@@ -147,6 +147,8 @@ def what_is_empty_renders():
 
 @test
 def the_embedded_store_has_one_replica_and_its_disk():
+    found = documents(set_at("store.postgres.existingSecret", None))
+    equal([len(find(found, "StatefulSet")), len(find(found, "Deployment"))], [1, 0], "nothing is no Secret")
     refused({"replicas": 2}, "store.postgres.existingSecret")
     rendered = documents()
     one = find(rendered, "StatefulSet")[0]
@@ -169,6 +171,7 @@ def kinds_do_not_go_with_a_release_that_has_their_guard():
 def the_port_is_served_as_it_is_asked():
     refused({"tls": {"mode": "secret"}}, "tls.secretName")
     refused({"tls": {"mode": "cert-manager"}}, "tls.certManager.issuerRef")
+    refused({"tls": {"mode": "cert-manager", "certManager": {"issuerRef": None}}}, "name who signs the certificate")
     on = {"metrics": {"auth": "token-review", "serviceMonitor": {"enabled": True}}}
 
     def endpoint(mode, **more):

@@ -106,7 +106,7 @@ annotations:
 
 {{/* Not empty with PostgreSQL. */}}
 {{- define "neuralops.postgres" -}}
-{{- .Values.store.postgres.existingSecret -}}
+{{- default "" .Values.store.postgres.existingSecret -}}
 {{- end -}}
 
 {{- define "neuralops.replicas" -}}
@@ -146,7 +146,7 @@ annotations:
 {{- define "neuralops.tls" -}}
 {{- with .Values.tls -}}
 {{- if eq .mode "cert-manager" -}}
-{{- if not .certManager.issuerRef.name }}{{ fail "tls.mode is cert-manager: name who signs the certificate in tls.certManager.issuerRef" }}{{ end -}}
+{{- if not (default dict .certManager.issuerRef).name }}{{ fail "tls.mode is cert-manager: name who signs the certificate in tls.certManager.issuerRef" }}{{ end -}}
 {{- default (printf "%s-tls" (include "neuralops.fullname" $)) .secretName -}}
 {{- else if eq .mode "secret" -}}
 {{- required "tls.mode is secret: name the Secret in tls.secretName" .secretName -}}

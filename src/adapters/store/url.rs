@@ -113,8 +113,16 @@ fn postgres(text: &str, rest: &str) -> Result<Place, NoStoreUrl> {
         return Err(NoStoreUrl::Option);
     }
     let parsed: PgConnectOptions = text.parse().map_err(NoStoreUrl::Unreadable)?;
-    let says = names.any(|name| name == "sslmode");
-    let mut parsed = encrypted(parsed, says, host)?;
+    let says = names.clone().any(|name| name == "sslmode");
+    let certain = names.any(|name| name.starts_with("ssl"));
+    let mut parsed = encrypted(parsed, says, is_this_machine(host) && !certain)?;
+    // The driver gives the brackets to TLS as a part of the name, and no certificate has that.
+    if let Some(address) = host
+        .strip_prefix('[')
+        .and_then(|host| host.split(']').next())
+    {
+        parsed = parsed.host(address);
+    }
     if password.is_empty() {
         parsed = parsed.password("");
     }
@@ -129,18 +137,18 @@ fn postgres(text: &str, rest: &str) -> Result<Place, NoStoreUrl> {
     })
 }
 
-/// With the encryption that the URL says, or that a host takes about which it says nothing. To take plain text where the other
+/// With the encryption that the URL says; where it says nothing, verified, unless nothing leaves the machine. To take plain text where the other
 /// side offers nothing better is no choice here: whoever is on the way could offer just that.
 fn encrypted(
     parsed: PgConnectOptions,
     says: bool,
-    host: &str,
+    stays: bool,
 ) -> Result<PgConnectOptions, NoStoreUrl> {
     match parsed.get_ssl_mode() {
         PgSslMode::Allow if says => Err(NoStoreUrl::Hesitant("allow")),
         PgSslMode::Prefer if says => Err(NoStoreUrl::Hesitant("prefer")),
         _ if says => Ok(parsed),
-        _ if is_this_machine(host) => Ok(parsed.ssl_mode(PgSslMode::Disable)),
+        _ if stays => Ok(parsed.ssl_mode(PgSslMode::Disable)),
         _ => Ok(parsed.ssl_mode(PgSslMode::VerifyFull)),
     }
 }
@@ -293,6 +301,7 @@ mod tests {
             ("db.example/audit?sslmode=require", "Require"),
             ("db.example/audit?sslmode=disable", "Disable"),
             ("localhost:5432/audit", "Disable"),
+            ("localhost/audit?sslrootcert=/etc/ca.pem", "VerifyFull"),
             ("127.0.0.1/audit", "Disable"),
             ("[::1]:5432/audit", "Disable"),
             ("%2Frun%2Fpostgresql:5432/audit", "Disable"),
@@ -305,6 +314,15 @@ mod tests {
             assert!(said.contains("in the clear without a word"), "{said}");
         }
         assert!(refused("postgres://ops@h/d?sslmode=").contains("cannot be read"));
+    }
+
+    #[test]
+    fn an_address_in_brackets_is_named_to_tls_without_them() {
+        let url: StoreUrl = "postgres://ops@[fd00::1]:6543/audit".parse().unwrap();
+        let Place::Postgres { options, .. } = url.place() else {
+            panic!("{url}")
+        };
+        assert_eq!((options.get_host(), options.get_port()), ("fd00::1", 6543));
     }
 
     #[test]
